@@ -1,0 +1,179 @@
+"""All traffic to an API server goes through a Transport, so that a fake one can stand in for a cluster.
+
+``HttpTransport`` lets the official client do what it is good at (kubeconfig, certificates, tokens, exec plug-ins, TLS)
+and skips its models: decoding into them costs more CPU than a watched cluster has to spare. Responses stay JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client import rest
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from kubernetes.stream import ws_client
+from websocket import WebSocketException
+
+from harness.errors import ApiError, ClusterUnreachable
+
+Query = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What a command in a container printed, and how it ended."""
+
+    stdout: str
+    stderr: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One API request. ``body`` is what will be sent as JSON."""
+
+    method: str
+    path: str
+    query: Query = field(default_factory=dict)
+    body: Any = None
+    content_type: str = "application/json"
+    timeout: float = 10.0
+
+
+class Transport(Protocol):
+    """Sends requests. Every method raises ApiError; status 0 means that the connection failed."""
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+
+    def send(self, request: Request) -> bytes:
+        """The body of the answer."""
+
+    def stream(self, request: Request) -> Iterator[bytes]:
+        """The lines of a watch as they arrive; ends when the server ends it."""
+
+    def exec(self, namespace: str, pod: str, container: str | None, command: list[str], timeout: float) -> ExecResult:
+        """Run a command in a container."""
+
+    def clone(self) -> Transport:
+        """Another one with connections of its own, for another thread."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+class HttpTransport:
+    """A Transport over the official client's configuration, authentication and TLS settings."""
+
+    def __init__(self, configuration: client.Configuration) -> None:
+        self._configuration = configuration
+        self._pool: urllib3.PoolManager = rest.RESTClientObject(configuration).pool_manager
+
+    @classmethod
+    def from_kubeconfig(cls, kubeconfig: Path | None, context: str | None) -> HttpTransport:
+        """Raises ClusterUnreachable when the kubeconfig or the context cannot be read."""
+        configuration = client.Configuration()
+        try:
+            config.load_kube_config(
+                config_file=str(kubeconfig) if kubeconfig else None,
+                context=context,
+                client_configuration=configuration,
+            )
+        except (ConfigException, OSError) as error:
+            raise ClusterUnreachable(f"kubeconfig {kubeconfig or '(default)'}, context {context}: {error}") from error
+        return cls(configuration)
+
+    @property
+    def server(self) -> str:
+        return str(self._configuration.host)
+
+    def send(self, request: Request) -> bytes:
+        response = self._call(request, preload=True)
+        return bytes(response.data)
+
+    def stream(self, request: Request) -> Iterator[bytes]:
+        response = self._call(request, preload=False)
+        pending = b""
+        try:
+            while chunk := response.read1(65536):
+                pending += chunk
+                *lines, pending = pending.split(b"\n")
+                yield from (line for line in lines if line)
+        except urllib3.exceptions.HTTPError as error:
+            raise ApiError(0, "ConnectionLost", f"watch {request.path}: {error}") from error
+        finally:
+            # A watch that is left early still has data under way: its connection cannot be used again.
+            response.close()
+
+    def _call(self, request: Request, preload: bool) -> urllib3.BaseHTTPResponse:
+        url = self.server + request.path
+        headers = {"Accept": "application/json", **self._authorization()}
+        body = None
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+            body = json.dumps(request.body).encode()
+        try:
+            response = self._pool.request(
+                request.method,
+                f"{url}?{urlencode(request.query)}" if request.query else url,
+                headers=headers,
+                body=body,
+                timeout=urllib3.Timeout(connect=min(5.0, request.timeout), read=request.timeout),
+                # Retries belong to waiting.retrying: urllib3's own would repeat a request behind our back.
+                retries=False,
+                preload_content=preload,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiError(0, "ConnectionFailed", f"{request.method} {request.path}: {error}") from error
+        if response.status >= 300:
+            raise _api_error(response.status, response.data, request)
+        return response
+
+    def _authorization(self) -> dict[str, str]:
+        # Asked anew for every request: the client refreshes expiring tokens of exec plug-ins in here.
+        setting = self._configuration.auth_settings().get("BearerToken")
+        return {"authorization": str(setting["value"])} if setting else {}
+
+    def exec(self, namespace: str, pod: str, container: str | None, command: list[str], timeout: float) -> ExecResult:
+        query = [("command", part) for part in command] + [("stdout", "true"), ("stderr", "true")]
+        if container:
+            query.append(("container", container))
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec"
+        url = ws_client.get_websocket_url(self.server + path, query)
+        try:
+            socket = ws_client.WSClient(self._configuration, url, self._authorization(), capture_all=False)
+            try:
+                socket.run_forever(timeout=timeout)
+                if socket.is_open():
+                    raise ApiError(0, "ExecTimedOut", f"exec in {namespace}/{pod}: {command[0]} ran over {timeout:g} s")
+                return ExecResult(socket.read_stdout() or "", socket.read_stderr() or "", int(socket.returncode or 0))
+            finally:
+                socket.close()
+        except ApiException as error:
+            raise _api_error(error.status or 0, str(error.reason), Request("POST", path)) from error
+        except (WebSocketException, OSError) as error:
+            raise ApiError(0, "ConnectionFailed", f"exec in {namespace}/{pod}: {error}") from error
+
+    def clone(self) -> HttpTransport:
+        return HttpTransport(self._configuration)
+
+    def close(self) -> None:
+        self._pool.clear()
+
+
+def _api_error(status: int, body: bytes | str | None, request: Request) -> ApiError:
+    text = body.decode(errors="replace") if isinstance(body, bytes) else body or ""
+    try:
+        answer = json.loads(text)
+        reason, message = str(answer.get("reason") or "Error"), str(answer.get("message") or text)
+    except (ValueError, AttributeError):
+        reason, message = "Error", text[:500]
+    return ApiError(status, reason, f"{request.method} {request.path}: {message}")
