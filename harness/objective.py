@@ -21,7 +21,7 @@ from harness.verdict import Verdict
 class Finding:
     """What an objective says of a timeline.
 
-    ``observed`` lies within ``low`` and ``high`` (the measurement's own error or the confidence bound), all in ``unit``;
+    ``observed`` lies within ``low`` and ``high`` (measurement error or confidence bound), all in ``unit``;
     ``limit`` is the threshold and ``comparison`` says on which side of it is good (``>=`` or ``<=``).
     ``samples`` counts what the finding rests on. ``detail`` is for numbers beside the verdict.
     """

@@ -1,4 +1,4 @@
-"""Quantities as people write them (``20s``, ``99.9%``, ``50/s``, ``200ms``) as pydantic types; plain numbers pass too."""
+"""Quantities as people write them (``20s``, ``99.9%``, ``50/s``) as pydantic types; plain numbers pass too."""
 
 from __future__ import annotations
 

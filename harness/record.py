@@ -1,6 +1,6 @@
 """Stored facts of a run, versioned: everything that a report says stands here, and rendering reads nothing else.
 
-``results.json`` holds a ``RunRecord``. Its JSON Schema is published by ``harness schema results``. All ``at``, ``start``
+``results.json`` holds a ``RunRecord``. Its JSON Schema: ``harness schema results``. All ``at``, ``start``
 and ``end`` are seconds since the experiment's origin; ``wall`` times are RFC 3339 in UTC.
 """
 

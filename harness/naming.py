@@ -1,0 +1,15 @@
+"""Names and labels that the harness puts on what it makes, so that its own things can be told from everybody else's."""
+
+from __future__ import annotations
+
+SYSTEM_NAMESPACE = "resilience-system"
+RUN_LABEL = "resilience.harness/run"
+EXPERIMENT_LABEL = "resilience.harness/experiment"
+COMPONENT_LABEL = "resilience.harness/component"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "resilience-harness"}
+
+
+def experiment_namespace(name: str, twin: str, run: str) -> str:
+    """The namespace of one experiment of one run: a DNS label of at most 63 characters that ends with the run's id."""
+    stem = f"rh-{name}-{twin}" if twin else f"rh-{name}"
+    return f"{stem[: 62 - len(run)].rstrip('-')}-{run}"

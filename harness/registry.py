@@ -1,0 +1,58 @@
+"""Finds faults and objectives by their place: every class in ``harness/faults`` or ``harness/objectives`` that has a kind.
+
+Other packages add theirs by the entry points ``resilience.faults`` and ``resilience.objectives``, each naming a class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import TypeVar
+
+import harness.faults
+import harness.objectives
+from harness.errors import HarnessError
+from harness.fault import Fault
+from harness.objective import Objective
+from harness.undo import UndoAction
+
+T = TypeVar("T", Fault, Objective)
+
+
+@cache
+def faults() -> dict[str, type[Fault]]:
+    """All kinds of fault by name, sorted."""
+    return _find(harness.faults, Fault, "resilience.faults")
+
+
+@cache
+def objectives() -> dict[str, type[Objective]]:
+    """All kinds of objective by name, sorted."""
+    return _find(harness.objectives, Objective, "resilience.objectives")
+
+
+def undo_actions() -> dict[str, UndoAction]:
+    """How to take back the journal entries of each kind of fault."""
+    return {kind: fault.undo for kind, fault in faults().items()}
+
+
+def _find(package: ModuleType, base: type[T], group: str) -> dict[str, type[T]]:
+    classes: list[type[T]] = []
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        members = inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
+        classes += [
+            member
+            for _, member in members
+            if issubclass(member, base) and member.__module__ == module.name and hasattr(member, "kind")
+        ]
+    classes += [entry.load() for entry in entry_points(group=group)]
+    found: dict[str, type[T]] = {}
+    for candidate in classes:
+        other = found.setdefault(candidate.kind, candidate)
+        if other is not candidate:
+            raise HarnessError(f"{group}: {candidate.kind} is claimed by both {other} and {candidate}")
+    return dict(sorted(found.items()))

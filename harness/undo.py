@@ -1,0 +1,140 @@
+"""The undo journal: how to take back every effect, written down before the effect happens.
+
+An entry is data, never code: the kind of fault that knows how to undo it, and its parameters. It goes to disk
+(append-only, fsynced) and to the cluster (a ConfigMap in a namespace of the harness's own, labelled with the run) before
+the effect, so that whoever finds the cluster after a crash can take everything back. ``undo_all`` works in reverse,
+verifies, and keeps going when one entry fails; a failed undo is raised at the end with all of them named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.clock import Clock, iso
+from harness.cluster.api import KubeApi, Object
+from harness.cluster.protocol import Cluster
+from harness.cluster.resources import CONFIG_MAPS, NAMESPACES
+from harness.errors import ApiError, HarnessError, UndoFailed
+from harness.naming import MANAGED_BY, RUN_LABEL, SYSTEM_NAMESPACE
+
+State = Literal["pending", "done", "failed"]
+
+# Takes back one effect: idempotent, verified, and returns a sentence saying what it found. Raises HarnessError.
+UndoAction = Callable[[Cluster, Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class UndoEntry:
+    """One effect's undo. ``parameters`` are JSON and name objects by UID where there is one."""
+
+    id: int
+    kind: str
+    description: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    state: State = "pending"
+    error: str = ""
+    written: str = ""
+
+
+class Journal:
+    """The undo journal of one experiment."""
+
+    def __init__(self, cluster: Cluster, file: Path, run: str, name: str, clock: Clock) -> None:
+        self._cluster = cluster
+        self._file = file
+        self._run = run
+        self._name = f"undo-{name}"[:63].rstrip("-.")
+        self._clock = clock
+        self._entries: dict[int, UndoEntry] = {}
+
+    @property
+    def entries(self) -> list[UndoEntry]:
+        """All entries in the order written, with what became of them."""
+        return list(self._entries.values())
+
+    def write(self, kind: str, description: str, parameters: Mapping[str, Any]) -> UndoEntry:
+        """Write an undo, durably, on disk and in the cluster. The effect may happen only after this returned."""
+        written = iso(self._clock.wall())
+        entry = UndoEntry(len(self._entries) + 1, kind, description, dict(parameters), written=written)
+        self._entries[entry.id] = entry
+        self._append(entry)
+        self._publish()
+        return entry
+
+    def undo_all(self, actions: Mapping[str, UndoAction]) -> None:
+        """Take back everything still pending, in reverse. Raises UndoFailed naming every entry that could not be."""
+        failures: list[str] = []
+        for entry in reversed(self.entries):
+            if entry.state == "done":
+                continue
+            try:
+                actions[entry.kind](self._cluster, entry.parameters)
+            except HarnessError as error:
+                failures.append(f"{entry.description}: {error}")
+                self._mark(replace(entry, state="failed", error=str(error)))
+            else:
+                self._mark(replace(entry, state="done"))
+        if failures:
+            raise UndoFailed("; ".join(failures))
+        self._withdraw()
+
+    def _mark(self, entry: UndoEntry) -> None:
+        self._entries[entry.id] = entry
+        self._append(entry)
+
+    def _append(self, entry: UndoEntry) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(entry)) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _publish(self) -> None:
+        api = self._cluster.api
+        ensure_system_namespace(api)
+        api.apply(journal_object(self._name, self._run, self.entries), SYSTEM_NAMESPACE)
+
+    def _withdraw(self) -> None:
+        if not self._entries:
+            return
+        try:
+            self._cluster.api.delete(CONFIG_MAPS, self._name, SYSTEM_NAMESPACE)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+
+
+def journal_object(name: str, run: str, entries: Sequence[UndoEntry]) -> Object:
+    """The ConfigMap that holds a journal."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": {**MANAGED_BY, RUN_LABEL: run}},
+        "data": {"journal": json.dumps([asdict(entry) for entry in entries], indent=1)},
+    }
+
+
+def ensure_system_namespace(api: KubeApi) -> None:
+    """Make the harness's own namespace when it is missing."""
+    if api.find(NAMESPACES, SYSTEM_NAMESPACE) is None:
+        metadata = {"name": SYSTEM_NAMESPACE, "labels": dict(MANAGED_BY)}
+        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+
+def read_journal(file: Path) -> list[UndoEntry]:
+    """The entries of a journal on disk, each in its last state; a cut last line (a crash mid-write) is left out."""
+    entries: dict[int, UndoEntry] = {}
+    if not file.exists():
+        return []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = UndoEntry(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+        entries[entry.id] = entry
+    return list(entries.values())
