@@ -1,7 +1,7 @@
 """A probe looks at one thing and writes what it saw on the timeline; it never judges.
 
-``WatchProbe`` follows a resource by list and watch: no dip is missed between two polls. ``SnapshotProbe`` looks when the
-runner asks it to: before the fault and after the recovery. The kinds stand in ``harness/probes``, one file each.
+``WatchProbe`` follows a resource by list and watch: no dip is missed between two polls. ``SnapshotProbe`` looks when
+the runner asks it to: before the fault and after the recovery. The kinds stand in ``harness/probes``, one file each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds faults and objectives by their place: every class in ``harness/faults`` or ``harness/objectives`` that has a kind.
+"""Finds faults and objectives by their place: the classes in ``harness/faults`` and ``harness/objectives`` with a kind.
 
 Other packages add theirs by the entry points ``resilience.faults`` and ``resilience.objectives``, each naming a class.
 """
@@ -11,7 +11,7 @@ import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import TypeVar
+from typing import Any
 
 import harness.faults
 import harness.objectives
@@ -20,19 +20,19 @@ from harness.fault import Fault
 from harness.objective import Objective
 from harness.undo import UndoAction
 
-T = TypeVar("T", Fault, Objective)
-
 
 @cache
 def faults() -> dict[str, type[Fault]]:
     """All kinds of fault by name, sorted."""
-    return _find(harness.faults, Fault, "resilience.faults")
+    found: dict[str, type[Fault]] = _find(harness.faults, Fault, "resilience.faults")
+    return found
 
 
 @cache
 def objectives() -> dict[str, type[Objective]]:
     """All kinds of objective by name, sorted."""
-    return _find(harness.objectives, Objective, "resilience.objectives")
+    found: dict[str, type[Objective]] = _find(harness.objectives, Objective, "resilience.objectives")
+    return found
 
 
 def undo_actions() -> dict[str, UndoAction]:
@@ -40,8 +40,8 @@ def undo_actions() -> dict[str, UndoAction]:
     return {kind: fault.undo for kind, fault in faults().items()}
 
 
-def _find(package: ModuleType, base: type[T], group: str) -> dict[str, type[T]]:
-    classes: list[type[T]] = []
+def _find(package: ModuleType, base: type, group: str) -> dict[str, Any]:
+    classes: list[Any] = []
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         members = inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
         classes += [
@@ -50,7 +50,7 @@ def _find(package: ModuleType, base: type[T], group: str) -> dict[str, type[T]]:
             if issubclass(member, base) and member.__module__ == module.name and hasattr(member, "kind")
         ]
     classes += [entry.load() for entry in entry_points(group=group)]
-    found: dict[str, type[T]] = {}
+    found: dict[str, Any] = {}
     for candidate in classes:
         other = found.setdefault(candidate.kind, candidate)
         if other is not candidate:
