@@ -6,17 +6,34 @@ and ``end`` are seconds since the experiment's origin; ``wall`` times are RFC 33
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from harness.verdict import Verdict
 
 SCHEMA_VERSION = "1"
 
 
+def _unknown_unless_finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _finite_only(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {key: inner for key, inner in value.items() if _unknown_unless_finite(inner) is not None}
+
+
+# JSON has no NaN and no infinity: where a number may be missing, such a number counts as missing; elsewhere it is
+# refused when the fact is made, and not when a finished run is written.
+Known = Annotated[float | None, BeforeValidator(_unknown_unless_finite)]
+Figures = Annotated[dict[str, float], BeforeValidator(_finite_only)]
+
+
 class _Fact(BaseModel):
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null", allow_inf_nan=False)
 
 
 class Bounds(_Fact):
@@ -27,6 +44,8 @@ class Bounds(_Fact):
 
 
 class NodeRecord(_Fact):
+    """A node of the cluster."""
+
     name: str
     zone: str = ""
     version: str = ""
@@ -43,17 +62,21 @@ class EnvironmentRecord(_Fact):
     kubernetes: str
     nodes: list[NodeRecord] = Field(default_factory=list)
     prometheus: str = Field("", description="URL or service, and version; empty when there was none")
-    scrape_interval: float | None = Field(None, description="seconds, as read from Prometheus")
+    scrape_interval: Known = Field(None, description="seconds, as read from Prometheus")
     capabilities: list[str] = Field(default_factory=list)
 
 
 class PhaseRecord(_Fact):
+    """A named span of an experiment."""
+
     name: str
     start: float
     end: float
 
 
 class VictimRecord(_Fact):
+    """An object that a fault hit; the uid tells it from a later object of the same name."""
+
     kind: str
     name: str
     uid: str
@@ -70,30 +93,34 @@ class UndoRecord(_Fact):
 
 
 class FaultRecord(_Fact):
+    """A fault: what was asked for, whom it hit, what proves that it bit, and how it was taken back."""
+
     kind: str
     parameters: dict[str, object]
     victims: list[VictimRecord] = Field(default_factory=list)
-    injected: Bounds | None = None
-    undone: Bounds | None = None
-    proven: bool = False
+    injected: Bounds | None = Field(None, description="the bracket around the disrupting call; null: never injected")
+    undone: Bounds | None = Field(None, description="the bracket around the undo; null: not taken back, or no need to")
+    proven: bool = Field(False, description="whether the evidence shows that the fault bit")
     evidence: str = ""
     undo: list[UndoRecord] = Field(default_factory=list)
 
 
 class ObjectiveRecord(_Fact):
+    """One objective's finding. ``observed`` lies within ``low`` and ``high``; all numbers are in ``unit``."""
+
     kind: str
     title: str
     verdict: Verdict
     reason: str
-    phases: list[str] = Field(default_factory=list)
-    observed: float | None = None
-    low: float | None = None
-    high: float | None = None
-    limit: float | None = None
+    phases: list[str] = Field(default_factory=list, description="the phases that it was judged in")
+    observed: Known = None
+    low: Known = None
+    high: Known = None
+    limit: Known = None
     unit: str = ""
-    comparison: str = ""
-    margin: float | None = None
-    samples: int = 0
+    comparison: str = Field("", description="the side of the limit that is good: >= or <=")
+    margin: Known = Field(None, description="distance from the limit on its good side; negative beyond it")
+    samples: int = Field(0, description="how many observations the finding rests on")
     detail: dict[str, str] = Field(default_factory=dict)
 
 
@@ -103,23 +130,25 @@ class ClockRecord(_Fact):
     clock: Literal["control plane", "endpoints", "user", "prometheus"]
     subject: str
     state: Literal["recovered", "not disrupted", "not recovered", "no data"]
-    low: float | None = None
-    high: float | None = None
-    began: float | None = Field(None, description="when the disruption was seen, on the timeline")
-    ended: float | None = Field(None, description="when the recovery was seen, on the timeline")
+    low: Known = None
+    high: Known = None
+    began: Known = Field(None, description="when the disruption was seen, on the timeline")
+    ended: Known = Field(None, description="when the recovery was seen, on the timeline")
     reason: str = ""
 
 
 class LoadRecord(_Fact):
+    """What the load generator was asked for and did, in requests."""
+
     profile: str
     target: str
-    offered: int = 0
-    achieved: int = 0
-    dropped: int = 0
-    failed: int = 0
-    saturated: bool = False
+    offered: int = Field(0, description="due by the profile")
+    achieved: int = Field(0, description="started")
+    dropped: int = Field(0, description="due, but never started")
+    failed: int = Field(0, description="started, and not answered as expected")
+    saturated: bool = Field(False, description="the generator itself was the bottleneck: latencies are not to be trusted")
     outcomes: dict[str, int] = Field(default_factory=dict)
-    latency: dict[str, dict[str, float]] = Field(
+    latency: dict[str, Figures] = Field(
         default_factory=dict, description="by phase: p50, p95, p99, max of successful requests, seconds"
     )
 
@@ -131,14 +160,16 @@ class ChartRecord(_Fact):
     start: float = 0.0
     good: list[int] = Field(default_factory=list)
     failed: list[int] = Field(default_factory=list)
-    p50: list[float | None] = Field(default_factory=list, description="seconds")
-    p95: list[float | None] = Field(default_factory=list, description="seconds")
+    p50: list[Known] = Field(default_factory=list, description="seconds")
+    p95: list[Known] = Field(default_factory=list, description="seconds")
     steps: dict[str, list[tuple[float, float]]] = Field(
         default_factory=dict, description="named step lines: ready replicas of a workload, an HPA's desired replicas"
     )
 
 
 class EventRecord(_Fact):
+    """Something worth reading that happened to a subject."""
+
     at: float
     source: str = Field(description="harness, kubernetes, pod, rollout …")
     subject: str
@@ -148,10 +179,13 @@ class EventRecord(_Fact):
 class ExperimentRecord(_Fact):
     """One experiment or one of its twins."""
 
-    stage: Literal["declared", "observed", "judged"] = "declared"
+    stage: Literal["declared", "observed", "judged"] = Field(
+        "declared", description="how far it came: anything but judged means that the run ended before its verdict"
+    )
     id: str = Field(description="the pytest node id")
     name: str
     twin: str = ""
+    because: str = Field("", description="for a twin: what its workload leaves out")
     file: str = ""
     hypothesis: str = ""
     namespace: str = ""
@@ -176,7 +210,7 @@ class ExperimentRecord(_Fact):
 
 
 class RunRecord(_Fact):
-    """A run: one session of pytest."""
+    """A run: one session of pytest. ``finished`` is empty while it runs, and stays so when it was cut short."""
 
     schema_version: Literal["1"] = "1"
     run: str
