@@ -146,7 +146,7 @@ class LoadRecord(_Fact):
     achieved: int = Field(0, description="started")
     dropped: int = Field(0, description="due, but never started")
     failed: int = Field(0, description="started, and not answered as expected")
-    saturated: bool = Field(False, description="the generator itself was the bottleneck: latencies are not to be trusted")
+    saturated: bool = Field(False, description="the generator was the bottleneck: its latencies say little")
     outcomes: dict[str, int] = Field(default_factory=dict)
     latency: dict[str, Figures] = Field(
         default_factory=dict, description="by phase: p50, p95, p99, max of successful requests, seconds"
