@@ -71,7 +71,7 @@ class PhaseRecord(_Fact):
 
     name: str
     start: float
-    end: float
+    end: Known = Field(None, description="null: the run was cut short within this phase")
 
 
 class VictimRecord(_Fact):
