@@ -50,7 +50,7 @@ class NodeRecord(_Fact):
     zone: str = ""
     version: str = ""
     roles: list[str] = Field(default_factory=list)
-    machine: str = Field("", description="operating system, kernel, container runtime")
+    machine: str = Field(default="", description="operating system, kernel, container runtime")
 
 
 class EnvironmentRecord(_Fact):
@@ -61,8 +61,8 @@ class EnvironmentRecord(_Fact):
     provider: Literal["local", "kind", "kubeconfig", "fake"]
     kubernetes: str
     nodes: list[NodeRecord] = Field(default_factory=list)
-    prometheus: str = Field("", description="URL or service, and version; empty when there was none")
-    scrape_interval: Known = Field(None, description="seconds, as read from Prometheus")
+    prometheus: str = Field(default="", description="URL or service, and version; empty when there was none")
+    scrape_interval: Known = Field(default=None, description="seconds, as read from Prometheus")
     capabilities: list[str] = Field(default_factory=list)
 
 
@@ -71,7 +71,7 @@ class PhaseRecord(_Fact):
 
     name: str
     start: float
-    end: Known = Field(None, description="null: the run was cut short within this phase")
+    end: Known = Field(default=None, description="null: the run was cut short within this phase")
 
 
 class VictimRecord(_Fact):
@@ -98,9 +98,13 @@ class FaultRecord(_Fact):
     kind: str
     parameters: dict[str, object]
     victims: list[VictimRecord] = Field(default_factory=list)
-    injected: Bounds | None = Field(None, description="the bracket around the disrupting call; null: never injected")
-    undone: Bounds | None = Field(None, description="the bracket around the undo; null: not taken back, or no need to")
-    proven: bool = Field(False, description="whether the evidence shows that the fault bit")
+    injected: Bounds | None = Field(
+        default=None, description="the bracket around the disrupting call; null: never injected"
+    )
+    undone: Bounds | None = Field(
+        default=None, description="the bracket around the undo; null: not taken back, or no need to"
+    )
+    proven: bool = Field(default=False, description="whether the evidence shows that the fault bit")
     evidence: str = ""
     undo: list[UndoRecord] = Field(default_factory=list)
 
@@ -118,9 +122,9 @@ class ObjectiveRecord(_Fact):
     high: Known = None
     limit: Known = None
     unit: str = ""
-    comparison: str = Field("", description="the side of the limit that is good: >= or <=")
-    margin: Known = Field(None, description="distance from the limit on its good side; negative beyond it")
-    samples: int = Field(0, description="how many observations the finding rests on")
+    comparison: str = Field(default="", description="the side of the limit that is good: >= or <=")
+    margin: Known = Field(default=None, description="distance from the limit on its good side; negative beyond it")
+    samples: int = Field(default=0, description="how many observations the finding rests on")
     detail: dict[str, str] = Field(default_factory=dict)
 
 
@@ -132,8 +136,8 @@ class ClockRecord(_Fact):
     state: Literal["recovered", "not disrupted", "not recovered", "no data"]
     low: Known = None
     high: Known = None
-    began: Known = Field(None, description="when the disruption was seen, on the timeline")
-    ended: Known = Field(None, description="when the recovery was seen, on the timeline")
+    began: Known = Field(default=None, description="when the disruption was seen, on the timeline")
+    ended: Known = Field(default=None, description="when the recovery was seen, on the timeline")
     reason: str = ""
 
 
@@ -142,11 +146,11 @@ class LoadRecord(_Fact):
 
     profile: str
     target: str
-    offered: int = Field(0, description="due by the profile")
-    achieved: int = Field(0, description="started")
-    dropped: int = Field(0, description="due, but never started")
-    failed: int = Field(0, description="started, and not answered as expected")
-    saturated: bool = Field(False, description="the generator was the bottleneck: its latencies say little")
+    offered: int = Field(default=0, description="due by the profile")
+    achieved: int = Field(default=0, description="started")
+    dropped: int = Field(default=0, description="due, but never started")
+    failed: int = Field(default=0, description="started, and not answered as expected")
+    saturated: bool = Field(default=False, description="the generator was the bottleneck: its latencies say little")
     outcomes: dict[str, int] = Field(default_factory=dict)
     latency: dict[str, Figures] = Field(
         default_factory=dict, description="by phase: p50, p95, p99, max of successful requests, seconds"
@@ -156,7 +160,7 @@ class LoadRecord(_Fact):
 class ChartRecord(_Fact):
     """The time-aligned chart: one entry a bin. ``steps`` are (at, value) pairs that hold until the next."""
 
-    bin: float = Field(1.0, description="seconds")
+    bin: float = Field(default=1.0, description="seconds")
     start: float = 0.0
     good: list[int] = Field(default_factory=list)
     failed: list[int] = Field(default_factory=list)
@@ -180,23 +184,24 @@ class ExperimentRecord(_Fact):
     """One experiment or one of its twins."""
 
     stage: Literal["declared", "observed", "judged"] = Field(
-        "declared", description="how far it came: anything but judged means that the run ended before its verdict"
+        default="declared",
+        description="how far it came: anything but judged means that the run ended before its verdict",
     )
     id: str = Field(description="the pytest node id")
     name: str
     twin: str = ""
-    because: str = Field("", description="for a twin: what its workload leaves out")
+    because: str = Field(default="", description="for a twin: what its workload leaves out")
     file: str = ""
     hypothesis: str = ""
     namespace: str = ""
     seed: int = 0
     started: str = ""
     finished: str = ""
-    origin: str = Field("", description="wall time of the timeline's zero")
+    origin: str = Field(default="", description="wall time of the timeline's zero")
     verdict: Verdict = Verdict.INCONCLUSIVE
     reason: str = ""
     breaks: list[str] = Field(default_factory=list, description="for a twin: the objectives it must break")
-    passed: bool = Field(False, description="HELD, or for a twin: BROKEN on every objective that it must break")
+    passed: bool = Field(default=False, description="HELD, or for a twin: BROKEN on every objective that it must break")
     phases: list[PhaseRecord] = Field(default_factory=list)
     faults: list[FaultRecord] = Field(default_factory=list)
     objectives: list[ObjectiveRecord] = Field(default_factory=list)
