@@ -1,0 +1,94 @@
+"""The time-aligned chart of an experiment as numbers: what the load saw, and what the controllers did, on one axis."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.observation import Phase, Timeline
+from harness.record import ChartRecord
+
+# A bin is a second, until a run is so long that more bins than this would say nothing that a reader could see.
+MAX_BINS = 3600
+
+
+def build_chart(timeline: Timeline) -> ChartRecord:
+    """Bin the requests by intended start, from the first phase's start to the last one's end, and gather step lines.
+
+    Requests and latencies stay empty when there was no load. Latency (p50, p95, seconds) is that of successful
+    requests alone: a refused connection is fast, and would make an outage look like an improvement. Steps begin with
+    the value that was in force when the first phase began.
+    """
+    if not timeline.phases:
+        return ChartRecord()
+    start, end = span_of(timeline)
+    width = float(max(1, math.ceil((end - start) / MAX_BINS)))
+    chart = ChartRecord(bin=width, start=start, steps=_all_steps(timeline, Phase("all", start, end)))
+    if timeline.requests:
+        _bin_requests(chart, timeline, max(1, math.ceil((end - start) / width)), end)
+    return chart
+
+
+def span_of(timeline: Timeline) -> tuple[float, float]:
+    """From the first phase's start to the last one's end, or to the last thing seen when a run was cut within it."""
+    start = min(phase.start for phase in timeline.phases)
+    end = max(phase.end for phase in timeline.phases)
+    if math.isfinite(end):
+        return start, end
+    seen = [observation.at for observation in timeline] + [request.finished for request in timeline.requests]
+    begun = [phase.start for phase in timeline.phases]
+    return start, max(seen + begun)
+
+
+def _bin_requests(chart: ChartRecord, timeline: Timeline, bins: int, end: float) -> None:
+    chart.good, chart.failed = [0] * bins, [0] * bins
+    latencies: list[list[float]] = [[] for _ in range(bins)]
+    for request in timeline.requests:
+        if not chart.start <= request.intended < end:
+            continue
+        index = min(bins - 1, int((request.intended - chart.start) / chart.bin))
+        if request.ok:
+            chart.good[index] += 1
+            latencies[index].append(request.latency)
+        else:
+            chart.failed[index] += 1
+    for values in latencies:
+        values.sort()
+    chart.p50 = [_nearest_rank(values, 0.50) for values in latencies]
+    chart.p95 = [_nearest_rank(values, 0.95) for values in latencies]
+
+
+def _nearest_rank(ordered: Sequence[float], share: float) -> float | None:
+    # A latency that was measured, not one interpolated between two: a bin may hold a handful of requests.
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+def _all_steps(timeline: Timeline, span: Phase) -> dict[str, list[tuple[float, float]]]:
+    return {
+        **_steps(timeline, span, "workloads", "ready", lambda value: value.get("ready")),
+        **_steps(timeline, span, "autoscalers", "desired", lambda value: value.get("desired")),
+        **_steps(timeline, span, "endpoints", "endpoints", lambda value: len(value.get("ready") or ())),
+    }
+
+
+def _steps(
+    timeline: Timeline,
+    span: Phase,
+    series: str,
+    noun: str,
+    number: Callable[[dict[str, Any]], float | None],
+) -> dict[str, list[tuple[float, float]]]:
+    """One step line a subject: its value wherever it changed. An error is no value: the line goes on unchanged."""
+    lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for seen in sorted(timeline.observations(series), key=lambda seen: seen.at):
+        if seen.at > span.end or not isinstance(seen.value, dict):
+            continue
+        value = float(number(seen.value) or 0)
+        line, at = lines[f"{seen.subject} {noun}"], max(seen.at, span.start)
+        if line and line[-1][0] == at:
+            line.pop()
+        if not line or line[-1][1] != value:
+            line.append((at, value))
+    return dict(lines)
