@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 from harness.observation import Timeline
 from harness.verdict import Verdict
@@ -48,7 +49,7 @@ class Finding:
 class Objective(BaseModel):
     """Frozen parameters, as written in an experiment, and one pure ``judge``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=None)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 
     kind: ClassVar[str]
 
@@ -61,6 +62,12 @@ class Objective(BaseModel):
     def checks_baseline(self) -> bool:
         """Whether the steady state must meet it too, before anything is injected."""
         return False
+
+    def pending(self, timeline: Timeline) -> str:
+        """What this objective still waits for, asked a few times a second while the recovery phase runs; empty when
+        the phase may end as far as this objective is concerned."""
+        del timeline
+        return ""
 
     @abstractmethod
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:

@@ -1,0 +1,132 @@
+"""An experiment as data: what is believed, what runs, what is broken, and which objectives must hold meanwhile.
+
+Written as YAML (see ``experiments/``); every mistake in a file is found and said at once, with its line and field,
+before any cluster is asked anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from harness.fault import Fault
+from harness.manifests import Workload
+from harness.objective import Objective
+from harness.observation import BASELINE, FAULT, RECOVERY, SETTLE
+from harness.probe import SnapshotProbe
+from harness.quantities import Duration, Rate
+
+API_VERSION = "resilience/v1"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+Reference = Annotated[str, StringConstraints(pattern=r"^[a-z]+/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+class Metadata(_Part):
+    """What the experiment is called: a DNS label of at most 40 characters, since a namespace is named after it."""
+
+    name: Name
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Phases(_Part):
+    """How long each phase takes. ``recovery`` is a maximum: it ends as soon as every clock has seen the recovery;
+    ``settle`` follows it, and a recovery that is undone within it does not count."""
+
+    baseline: Duration = 10.0
+    fault: Duration = 10.0
+    recovery: Duration = 60.0
+    settle: Duration = 5.0
+
+    def length(self, name: str) -> float:
+        """Seconds of a phase, at most."""
+        return {BASELINE: self.baseline, FAULT: self.fault, RECOVERY: self.recovery, SETTLE: self.settle}[name]
+
+
+class Load(_Part):
+    """The load: a profile's shape at a rate, one behaviour per arrival, against a NodePort Service of the workload."""
+
+    profile: str = Field("steady", description="a file in loadprofiles/, without .yaml")
+    rate: Rate = Field(description="arrivals per second at 100% of the profile, such as 50/s")
+    target: Annotated[str, StringConstraints(pattern=r"^service/[a-z0-9-]+(:[a-z0-9-]+)?$")] = Field(
+        description="service/NAME or service/NAME:PORT, a port's name or number"
+    )
+    behaviour: str = Field("http", description="what one arrival does: a file in loadprofiles/, without .py")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the behaviour")
+
+    @property
+    def service(self) -> str:
+        return self.target.removeprefix("service/").partition(":")[0]
+
+    @property
+    def port(self) -> str:
+        """The port's name or number; empty for the only one."""
+        return self.target.partition(":")[2]
+
+
+class Twin(_Part):
+    """A broken copy of the workload, which must come out BROKEN on the named objectives, or nothing is proven."""
+
+    because: str = Field("", description="what this twin leaves out, in a few words")
+    patch: dict[Reference, dict[str, Any] | None] = Field(
+        min_length=1, description="kind/name → strategic merge patch; null leaves the object out"
+    )
+    breaks: list[str] = Field(min_length=1, description="the objectives, by kind or title, that must come out BROKEN")
+
+
+class Declaration(_Part):
+    """The file's top level; faults, objectives and probes are looked up by their kind afterwards."""
+
+    api_version: Literal["resilience/v1"]
+    kind: Literal["Experiment"]
+    metadata: Metadata
+    hypothesis: Annotated[str, StringConstraints(min_length=10)]
+    workload: str = Field(description="a folder of manifests, relative to the experiments folder, or builtin/NAME")
+    load: Load | None = None
+    phases: Phases = Phases()
+    faults: list[dict[str, Any]] = Field(default_factory=list)
+    objectives: list[dict[str, Any]] = Field(min_length=1)
+    probes: list[dict[str, Any]] = Field(default_factory=list)
+    twins: dict[Name, Twin] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A checked experiment, ready to run. ``twin`` is the name of the twin that this one is, or empty."""
+
+    name: str
+    hypothesis: str
+    workload: Workload
+    objectives: tuple[Objective, ...]
+    file: Path
+    load: Load | None = None
+    phases: Phases = Phases()
+    faults: tuple[Fault, ...] = ()
+    probes: tuple[SnapshotProbe, ...] = ()
+    twins: Mapping[str, Twin] | None = None
+    twin: str = ""
+    breaks: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """``name`` or ``name[twin]``."""
+        return f"{self.name}[{self.twin}]" if self.twin else self.name
+
+    def as_twin(self, name: str) -> Experiment:
+        """The experiment with a twin's workload in place of its own. KeyError when there is no such twin."""
+        twin = (self.twins or {})[name]
+        return replace(self, workload=self.workload.patched(twin.patch), twin=name, breaks=tuple(twin.breaks))
+
+
+def describes(objective: Objective, name: str) -> bool:
+    """Whether a twin's ``breaks`` entry means this objective: by its kind, or by its title when there are several."""
+    return name in {objective.kind, objective.title}

@@ -1,0 +1,74 @@
+"""From a timeline to a verdict: every objective's finding, what must be true for them to count, and the worst of all.
+
+Pure: no cluster, no clock. A stored timeline can be judged again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.experiment import Experiment, describes
+from harness.objective import Finding, Objective
+from harness.observation import BASELINE, Timeline
+from harness.verdict import Verdict, worst
+
+Judged = list[tuple[Objective, Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict of one experiment with its reason, the findings behind it, and whether the run passed."""
+
+    verdict: Verdict
+    reason: str
+    findings: Judged
+    passed: bool
+
+
+def judge(experiment: Experiment, timeline: Timeline) -> Judgement:
+    """Judge a finished run. What was not proven makes it INCONCLUSIVE whatever the objectives say: an outage that
+    cannot be put down to the fault says nothing about it."""
+    findings = [(objective, _finding(objective, timeline)) for objective in experiment.objectives]
+    unproven = [f"{seen.fault} is not proven to have bitten: {seen.evidence}" for seen in timeline.injections if not seen.proven]
+    if len(timeline.injections) < len(experiment.faults):
+        unproven.append("not every fault was injected")
+    if unproven:
+        return Judgement(Verdict.INCONCLUSIVE, unproven[0], findings, passed=False)
+    verdict = worst(finding.verdict for _, finding in findings)
+    reason = _reason(verdict, findings)
+    if not experiment.twin:
+        return Judgement(verdict, reason, findings, passed=verdict is Verdict.HELD)
+    missed = unbroken(experiment.breaks, findings)
+    if missed:
+        reason = f"the twin should have broken {', '.join(missed)} and did not: {reason}"
+    return Judgement(verdict, reason, findings, passed=verdict is Verdict.BROKEN and not missed)
+
+
+def judge_baseline(experiment: Experiment, timeline: Timeline) -> Judged:
+    """The steady state: the objectives that can be asked about the time before the fault."""
+    asked = [objective for objective in experiment.objectives if objective.checks_baseline]
+    return [(objective, _finding(objective, timeline, [BASELINE])) for objective in asked]
+
+
+def unbroken(breaks: Iterable[str], findings: Judged) -> list[str]:
+    """The objectives that a twin must break and did not."""
+    broken = [objective for objective, finding in findings if finding.verdict is Verdict.BROKEN]
+    return [name for name in breaks if not any(describes(objective, name) for objective in broken)]
+
+
+def _finding(objective: Objective, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
+    try:
+        return objective.judge(timeline, phases)
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        # A judge that crashes has shown nothing.
+        reason = f"the judge of {objective.title} failed: {type(error).__name__}: {error}"
+        return Finding(Verdict.INCONCLUSIVE, reason)
+
+
+def _reason(verdict: Verdict, findings: Judged) -> str:
+    if verdict is Verdict.HELD:
+        return f"all {len(findings)} objectives held"
+    if not findings:
+        return "no objective was judged"
+    return next(f"{objective.title}: {finding.reason}" for objective, finding in findings if finding.verdict is verdict)

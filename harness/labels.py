@@ -1,0 +1,53 @@
+"""Kubernetes label selectors: parsing and matching, for checks before a cluster is asked and for the fake cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_KEY = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
+_VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)?"
+_EQUALITY = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_VALUE})")
+_SET = re.compile(rf"({_KEY})\s+(in|notin)\s+\(([^()]*)\)")
+_EXISTS = re.compile(rf"(!?)\s*({_KEY})")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One part of a selector: the key's value must be (or, ``negated``, not be) among ``values``; None: any value."""
+
+    key: str
+    values: frozenset[str] | None
+    negated: bool = False
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        found = self.key in labels and (self.values is None or labels[self.key] in self.values)
+        return found is not self.negated
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """All requirements must match; none at all matches everything."""
+
+    requirements: tuple[Requirement, ...]
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+
+def parse_selector(text: str) -> Selector:
+    """A selector as kubectl takes it: ``app=shop,tier in (web, api),!canary``. Raises ValueError."""
+    parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)] if text.strip() else []
+    return Selector(tuple(_requirement(part, text) for part in parts))
+
+
+def _requirement(part: str, text: str) -> Requirement:
+    if found := _EQUALITY.fullmatch(part):
+        return Requirement(found[1], frozenset({found[3]}), negated=found[2] == "!=")
+    if found := _SET.fullmatch(part):
+        values = frozenset(value.strip() for value in found[3].split(","))
+        return Requirement(found[1], values, negated=found[2] == "notin")
+    if found := _EXISTS.fullmatch(part):
+        return Requirement(found[2], None, negated=bool(found[1]))
+    raise ValueError(f"found {text!r}, expected a label selector such as app=shop,tier in (web, api)")

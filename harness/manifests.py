@@ -1,0 +1,154 @@
+"""A workload: plain Kubernetes manifests from a folder, patched for a twin and rendered for a cluster.
+
+Manifests are data. The one thing that differs between clusters is where images come from, so a string may hold
+``${image:NAME}`` or ``${image:NAME:TAG}``: the cluster's own reference of one of the harness's images, with another tag
+for the second form.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.cluster.api import Object
+from harness.documents import Document, load_documents
+from harness.errors import InputError, Problem
+
+_IMAGE = re.compile(r"\$\{image:([a-z0-9-]+)(?::([A-Za-z0-9_.-]+))?\}")
+_SHORT_KINDS = {"horizontalpodautoscaler": "hpa", "persistentvolumeclaim": "pvc", "poddisruptionbudget": "pdb"}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The objects of a workload, each with the document that it came from."""
+
+    folder: Path
+    objects: tuple[Object, ...]
+    documents: tuple[Document, ...]
+
+    def names(self) -> list[str]:
+        """Every object as ``kind/name``, the way experiments refer to it."""
+        return [reference(item) for item in self.objects]
+
+    def find(self, name: str) -> Object | None:
+        """The object of a ``kind/name``."""
+        return next((item for item in self.objects if reference(item) == name), None)
+
+    def pod_labels(self) -> list[Mapping[str, str]]:
+        """The labels of every pod template."""
+        return [template.get("metadata", {}).get("labels", {}) for template in self._templates()]
+
+    def images(self) -> set[str]:
+        """The names of the harness's images that the manifests ask for."""
+        return {found[1] for item in self.objects for text in _strings(item) for found in _IMAGE.finditer(text)}
+
+    def patched(self, patches: Mapping[str, Any]) -> Workload:
+        """A copy with each ``kind/name`` merged (see ``merge``) with its patch, or left out for None.
+
+        KeyError: no such object."""
+        objects = {reference(item): item for item in self.objects}
+        for name, patch in patches.items():
+            if patch is None:
+                del objects[name]
+            else:
+                objects[name] = merge(objects[name], patch)
+        return Workload(self.folder, tuple(objects.values()), self.documents)
+
+    def rendered(self, image: Callable[[str], str]) -> list[Object]:
+        """The objects for a cluster whose image references ``image`` gives."""
+        return [render(item, image) for item in self.objects]
+
+    def _templates(self) -> Iterator[Object]:
+        for item in self.objects:
+            template = item.get("spec", {}).get("template")
+            if isinstance(template, dict):
+                yield template
+
+
+def load_workload(folder: Path) -> Workload:
+    """All manifests of a folder, in the order of the files' names. Raises InputError with all problems."""
+    files = sorted(path for pattern in ("*.yaml", "*.yml") for path in folder.glob(pattern))
+    problems: list[Problem] = []
+    documents: list[Document] = []
+    for file in files:
+        try:
+            documents += load_documents(file)
+        except InputError as error:
+            problems += error.problems
+    for document in documents:
+        problems += _check(document)
+    if not files:
+        problems.append(Problem("holds no *.yaml manifests", folder))
+    if problems:
+        raise InputError(problems)
+    return Workload(folder, tuple(document.data for document in documents), tuple(documents))
+
+
+def reference(item: Object) -> str:
+    """An object as ``kind/name``: ``deployment/podinfo``, ``hpa/podinfo``."""
+    kind = str(item["kind"]).lower()
+    return f"{_SHORT_KINDS.get(kind, kind)}/{item['metadata']['name']}"
+
+
+def merge(base: Any, patch: Any) -> Any:  # noqa: ANN401
+    """A strategic merge: maps are merged, null deletes, lists of named items are merged by name, others replaced."""
+    if isinstance(base, dict) and isinstance(patch, dict):
+        merged = copy.deepcopy(base)
+        for key, value in patch.items():
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = merge(merged.get(key), value)
+        return merged
+    if _named(base) and _named(patch):
+        merged_items = {item["name"]: copy.deepcopy(item) for item in base}
+        for item in patch:
+            merged_items[item["name"]] = merge(merged_items.get(item["name"], {}), item)
+        return list(merged_items.values())
+    return copy.deepcopy(patch)
+
+
+def render(value: Any, image: Callable[[str], str]) -> Any:  # noqa: ANN401
+    """A copy in which every ``${image:…}`` is the reference that ``image`` gives for it."""
+    if isinstance(value, str):
+        return _IMAGE.sub(lambda found: _reference(image(found[1]), found[2]), value)
+    if isinstance(value, dict):
+        return {key: render(item, image) for key, item in value.items()}
+    if isinstance(value, list):
+        return [render(item, image) for item in value]
+    return value
+
+
+def _reference(image: str, tag: str | None) -> str:
+    return image if tag is None else f"{image.rsplit(':', 1)[0]}:{tag}"
+
+
+def _named(items: Any) -> bool:  # noqa: ANN401
+    return isinstance(items, list) and bool(items) and all(isinstance(item, dict) and "name" in item for item in items)
+
+
+def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item)
+
+
+def _check(document: Document) -> list[Problem]:
+    data = document.data
+    if not isinstance(data, dict):
+        return [document.problem((), f"found {type(data).__name__}, expected a Kubernetes object")]
+    required = [key for key in ("apiVersion", "kind") if key not in data]
+    problems = [document.problem((key,), "missing, and it is required") for key in required]
+    metadata = data.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        problems.append(document.problem(("metadata", "name"), "missing, and it is required"))
+    elif "namespace" in metadata:
+        message = "found a namespace, expected none: an experiment's workload goes to a namespace of its own"
+        problems.append(document.problem(("metadata", "namespace"), message))
+    return problems

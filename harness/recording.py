@@ -1,0 +1,146 @@
+"""From what happened to the record: the mapping of experiment, timeline and findings to stored facts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.clock import Clock, iso
+from harness.experiment import Experiment
+from harness.judging import Judged
+from harness.observation import PHASES, Interval, RequestSeen, Timeline
+from harness.record import (
+    Bounds,
+    ClockRecord,
+    ExperimentRecord,
+    FaultRecord,
+    LoadRecord,
+    ObjectiveRecord,
+    PhaseRecord,
+    UndoRecord,
+    VictimRecord,
+)
+from harness.recovery import recoveries
+from harness.reporting.chart import build_chart
+from harness.reporting.events import build_events
+from harness.statistics import percentile
+from harness.undo import UndoEntry
+
+
+def declared(experiment: Experiment, node_id: str, namespace: str, seed: int, clock: Clock) -> ExperimentRecord:
+    """The record of an experiment that has not started yet."""
+    now = iso(clock.wall())
+    return ExperimentRecord(
+        id=node_id,
+        name=experiment.name,
+        twin=experiment.twin,
+        file=experiment.file.name,
+        hypothesis=experiment.hypothesis,
+        namespace=namespace,
+        seed=seed,
+        started=now,
+        origin=now,
+        breaks=list(experiment.breaks),
+    )
+
+
+def describe_run(
+    record: ExperimentRecord, experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry]
+) -> None:
+    """Fill in everything that was seen, as far as the run came."""
+    record.origin = iso(timeline.wall_origin)
+    seen = [phase for phase in timeline.phases if phase.end != float("inf")]
+    record.phases = [PhaseRecord(name=phase.name, start=phase.start, end=phase.end) for phase in seen]
+    record.faults = _faults(experiment, timeline, undo)
+    if experiment.load:
+        record.load = _load(experiment, timeline)
+    if seen:
+        record.recovery = [_clock(found) for of in _workloads(experiment) for found in recoveries(timeline, of)]
+        record.chart = build_chart(timeline)
+        record.events = build_events(timeline)
+
+
+def describe_findings(findings: Judged) -> list[ObjectiveRecord]:
+    """The findings of objectives as records, in their order."""
+    return [
+        ObjectiveRecord(
+            kind=objective.kind,
+            title=objective.title,
+            verdict=finding.verdict,
+            reason=finding.reason,
+            phases=list(getattr(objective, "phases", ())),
+            observed=finding.observed,
+            low=finding.low,
+            high=finding.high,
+            limit=finding.limit,
+            unit=finding.unit,
+            comparison=finding.comparison,
+            margin=finding.margin,
+            samples=finding.samples,
+            detail=finding.detail,
+        )
+        for objective, finding in findings
+    ]
+
+
+def _faults(experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry]) -> list[FaultRecord]:
+    records = []
+    for index, fault in enumerate(experiment.faults):
+        injection = timeline.injections[index] if index < len(timeline.injections) else None
+        records.append(
+            FaultRecord(
+                kind=fault.kind,
+                parameters=fault.model_dump(mode="json", by_alias=True, exclude_none=True),
+                victims=[
+                    VictimRecord(kind=victim.kind, name=victim.name, uid=victim.uid, detail=victim.detail)
+                    for victim in (injection.victims if injection else ())
+                ],
+                injected=_bounds(injection.injected) if injection else None,
+                undone=_bounds(injection.undone) if injection and injection.undone else None,
+                proven=bool(injection and injection.proven),
+                evidence=injection.evidence if injection else "not injected",
+                undo=[
+                    UndoRecord(kind=entry.kind, description=entry.description, state=entry.state, error=entry.error)
+                    for entry in undo
+                    if entry.kind == fault.kind
+                ],
+            )
+        )
+    return records
+
+
+def _load(experiment: Experiment, timeline: Timeline) -> LoadRecord:
+    assert experiment.load is not None  # noqa: S101 - the caller asked only for an experiment with a load
+    summary = timeline.load
+    return LoadRecord(
+        profile=f"{experiment.load.profile} at {experiment.load.rate:g}/s",
+        target=experiment.load.target,
+        offered=summary.offered if summary else 0,
+        achieved=summary.achieved if summary else len(timeline.requests),
+        dropped=summary.dropped if summary else 0,
+        failed=summary.failed if summary else sum(not request.ok for request in timeline.requests),
+        saturated=summary.saturated if summary else False,
+        outcomes=dict(Counter(request.outcome for request in timeline.requests).most_common()),
+        latency={name: _latency(timeline.requests_in([name])) for name in PHASES if timeline.requests_in([name])},
+    )
+
+
+def _latency(requests: Sequence[RequestSeen]) -> dict[str, float]:
+    good = sorted(request.latency for request in requests if request.ok)
+    if not good:
+        return {}
+    return {f"p{share}": percentile(good, share / 100) for share in (50, 95, 99)} | {"max": good[-1]}
+
+
+def _workloads(experiment: Experiment) -> list[str]:
+    """The workloads whose recovery some objective asks about."""
+    of = [str(getattr(objective, "of", "")) for objective in experiment.objectives]
+    return sorted({name for name in of if name.startswith(("deployment/", "statefulset/", "daemonset/"))})
+
+
+def _clock(found: object) -> ClockRecord:
+    raise AssertionError(found)
+
+
+def _bounds(interval: Interval) -> Bounds:
+    return Bounds(low=interval.low, high=interval.high)

@@ -1,0 +1,227 @@
+"""Follows one resource without losing an event: list, watch from the list's resourceVersion, and come back when cut off.
+
+The official client's watch hangs without a time-out of its own and loses events at a 410 (kubernetes-client/python#1402,
+#2223). Here every connection continues where the last digested event left off. Two things can go wrong, and both are
+told to the sink as a gap, from the moment that contact was lost:
+
+- The connection breaks. After the back-off the watch continues from the last event; what happened meanwhile still
+  arrives, late, one event at a time. The gap ends when all of it has arrived: it hides times, but no states.
+- The server no longer has that past (410). The new list is compared with what was known: what vanished is DELETED, as
+  it was last known, what is new is ADDED, what changed is MODIFIED, the rest is left alone. Such a gap hides states too.
+
+``Mirror`` is the pure state machine; ``Reflector`` drives it with an API and a clock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.clock import Clock
+from harness.cluster.api import KubeApi, Listing, Object, WatchEvent
+from harness.cluster.resources import Resource
+from harness.errors import ApiError
+
+SYNC, ADDED, MODIFIED, DELETED, BOOKMARK = "SYNC", "ADDED", "MODIFIED", "DELETED", "BOOKMARK"
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+# A watch that ends sooner than this without a word is refused service in disguise; asking again at once would spin.
+SHORTEST_WATCH = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that happened to one object: SYNC (it was there at the first list), ADDED, MODIFIED or DELETED."""
+
+    event: str
+    object: Object
+
+
+class Sink(Protocol):
+    """Takes what a reflector sees. ``at`` is the monotonic time of arrival, before anything was digested."""
+
+    def changed(self, change: Change, at: float) -> None:
+        """An object changed."""
+
+    def synced(self, at: float) -> None:
+        """The first list is in: from here on nothing is missed."""
+
+    def lost(self, reason: str, at: float) -> None:
+        """Contact is lost: a gap begins."""
+
+    def resumed(self, complete: bool, at: float) -> None:
+        """The gap is over; ``complete`` tells whether every event in it has arrived after all."""
+
+
+class Mirror:
+    """What the API server holds of one resource, as far as it has told us."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Object] = {}
+        self._listed = False
+        self.resource_version = ""
+
+    def versions(self) -> dict[str, str]:
+        """The resourceVersion of every known object, by UID."""
+        return {key: _version(item) for key, item in self._known.items()}
+
+    def listed(self, listing: Listing) -> list[Change]:
+        """Take a list as the truth; the changes that lead from what was known to it, deletions first."""
+        listing_by_key = {_key(item): _slim(item) for item in listing.items}
+        changes = [Change(DELETED, item) for key, item in self._known.items() if key not in listing_by_key]
+        for key, item in listing_by_key.items():
+            known = self._known.get(key)
+            if known is None:
+                changes.append(Change(ADDED if self._listed else SYNC, item))
+            elif _version(known) != _version(item):
+                changes.append(Change(MODIFIED, item))
+        self._known = listing_by_key
+        self._listed = True
+        self.resource_version = listing.resource_version
+        return changes
+
+    def told(self, event: WatchEvent) -> Change | None:
+        """Take one event of the watch; None when it holds nothing new (a bookmark, or an event told before)."""
+        key, version = _key(event.object), _version(event.object)
+        if event.type == DELETED:
+            # A UID never comes back, so a deletion is new exactly when the object is known.
+            self._advance(version)
+            return Change(DELETED, _slim(event.object)) if self._known.pop(key, None) is not None else None
+        if event.type == BOOKMARK:
+            self._advance(version)
+            return None
+        known = self._known.get(key)
+        if _reached(self.resource_version, version) or (known is not None and _version(known) == version):
+            return None
+        self._advance(version)
+        self._known[key] = _slim(event.object)
+        return Change(ADDED if known is None else MODIFIED, event.object)
+
+    def _advance(self, version: str) -> None:
+        if not _reached(self.resource_version, version):
+            self.resource_version = version
+
+
+class Reflector:
+    """Drives a mirror: one list, then one watch after the other."""
+
+    def __init__(
+        self, api: KubeApi, resource: Resource, namespace: str | None, selector: str, clock: Clock, sink: Sink
+    ) -> None:
+        self._api, self._clock, self._sink = api, clock, sink
+        self._resource, self._namespace, self._selector = resource, namespace, selector
+        self._mirror = Mirror()
+        self._must_list = True
+        self._synced = False
+        self._in_gap = False
+        self._failures = 0
+        # The versions and the resourceVersion of the list that the watch must catch up with before a gap is over.
+        self._goal: tuple[dict[str, str], str] | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until ``stop`` is set. Raises ApiError when going on is pointless: forbidden, or no such resource."""
+        while not stop.is_set():
+            try:
+                self._connect()
+                self._watch(stop)
+            except ApiError as error:
+                if stop.is_set():
+                    return
+                if not (error.retryable or error.gone):
+                    raise
+                self._must_list = self._must_list or error.gone
+                self._lose(str(error))
+                self._clock.wait(stop, _pause(self._failures))
+
+    def _connect(self) -> None:
+        if self._must_list:
+            listing = self._list()
+            at = self._clock.monotonic()
+            for change in self._mirror.listed(listing):
+                self._sink.changed(change, at)
+            first, self._must_list, self._synced = not self._synced, False, True
+            self._resume(complete=first, at=at)
+            if first:
+                self._sink.synced(at)
+        elif self._in_gap:
+            # A watch says nothing until something happens, so a list tells what it has to catch up with.
+            listing = self._list()
+            self._goal = {_key(item): _version(item) for item in listing.items}, listing.resource_version
+            self._catch_up(self._clock.monotonic())
+
+    def _list(self) -> Listing:
+        return self._api.list(self._resource, self._namespace, self._selector)
+
+    def _watch(self, stop: threading.Event) -> None:
+        began, heard = self._clock.monotonic(), False
+        for event in self._events():
+            at = self._clock.monotonic()
+            if stop.is_set():
+                return
+            heard, self._failures = True, 0
+            change = self._mirror.told(event)
+            if change is not None:
+                self._sink.changed(change, at)
+            self._catch_up(at)
+        if not heard and self._clock.monotonic() - began < SHORTEST_WATCH:
+            raise ApiError(0, "WatchEnded", "the server ended the watch at once without an event")
+        self._failures = 0
+
+    def _events(self) -> Iterator[WatchEvent]:
+        version = self._mirror.resource_version
+        try:
+            for event in self._api.watch(self._resource, self._namespace, version, self._selector):
+                _key(event.object), _version(event.object)
+                yield event
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            # Nothing was digested of it, so the next connection starts before it and asks for it again.
+            raise ApiError(0, "Malformed", f"the watch sent what cannot be read: {error!r}") from error
+
+    def _catch_up(self, at: float) -> None:
+        if self._goal is None:
+            return
+        versions, resource_version = self._goal
+        if self._mirror.versions() == versions or _reached(self._mirror.resource_version, resource_version):
+            self._resume(complete=True, at=at)
+
+    def _resume(self, complete: bool, at: float) -> None:
+        self._goal = None
+        if self._in_gap:
+            self._in_gap = False
+            self._sink.resumed(complete, at)
+
+    def _lose(self, reason: str) -> None:
+        self._failures += 1
+        self._goal = None
+        if not self._in_gap:
+            self._in_gap = True
+            self._sink.lost(reason, self._clock.monotonic())
+
+
+def _pause(failures: int) -> float:
+    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10)))
+
+
+def _key(item: Object) -> str:
+    meta = item["metadata"]
+    return str(meta.get("uid") or f"{meta.get('namespace', '')}/{meta.get('name', '')}")
+
+
+def _version(item: Object) -> str:
+    return str(item["metadata"]["resourceVersion"])
+
+
+def _reached(version: str, wanted: str) -> bool:
+    """Whether one resourceVersion is at or after another. Since Kubernetes 1.35 they are numbers by contract (KEP-5504);
+    should a server use anything else, only equal ones can be told."""
+    if version.isdecimal() and wanted.isdecimal():
+        return int(version) >= int(wanted)
+    return version == wanted
+
+
+def _slim(item: Object) -> Object:
+    # Half of an object is who set which field; nobody here asks, and a mirror of thousands of pods stays small.
+    item["metadata"].pop("managedFields", None)
+    return item

@@ -1,0 +1,81 @@
+"""What all experiments of one session share: the cluster, the run's id, seed and folder, and what to keep."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from harness.clock import Clock, iso
+from harness.cluster.protocol import Cluster
+from harness.cluster.resources import NODES
+from harness.probes.prometheus import Prometheus
+from harness.record import EnvironmentRecord, NodeRecord
+from harness.reporting.store import RunStore
+
+Progress = Callable[[str], None]
+
+
+class Keep(StrEnum):
+    """Whether what an experiment made in the cluster stays after it."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One session against one cluster. ``progress`` says in one line what happens now."""
+
+    id: str
+    seed: int
+    cluster: Cluster
+    prometheus: Prometheus | None
+    store: RunStore
+    profiles: Path
+    clock: Clock
+    keep: Keep = Keep.NEVER
+    progress: Progress = lambda _text: None
+
+    def random(self, experiment: str) -> random.Random:
+        """The random source of one experiment: the same for the same seed, whatever runs before it."""
+        return random.Random(f"{self.seed}:{experiment}")  # noqa: S311 - choosing victims needs repeatability, not secrecy
+
+
+def new_run_id(clock: Clock) -> str:
+    """A name for a run that sorts by time and is unique: ``20261123-071500-3fa2``."""
+    stamp = iso(clock.wall())[:19].replace("-", "").replace(":", "").replace("T", "-")
+    return f"{stamp}-{random.SystemRandom().getrandbits(16):04x}"
+
+
+def environment(cluster: Cluster, prometheus: Prometheus | None) -> EnvironmentRecord:
+    """Where a run takes place, for its record. Raises ApiError."""
+    nodes = [
+        NodeRecord(
+            name=node["metadata"]["name"],
+            zone=node["metadata"].get("labels", {}).get("topology.kubernetes.io/zone", ""),
+            version=node["status"]["nodeInfo"]["kubeletVersion"],
+            roles=sorted(
+                label.removeprefix("node-role.kubernetes.io/")
+                for label in node["metadata"].get("labels", {})
+                if label.startswith("node-role.kubernetes.io/")
+            ),
+            machine=", ".join(
+                node["status"]["nodeInfo"][key] for key in ("osImage", "kernelVersion", "containerRuntimeVersion")
+            ),
+        )
+        for node in cluster.api.list(NODES).items
+    ]
+    return EnvironmentRecord(
+        context=cluster.context,
+        server=cluster.api.server,
+        provider=cluster.provider,  # type: ignore[arg-type] - the protocol's docstring names the same words
+        kubernetes=cluster.api.version(),
+        nodes=nodes,
+        prometheus=prometheus.describe() if prometheus else "",
+        scrape_interval=prometheus.scrape_interval() if prometheus else None,
+        capabilities=sorted(capability.name.lower().replace("_", "-") for capability in cluster.capabilities()),
+    )

@@ -1,0 +1,132 @@
+"""What the user chose, from the command line, the environment and the ini file, in that order of precedence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InputError, Problem
+from harness.run import Keep
+
+ENVIRONMENT_PREFIX = "RESILIENCE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: ``--name`` on the command line, ``RESILIENCE_NAME`` and ``resilience_name`` in the ini file."""
+
+    name: str
+    help: str
+    default: str = ""
+    flag: bool = False
+    metavar: str = "VALUE"
+
+    @property
+    def command_line(self) -> str:
+        return f"--{self.name}"
+
+    @property
+    def destination(self) -> str:
+        return "resilience_" + self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper().replace("-", "_").removeprefix("CLUSTER_")
+
+    @property
+    def ini(self) -> str:
+        return self.destination.replace("resilience_cluster_", "resilience_")
+
+
+OPTIONS = (
+    Option("kubeconfig", "kubeconfig file (default: the client's own)", metavar="FILE"),
+    Option("cluster-allow", "contexts that may be broken besides kind-* and local-*, comma separated", metavar="CONTEXTS"),
+    Option("cluster-name", "name of a local or kind cluster of ours", default="resilience", metavar="NAME"),
+    Option("cluster-nodes", "worker nodes of a cluster that is made for the run", default="2", metavar="N"),
+    Option("cluster-keep", "keep clusters and namespaces made for the run: never, on-failure, always", default="never"),
+    Option("cluster-strict", "fail, not skip, what the cluster cannot do", flag=True),
+    Option("images", "registry prefix where a cluster not of ours finds the harness's images", metavar="PREFIX"),
+    Option("prometheus-url", "Prometheus to read from (default: the cluster's own, else one of ours)", metavar="URL"),
+    Option("report-dir", "folder where runs land", default="reports", metavar="DIR"),
+    Option("allow-disruptive", "run experiments marked disruptive: they hit more than their own namespace", flag=True),
+    Option("resilience-seed", "seed of every random choice (default: a new one, printed)", metavar="N"),
+    Option("twins", "run the twins too: broken copies that must come out BROKEN", flag=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All choices, checked."""
+
+    cluster: str
+    kubeconfig: Path | None
+    allowed: tuple[str, ...]
+    name: str
+    nodes: int
+    keep: Keep
+    strict: bool
+    images: str
+    prometheus_url: str
+    report_dir: Path
+    allow_disruptive: bool
+    seed: int | None
+    twins: bool
+
+
+def resolve(
+    cluster: str,
+    given: Callable[[str], str | bool | None],
+    ini: Callable[[str], str],
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Settings from the command line (``given``, by destination), environment and ini file. Raises InputError."""
+    values = {option.name: _value(option, given, ini, environ) for option in OPTIONS}
+    problems: list[Problem] = []
+    nodes = _whole(values, "cluster-nodes", 1, problems)
+    seed = _whole(values, "resilience-seed", 0, problems) if values["resilience-seed"] else None
+    keep = values["cluster-keep"]
+    if keep not in list(Keep):
+        problems.append(Problem(f"found {keep!r}, expected one of {', '.join(Keep)}", field="--cluster-keep"))
+    if problems:
+        raise InputError(problems)
+    return Settings(
+        cluster=cluster,
+        kubeconfig=Path(values["kubeconfig"]) if values["kubeconfig"] else None,
+        allowed=tuple(part.strip() for part in values["cluster-allow"].split(",") if part.strip()),
+        name=values["cluster-name"],
+        nodes=nodes,
+        keep=Keep(keep),
+        strict=_truth(values["cluster-strict"]),
+        images=values["images"],
+        prometheus_url=values["prometheus-url"],
+        report_dir=Path(values["report-dir"]),
+        allow_disruptive=_truth(values["allow-disruptive"]),
+        seed=seed,
+        twins=_truth(values["twins"]),
+    )
+
+
+def _value(
+    option: Option,
+    given: Callable[[str], str | bool | None],
+    ini: Callable[[str], str],
+    environ: Mapping[str, str],
+) -> str:
+    chosen = given(option.destination)
+    if chosen not in (None, False):
+        return str(chosen)
+    return environ.get(option.variable) or ini(option.ini) or option.default
+
+
+def _truth(text: str) -> bool:
+    return text.strip().lower() in {"1", "true", "yes", "on"}
+
+
+def _whole(values: Mapping[str, str], name: str, least: int, problems: list[Problem]) -> int:
+    text = values[name]
+    if text.isdecimal() and int(text) >= least:
+        return int(text)
+    problems.append(Problem(f"found {text!r}, expected a whole number of at least {least}", field=f"--{name}"))
+    return least
