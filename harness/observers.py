@@ -1,8 +1,8 @@
 """Runs the watch probes: one daemon thread and one API connection each, ready or dead before anything is broken.
 
-A gap in a watch stands in the probe's own series as two observations of the subject ``""``, both with ``error`` set, so
-that nothing reads them as a value: ``{"gap": "began"}`` when contact was lost and ``{"gap": "ended", "complete": …}`` when
-everything that had happened meanwhile was in. ``complete`` is false when states in between may be missing.
+A gap in a watch stands in the probe's own series as two observations of the subject ``""``, both with ``error`` set,
+so that nothing reads them as a value: ``{"gap": "began"}`` when contact was lost, ``{"gap": "ended", "complete": …}``
+when everything that had happened meanwhile was in. ``complete`` is false when states in between may be missing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from harness.clock import Clock
 from harness.cluster.protocol import Cluster
 from harness.errors import HarnessError, Inconclusive
 from harness.observation import Observation, Timeline
-from harness.probe import WatchProbe
-from harness.reflector import Change, Reflector
+from harness.probe import ProbeContext, WatchProbe
+from harness.reflector import Change, Reflector, Watched
 
 # A gap longer than this leaves nothing to conclude: no shorter outage than this could be bounded any more.
 GAP_LIMIT = 15.0
@@ -26,23 +26,15 @@ STOP_WITHIN = 5.0
 class _Observer:
     """One probe, its thread and its connection; the sink of its reflector."""
 
-    def __init__(
-        self,
-        probe: WatchProbe,
-        cluster: Cluster,
-        namespace: str,
-        timeline: Timeline,
-        clock: Clock,
-        stop: threading.Event,
-    ) -> None:
+    def __init__(self, probe: WatchProbe, context: ProbeContext, stop: threading.Event) -> None:
         self.name = f"{probe.series} ({probe.resource.plural})"
         self.settled = threading.Event()
         self.error = ""
         self.gap: tuple[float, str] | None = None
-        self._probe, self._timeline, self._clock, self._stop = probe, timeline, clock, stop
-        self._api = cluster.api.clone()
-        scope = namespace if probe.namespaced else None
-        self._reflector = Reflector(self._api, probe.resource, scope, probe.selector, clock, self)
+        self._probe, self._timeline, self._clock, self._stop = probe, context.timeline, context.clock, stop
+        self._api = context.cluster.api.clone()
+        watched = Watched(probe.resource, context.namespace if probe.namespaced else None, probe.selector)
+        self._reflector = Reflector(self._api, watched, context.clock, self)
         self._thread = threading.Thread(target=self._run, name=f"watch-{probe.resource.plural}", daemon=True)
 
     def start(self) -> None:
@@ -69,7 +61,7 @@ class _Observer:
         for seen in self._probe.see(change.event, change.object):
             self._add(Observation(self._probe.series, seen.subject, offset, seen.value, wall=seen.wall))
 
-    def synced(self, at: float) -> None:
+    def synced(self) -> None:
         self.settled.set()
 
     def lost(self, reason: str, at: float) -> None:
@@ -91,12 +83,13 @@ class _Observer:
         if not self._stop.is_set():
             self._timeline.add(observation)
 
+    def interrupt(self) -> None:
+        self._api.interrupt()
+
     def join(self, deadline: float) -> None:
-        """Wait for the thread to end; the stop event is set already."""
-        while self._thread.is_alive() and self._clock.monotonic() < deadline:
-            # Again and again: the thread may have been between two watches when it was last interrupted.
-            self._api.interrupt()
-            self._thread.join(0.1)
+        """Wait for the thread to end; it has been told to."""
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, deadline - self._clock.monotonic()))
         if not self._thread.is_alive():
             self._api.close()
 
@@ -111,11 +104,13 @@ class Observers:
         timeline: Timeline,
         clock: Clock,
         probes: Sequence[WatchProbe],
+        *,
         gap_limit: float = GAP_LIMIT,
     ) -> None:
         self._clock, self._gap_limit = clock, gap_limit
         self._stop = threading.Event()
-        self._observers = [_Observer(probe, cluster, namespace, timeline, clock, self._stop) for probe in probes]
+        context = ProbeContext(cluster, namespace, timeline, clock)
+        self._observers = [_Observer(probe, context, self._stop) for probe in probes]
 
     def start(self) -> None:
         """Begin to list and watch; returns at once."""
@@ -147,6 +142,8 @@ class Observers:
     def stop(self) -> None:
         """End all watches; nothing is written to the timeline any more. Takes at most ``STOP_WITHIN`` seconds."""
         self._stop.set()
+        for observer in self._observers:
+            observer.interrupt()
         deadline = self._clock.monotonic() + STOP_WITHIN
         for observer in self._observers:
             observer.join(deadline)

@@ -1,13 +1,13 @@
-"""Follows one resource without losing an event: list, watch from the list's resourceVersion, and come back when cut off.
+"""Follows one resource without losing an event: list, watch from there, and come back when cut off.
 
-The official client's watch hangs without a time-out of its own and loses events at a 410 (kubernetes-client/python#1402,
-#2223). Here every connection continues where the last digested event left off. Two things can go wrong, and both are
-told to the sink as a gap, from the moment that contact was lost:
+The official client's watch hangs without a time-out of its own and loses events at a 410
+(kubernetes-client/python#1402, #2223). Here every connection continues where the last digested event left off.
+Two things can go wrong, and both are told to the sink as a gap, from the moment that contact was lost:
 
 - The connection breaks. After the back-off the watch continues from the last event; what happened meanwhile still
   arrives, late, one event at a time. The gap ends when all of it has arrived: it hides times, but no states.
 - The server no longer has that past (410). The new list is compared with what was known: what vanished is DELETED, as
-  it was last known, what is new is ADDED, what changed is MODIFIED, the rest is left alone. Such a gap hides states too.
+  it was last known, what is new is ADDED, what changed is MODIFIED, the rest is left alone. This hides states too.
 
 ``Mirror`` is the pure state machine; ``Reflector`` drives it with an API and a clock.
 """
@@ -39,13 +39,22 @@ class Change:
     object: Object
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is followed: one resource, in one namespace or in all of them, of one label selector."""
+
+    resource: Resource
+    namespace: str | None = None
+    selector: str = ""
+
+
 class Sink(Protocol):
     """Takes what a reflector sees. ``at`` is the monotonic time of arrival, before anything was digested."""
 
     def changed(self, change: Change, at: float) -> None:
         """An object changed."""
 
-    def synced(self, at: float) -> None:
+    def synced(self) -> None:
         """The first list is in: from here on nothing is missed."""
 
     def lost(self, reason: str, at: float) -> None:
@@ -107,18 +116,15 @@ class Mirror:
 class Reflector:
     """Drives a mirror: one list, then one watch after the other."""
 
-    def __init__(
-        self, api: KubeApi, resource: Resource, namespace: str | None, selector: str, clock: Clock, sink: Sink
-    ) -> None:
-        self._api, self._clock, self._sink = api, clock, sink
-        self._resource, self._namespace, self._selector = resource, namespace, selector
+    def __init__(self, api: KubeApi, watched: Watched, clock: Clock, sink: Sink) -> None:
+        self._api, self._watched, self._clock, self._sink = api, watched, clock, sink
         self._mirror = Mirror()
         self._must_list = True
         self._synced = False
         self._in_gap = False
         self._failures = 0
-        # The versions and the resourceVersion of the list that the watch must catch up with before a gap is over.
-        self._goal: tuple[dict[str, str], str] | None = None
+        # What a list said while contact was lost: the gap is over once the events have led to exactly that.
+        self._goal: dict[str, str] | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Follow until ``stop`` is set. Raises ApiError when going on is pointless: forbidden, or no such resource."""
@@ -144,15 +150,15 @@ class Reflector:
             first, self._must_list, self._synced = not self._synced, False, True
             self._resume(complete=first, at=at)
             if first:
-                self._sink.synced(at)
+                self._sink.synced()
         elif self._in_gap:
             # A watch says nothing until something happens, so a list tells what it has to catch up with.
-            listing = self._list()
-            self._goal = {_key(item): _version(item) for item in listing.items}, listing.resource_version
+            self._goal = {_key(item): _version(item) for item in self._list().items}
             self._catch_up(self._clock.monotonic())
 
     def _list(self) -> Listing:
-        return self._api.list(self._resource, self._namespace, self._selector)
+        watched = self._watched
+        return self._api.list(watched.resource, watched.namespace, watched.selector)
 
     def _watch(self, stop: threading.Event) -> None:
         began, heard = self._clock.monotonic(), False
@@ -170,9 +176,9 @@ class Reflector:
         self._failures = 0
 
     def _events(self) -> Iterator[WatchEvent]:
-        version = self._mirror.resource_version
+        watched, version = self._watched, self._mirror.resource_version
         try:
-            for event in self._api.watch(self._resource, self._namespace, version, self._selector):
+            for event in self._api.watch(watched.resource, watched.namespace, version, watched.selector):
                 _key(event.object), _version(event.object)
                 yield event
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -180,10 +186,7 @@ class Reflector:
             raise ApiError(0, "Malformed", f"the watch sent what cannot be read: {error!r}") from error
 
     def _catch_up(self, at: float) -> None:
-        if self._goal is None:
-            return
-        versions, resource_version = self._goal
-        if self._mirror.versions() == versions or _reached(self._mirror.resource_version, resource_version):
+        if self._goal is not None and self._mirror.versions() == self._goal:
             self._resume(complete=True, at=at)
 
     def _resume(self, complete: bool, at: float) -> None:
@@ -214,8 +217,8 @@ def _version(item: Object) -> str:
 
 
 def _reached(version: str, wanted: str) -> bool:
-    """Whether one resourceVersion is at or after another. Since Kubernetes 1.35 they are numbers by contract (KEP-5504);
-    should a server use anything else, only equal ones can be told."""
+    """Whether one resourceVersion is at or after another. Since Kubernetes 1.35 they are numbers by contract
+    (KEP-5504); should a server use anything else, only equal ones can be told."""
     if version.isdecimal() and wanted.isdecimal():
         return int(version) >= int(wanted)
     return version == wanted

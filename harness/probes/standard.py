@@ -1,0 +1,24 @@
+"""The probes that every run watches with."""
+
+from __future__ import annotations
+
+from harness.cluster.resources import WORKLOADS
+from harness.probe import WatchProbe
+from harness.probes.autoscalers import AutoscalerProbe
+from harness.probes.endpoints import EndpointProbe
+from harness.probes.events import EventProbe
+from harness.probes.nodes import NodeProbe
+from harness.probes.pods import PodProbe
+from harness.probes.workloads import WorkloadProbe
+
+
+def standard_probes() -> list[WatchProbe]:
+    """New ones, for one run."""
+    return [
+        PodProbe(),
+        EndpointProbe(),
+        *(WorkloadProbe(resource) for resource in WORKLOADS.values()),
+        AutoscalerProbe(),
+        EventProbe(),
+        NodeProbe(),
+    ]

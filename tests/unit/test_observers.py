@@ -1,0 +1,184 @@
+"""Observers are ready or dead before anything is broken, say so when they go blind, and end when they are told to."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.clock import FakeClock, SystemClock
+from harness.cluster.api import KubeApi
+from harness.cluster.resources import NODES, PODS
+from harness.cluster.transport import Request
+from harness.errors import ApiError, Inconclusive
+from harness.observation import Timeline
+from harness.observers import Observers
+from harness.probe import Sighting, WatchProbe
+from tests.unit.watch_script import DROP, event, pod
+
+
+@dataclass
+class LiveTransport:
+    """A server whose watches hang until a test says a line, an error, or interrupts them."""
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    refusal: ApiError | None = None
+    lines: queue.Queue[Any] = field(default_factory=queue.Queue)
+    asked: list[str] = field(default_factory=list)
+    clones: list[LiveTransport] = field(default_factory=list)
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    closed: bool = False
+    server: str = "live"
+
+    def send(self, request: Request) -> bytes:
+        self.asked.append(request.path)
+        if self.refusal:
+            raise self.refusal
+        return json.dumps({"items": self.items, "metadata": {"resourceVersion": "1"}}).encode()
+
+    def stream(self, request: Request) -> Iterator[bytes]:
+        while (line := self.lines.get()) is not None:
+            if isinstance(line, ApiError):
+                raise line
+            yield line
+
+    def clone(self) -> LiveTransport:
+        twin = LiveTransport(self.items, self.refusal, server=self.server)
+        self.clones.append(twin)
+        return twin
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+        self.lines.put(None)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class NameProbe(WatchProbe):
+    series = "names"
+    resource = PODS
+
+    def see(self, event: str, item: dict[str, Any]) -> Iterable[Sighting]:
+        yield Sighting(item["metadata"]["name"], {"event": event, "text": item["spec"]["text"]}, wall=5.0)
+
+
+class NodeNames(NameProbe):
+    series = "node names"
+    resource = NODES
+    namespaced = False
+
+
+class Stand:
+    """Observers of some probes on a live transport."""
+
+    def __init__(self, *probes: WatchProbe, items: list[dict[str, Any]] | None = None, **options: Any) -> None:
+        self.transport = LiveTransport(items or [], options.pop("refusal", None))
+        self.clock = SystemClock()
+        self.timeline = Timeline(self.clock.monotonic(), self.clock.wall())
+        cluster: Any = SimpleNamespace(api=KubeApi(self.transport, FakeClock()))
+        self.observers = Observers(cluster, "ns", self.timeline, self.clock, probes or (NameProbe(),), **options)
+
+    def tell(self, line: Any) -> None:
+        self.transport.clones[0].lines.put(line)
+
+    def wait_for(self, count: int) -> list[Any]:
+        """The observations, once there are so many of them (bounded, so that a failing test ends)."""
+        for _ in range(1000):
+            if len(seen := list(self.timeline)) >= count:
+                return seen
+            self.clock.sleep(0.005)
+        raise AssertionError(f"only {seen}")
+
+
+def test_every_probe_gets_a_connection_of_its_own_and_its_own_scope() -> None:
+    stand = Stand(NameProbe(), NodeNames())
+    with stand.observers as observers:
+        observers.wait_ready(5)
+    assert [clone.asked[0] for clone in stand.transport.clones] == ["/api/v1/namespaces/ns/pods", "/api/v1/nodes"]
+
+
+def test_what_a_probe_makes_of_an_event_stands_on_the_timeline_at_its_arrival() -> None:
+    stand = Stand(items=[pod("a", 1, text="listed")])
+    before = stand.clock.monotonic() - stand.timeline.origin
+    with stand.observers as observers:
+        observers.wait_ready(5)
+        stand.tell(event("ADDED", pod("b", 2, text="watched")))
+        first, second = stand.wait_for(2)
+    assert (first.series, first.subject, first.value, first.wall) == (
+        "names",
+        "a",
+        {"event": "SYNC", "text": "listed"},
+        5.0,
+    )
+    assert (second.subject, second.value["event"], second.error) == ("b", "ADDED", None)
+    assert before <= first.at <= second.at <= stand.clock.monotonic() - stand.timeline.origin
+
+
+def test_an_observer_that_may_not_look_is_named_with_the_servers_words() -> None:
+    stand = Stand(refusal=ApiError(403, "Forbidden", "pods is forbidden"))
+    with stand.observers as observers:
+        with pytest.raises(Inconclusive, match=r"observer of names \(pods\) died: .*pods is forbidden"):
+            observers.wait_ready(5)
+        assert "pods is forbidden" in (observers.alive() or "")
+
+
+def test_an_observer_without_an_answer_is_not_ready_and_says_why() -> None:
+    stand = Stand(refusal=ApiError(503, "Unavailable", "etcd is down"))
+    with stand.observers as observers, pytest.raises(Inconclusive, match=r"not ready within 0\.01 s: .*no answer|etcd"):
+        observers.wait_ready(0.01)
+
+
+def test_a_probe_that_cannot_read_an_object_does_not_die_in_silence() -> None:
+    stand = Stand(items=[{"metadata": {"name": "a", "uid": "a", "resourceVersion": "1"}, "spec": {}}])
+    with stand.observers as observers, pytest.raises(Inconclusive, match="died: KeyError: 'text'"):
+        observers.wait_ready(5)
+
+
+def test_a_gap_stands_in_the_series_from_its_beginning_to_its_end() -> None:
+    stand = Stand()
+    with stand.observers as observers:
+        observers.wait_ready(5)
+        stand.tell(DROP)
+        began, ended = stand.wait_for(2)
+        assert observers.alive() is None
+    assert (began.series, began.subject, began.value) == ("names", "", {"gap": "began"})
+    assert began.error == "watch of pods lost: ConnectionLost: the peer hung up"
+    assert (ended.subject, ended.value) == ("", {"gap": "ended", "complete": True})
+    assert ended.error.startswith("watch of pods resumed after ")
+    assert began.at <= ended.at
+
+
+def test_a_gap_longer_than_the_limit_is_no_watching_any_more() -> None:
+    stand = Stand(gap_limit=0.0)
+    with stand.observers as observers:
+        observers.wait_ready(5)
+        stand.transport.clones[0].refusal = ApiError(503, "Unavailable", "etcd is down")
+        stand.tell(DROP)
+        stand.wait_for(1)
+        assert "observer of names (pods) has been cut off for" in (observers.alive() or "")
+
+
+def test_stopping_interrupts_a_hanging_watch_and_closes_its_connection() -> None:
+    stand = Stand(NameProbe(), NodeNames())
+    stand.observers.start()
+    stand.observers.wait_ready(5)
+    stand.observers.stop()
+    assert all(clone.interrupted.is_set() and clone.closed for clone in stand.transport.clones)
+    assert not [thread for thread in threading.enumerate() if thread.name in {"watch-pods", "watch-nodes"}]
+    assert stand.observers.alive() is None
+
+
+def test_nothing_is_written_after_the_end() -> None:
+    stand = Stand()
+    with stand.observers as observers:
+        observers.wait_ready(5)
+        clone = stand.transport.clones[0]
+        clone.interrupt = lambda: clone.lines.put(event("ADDED", pod("late", 9, text="late")))  # type: ignore[method-assign]
+    assert list(stand.timeline) == []

@@ -1,0 +1,300 @@
+"""The reflector loses no event and shows none twice, however its connections end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.clock import FakeClock
+from harness.cluster.api import Listing, WatchEvent
+from harness.cluster.resources import PODS
+from harness.cluster.transport import Request
+from harness.errors import ApiError
+from harness.reflector import LONGEST_PAUSE, Change, Mirror, Reflector, Watched
+from tests.unit.watch_script import DROP, ScriptedTransport, Seen, bookmark, error_line, event, pod
+
+
+def follow(script: ScriptedTransport, clock: FakeClock | None = None) -> Seen:
+    """Run a reflector over a script until the script is at its end."""
+    clock, seen = clock or FakeClock(), Seen()
+    script.at_end = seen.stop.set
+    Reflector(script.api(clock), Watched(PODS, "ns"), clock, seen).run(seen.stop)
+    return seen
+
+
+def watch_versions(script: ScriptedTransport) -> list[str]:
+    return [request.query["resourceVersion"] for request in script.asked if "watch" in request.query]
+
+
+def test_the_watch_starts_from_the_version_of_the_list() -> None:
+    script = ScriptedTransport([([pod("a", 3)], 7)], [[event("MODIFIED", pod("a", 8))]])
+    seen = follow(script)
+    assert seen.log == [("SYNC", "uid-a", 3), ("synced",), ("MODIFIED", "uid-a", 8)]
+    assert watch_versions(script)[0] == "7"
+
+
+def test_a_watch_that_the_server_ends_goes_on_from_the_last_event_and_is_no_gap() -> None:
+    script = ScriptedTransport([([], 1)], [[event("ADDED", pod("a", 2))], [event("MODIFIED", pod("a", 3))]])
+    seen = follow(script)
+    assert seen.log == [("synced",), ("ADDED", "uid-a", 2), ("MODIFIED", "uid-a", 3)]
+    assert watch_versions(script)[:2] == ["1", "2"]
+
+
+def test_a_bookmark_moves_the_watch_on_and_is_no_change() -> None:
+    script = ScriptedTransport([([pod("a", 1)], 1)], [[bookmark(40)], [event("MODIFIED", pod("a", 41))]])
+    seen = follow(script)
+    assert seen.changes == [("SYNC", "uid-a", 1), ("MODIFIED", "uid-a", 41)]
+    assert watch_versions(script)[:2] == ["1", "40"]
+
+
+def test_a_forced_deletion_shows_as_deleted_though_nothing_announced_it() -> None:
+    script = ScriptedTransport([([pod("a", 1)], 1)], [[event("DELETED", pod("a", 2))]])
+    assert follow(script).changes[-1] == ("DELETED", "uid-a", 2)
+
+
+def test_a_deletion_under_an_old_version_does_not_turn_the_watch_back() -> None:
+    lines = [event("MODIFIED", pod("b", 8)), event("DELETED", pod("a", 1))]
+    script = ScriptedTransport([([pod("a", 1), pod("b", 2)], 2)], [lines])
+    follow(script)
+    assert watch_versions(script)[1] == "8"
+
+
+def test_events_told_twice_show_once() -> None:
+    lines = [event("ADDED", pod("a", 2)), event("MODIFIED", pod("a", 3)), event("DELETED", pod("a", 4))]
+    seen = follow(ScriptedTransport([([], 1)], [[*lines[:2], *lines, *lines]]))
+    assert seen.changes == [("ADDED", "uid-a", 2), ("MODIFIED", "uid-a", 3), ("DELETED", "uid-a", 4)]
+
+
+def test_what_happened_while_the_connection_was_down_arrives_and_then_the_gap_ends() -> None:
+    script = ScriptedTransport(
+        [([pod("a", 1)], 1), ([pod("b", 6)], 6)],
+        [
+            [event("MODIFIED", pod("a", 3)), DROP],
+            [event("DELETED", pod("a", 5)), event("ADDED", pod("b", 6))],
+        ],
+    )
+    seen = follow(script)
+    assert seen.log == [
+        ("SYNC", "uid-a", 1),
+        ("synced",),
+        ("MODIFIED", "uid-a", 3),
+        ("lost", "ConnectionLost: the peer hung up"),
+        ("DELETED", "uid-a", 5),
+        ("ADDED", "uid-b", 6),
+        ("resumed", True),
+    ]
+    assert watch_versions(script)[:2] == ["1", "3"]
+
+
+def test_a_gap_in_which_nothing_happened_ends_with_the_next_contact() -> None:
+    clock = FakeClock()
+    script = ScriptedTransport([([pod("a", 1)], 1), ([pod("a", 1)], 9)], [[DROP], [lambda: clock.advance(50.0)]])
+    assert follow(script, clock).log[2:] == [("lost", "ConnectionLost: the peer hung up"), ("resumed", True)]
+
+
+def test_a_connection_lost_between_list_and_watch_loses_nothing() -> None:
+    script = ScriptedTransport([([], 1), ([pod("a", 2)], 2)], [[DROP], [DROP], [event("ADDED", pod("a", 2))]])
+    seen = follow(script)
+    assert seen.changes == [("ADDED", "uid-a", 2)]
+    assert seen.log[-1] == ("resumed", True)
+
+
+@pytest.mark.parametrize("gone", [[error_line(410, "Expired")], [ApiError(410, "Gone", "too old")]])
+def test_after_a_410_the_new_list_is_reconciled_with_what_was_known(gone: list[Any]) -> None:
+    before = [pod("same", 1), pod("changed", 2), pod("vanished", 3), pod("reborn", 4, uid="old")]
+    after = [pod("same", 1), pod("changed", 20), pod("new", 21), pod("reborn", 22, uid="young")]
+    seen = follow(ScriptedTransport([(before, 5), (after, 30)], [gone, [event("MODIFIED", pod("new", 31))]]))
+    assert seen.log[5][0] == "lost"
+    assert seen.log[6:] == [
+        ("DELETED", "uid-vanished", 3),
+        ("DELETED", "old", 4),
+        ("MODIFIED", "uid-changed", 20),
+        ("ADDED", "uid-new", 21),
+        ("ADDED", "young", 22),
+        ("resumed", False),
+        ("MODIFIED", "uid-new", 31),
+    ]
+
+
+def test_a_line_that_cannot_be_read_is_asked_for_again() -> None:
+    second = event("ADDED", pod("b", 3))
+    for broken in (second[:20], b"[]", b'{"type": "ADDED", "object": {}}'):
+        script = ScriptedTransport(
+            [([], 1), ([pod("a", 2), pod("b", 3)], 3)], [[event("ADDED", pod("a", 2)), broken], [second]]
+        )
+        seen = follow(script)
+        assert seen.changes == [("ADDED", "uid-a", 2), ("ADDED", "uid-b", 3)], broken
+        assert watch_versions(script)[1] == "2"
+        assert ("resumed", True) in seen.log
+
+
+def test_a_refused_list_ends_the_reflector_with_the_servers_words() -> None:
+    with pytest.raises(ApiError, match="pods is forbidden"):
+        follow(ScriptedTransport([ApiError(403, "Forbidden", "pods is forbidden")]))
+
+
+def test_an_unreachable_server_is_asked_again_ever_more_slowly_up_to_a_bound() -> None:
+    clock = FakeClock()
+    script = ScriptedTransport([([], 1)], [[DROP]] * 12)
+    pauses: list[float] = []
+    clock_wait = clock.wait
+    clock.wait = lambda event, seconds: (pauses.append(seconds), clock_wait(event, seconds))[1]  # type: ignore[method-assign]
+    follow(script, clock)
+    assert pauses[:12] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0]
+    assert max(pauses) == LONGEST_PAUSE
+
+
+def test_the_pauses_start_anew_once_something_was_heard() -> None:
+    clock = FakeClock()
+    before = clock.monotonic()
+    script = ScriptedTransport(
+        [([], 1), ([], 1), ([], 1), ([pod("a", 2)], 2)], [[DROP], [DROP], [event("ADDED", pod("a", 2)), DROP], []]
+    )
+    follow(script, clock)
+    assert clock.monotonic() - before == pytest.approx(0.1 + 0.2 + 0.1 + 0.2)
+
+
+def test_a_watch_that_ends_at_once_without_a_word_counts_as_lost_contact() -> None:
+    clock = FakeClock()
+    seen = follow(ScriptedTransport([([], 1)], [[lambda: clock.advance(50.0)], []]), clock)
+    assert [entry[0] for entry in seen.log] == ["synced", "lost", "resumed"]
+
+
+def test_arrival_is_stamped_before_anything_is_digested() -> None:
+    clock = FakeClock(monotonic=100.0)
+    lines = [
+        lambda: clock.advance(2.0),
+        event("ADDED", pod("a", 2)),
+        lambda: clock.advance(3.0),
+        event("DELETED", pod("a", 3)),
+    ]
+    assert follow(ScriptedTransport([([], 1)], [lines]), clock).times == [102.0, 105.0]
+
+
+def test_the_mirror_forgets_who_set_which_field() -> None:
+    item = pod("a", 1)
+    item["metadata"]["managedFields"] = [{"manager": "kubelet"}]
+    (change,) = Mirror().listed(Listing([item], "1"))
+    assert "managedFields" not in change.object["metadata"]
+
+
+def test_versions_that_are_no_numbers_are_told_apart_by_equality() -> None:
+    def item(version: str) -> dict[str, Any]:
+        return {"metadata": {"uid": "u", "name": "a", "resourceVersion": version}}
+
+    mirror = Mirror()
+    mirror.listed(Listing([item("x")], "x"))
+    assert mirror.told(WatchEvent("MODIFIED", item("x"))) is None
+    assert mirror.told(WatchEvent("MODIFIED", item("a"))) == Change("MODIFIED", item("a"))
+    assert mirror.resource_version == "a"
+
+
+# Random histories over random connections.
+
+
+@dataclass
+class Server:
+    """A server with a history; each connection follows one step of the plan, after the plan connections are whole."""
+
+    history: list[tuple[str, dict[str, Any]]]
+    plan: list[tuple[int, int, str]]
+    seen: Seen
+    server: str = "random"
+    now: int = 0
+    connection_end: str = ""
+    relisted: bool = False
+    steps: Iterator[tuple[int, int, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.steps = iter(self.plan)
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        state: dict[str, dict[str, Any]] = {}
+        for kind, item in self.history[: self.now]:
+            if kind == "DELETED":
+                del state[item["metadata"]["uid"]]
+            else:
+                state[item["metadata"]["uid"]] = item
+        return state
+
+    def send(self, request: Request) -> bytes:
+        version = str(self.now + 1)
+        return json.dumps({"items": [*self.state().values()], "metadata": {"resourceVersion": version}}).encode()
+
+    def stream(self, request: Request) -> Iterator[bytes]:
+        happens, tells, end = next(self.steps, (len(self.history), len(self.history), "stop"))
+        first = int(request.query["resourceVersion"]) - 1
+        self.now = min(len(self.history), self.now + happens)
+        if end == "gone":
+            self.relisted = True
+            yield error_line(410, "Expired")
+        told = self.history[first : min(self.now, first + tells)]
+        for kind, item in told:
+            yield event(kind, item)
+            if end == "stutter":
+                yield event(kind, item)
+        if end == "bookmark" and first + len(told) == self.now:
+            yield bookmark(self.now + 1)
+        if end == "malformed":
+            yield b'{"type":'
+        if end == "stop":
+            self.seen.stop.set()
+            return
+        if end != "end":
+            raise DROP
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
+    """Creations, changes and deletions of three names in a legal order; the n-th event has resourceVersion n + 1."""
+    alive: dict[str, str] = {}
+    history: list[tuple[str, dict[str, Any]]] = []
+    for number, (name, delete) in enumerate(
+        draw(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=25))
+    ):
+        kind = "ADDED" if name not in alive else "DELETED" if delete else "MODIFIED"
+        uid = alive.setdefault(name, f"{name}{number}")
+        if kind == "DELETED":
+            del alive[name]
+        history.append((kind, pod(name, number + 2, uid=uid)))
+    return history
+
+
+ENDS = st.sampled_from(["drop", "end", "gone", "malformed", "stutter", "bookmark"])
+PLANS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), ENDS), max_size=12)
+
+
+@given(history=histories(), plan=PLANS, before=st.integers(0, 8))
+@settings(max_examples=300, deadline=None)
+def test_any_history_over_any_connections_ends_in_the_truth_and_shows_nothing_twice(
+    history: list[tuple[str, dict[str, Any]]], plan: list[tuple[int, int, str]], before: int
+) -> None:
+    seen, clock = Seen(), FakeClock()
+    server = Server(history, plan, seen, now=min(before, len(history)))
+    listed = server.now
+    script = ScriptedTransport()
+    script.send, script.stream = server.send, server.stream  # type: ignore[method-assign]
+    Reflector(script.api(clock), Watched(PODS, "ns"), clock, seen).run(seen.stop)
+
+    state: dict[str, int] = {}
+    for kind, uid, version in seen.changes:
+        if kind == "DELETED":
+            assert uid in state
+            del state[uid]
+        else:
+            assert (kind == "MODIFIED") == (uid in state)
+            assert version > state.get(uid, 0)
+            state[uid] = version
+    assert state == {uid: int(item["metadata"]["resourceVersion"]) for uid, item in server.state().items()}
+    assert len(seen.changes) == len(set(seen.changes))
+    marks = [entry[0] for entry in seen.log if entry[0] in {"lost", "resumed"}]
+    assert marks == ["lost", "resumed"] * (len(marks) // 2)
+    if not server.relisted:
+        told = [entry[2] for entry in seen.changes if entry[0] != "SYNC"]
+        assert told == [int(item["metadata"]["resourceVersion"]) for _, item in history[listed:]]
