@@ -58,6 +58,10 @@ class KubeApi:
         """Another one with connections of its own, for another thread."""
         return KubeApi(self._transport.clone(), self._clock)
 
+    def interrupt(self) -> None:
+        """End every ``watch`` of this API at once and for good, from any thread; a clone has watches of its own."""
+        self._transport.interrupt()
+
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
@@ -179,13 +183,26 @@ class KubeApi:
             body["propagationPolicy"] = propagation
         self._repeat(Request("DELETE", resource.path(namespace, name), body=body))
 
-    def evict(self, name: str, namespace: str, *, grace_seconds: int | None = None, uid: str | None = None) -> None:
-        """Evict a pod; ApiError 429 when a disruption budget forbids it, which is why it is never retried here."""
+    def evict(
+        self,
+        name: str,
+        namespace: str,
+        *,
+        grace_seconds: int | None = None,
+        uid: str | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        """Evict a pod; ApiError 429 when a disruption budget forbids it, which is why it is never retried here.
+
+        ``dry_run`` asks whether it would be evicted now, and changes nothing.
+        """
         options: Object = {}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
         if uid is not None:
             options["preconditions"] = {"uid": uid}
+        if dry_run:
+            options["dryRun"] = ["All"]
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
@@ -234,7 +251,10 @@ class KubeApi:
 
     @staticmethod
     def _object(body: bytes) -> Object:
-        found = json.loads(body)
+        try:
+            found = json.loads(body)
+        except ValueError as error:
+            raise ApiError(0, "BadAnswer", f"expected JSON: {error}") from error
         if not isinstance(found, dict):
             raise ApiError(0, "BadAnswer", f"expected an object, got {type(found).__name__}")
         return found

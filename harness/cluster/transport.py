@@ -7,19 +7,22 @@ and skips its models: decoding into them costs more CPU than a watched cluster h
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client import rest
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from kubernetes.stream import ws_client
-from websocket import WebSocketException
+from websocket import WebSocketBadStatusException, WebSocketException, setdefaulttimeout
 
 from harness.errors import ApiError, ClusterUnreachable
 
@@ -66,6 +69,9 @@ class Transport(Protocol):
     def clone(self) -> Transport:
         """Another one with connections of its own, for another thread."""
 
+    def interrupt(self) -> None:
+        """End every ``stream`` of this transport at once and for good, from any thread: none waits ever again."""
+
     def close(self) -> None:
         """Close all connections."""
 
@@ -76,6 +82,9 @@ class HttpTransport:
     def __init__(self, configuration: client.Configuration) -> None:
         self._configuration = configuration
         self._pool: urllib3.PoolManager = rest.RESTClientObject(configuration).pool_manager
+        self._lock = threading.Lock()
+        self._streams: set[urllib3.BaseHTTPResponse] = set()
+        self._interrupted = False
 
     @classmethod
     def from_kubeconfig(cls, kubeconfig: Path | None, context: str | None) -> HttpTransport:
@@ -101,17 +110,31 @@ class HttpTransport:
 
     def stream(self, request: Request) -> Iterator[bytes]:
         response = self._call(request, preload=False)
+        with self._lock:
+            self._streams.add(response)
         pending = b""
         try:
-            while chunk := response.read1(65536):
+            while not self._interrupted and (chunk := response.read1(65536)):
                 pending += chunk
                 *lines, pending = pending.split(b"\n")
                 yield from (line for line in lines if line)
         except urllib3.exceptions.HTTPError as error:
-            raise ApiError(0, "ConnectionLost", f"watch {request.path}: {error}") from error
+            if not self._interrupted:
+                raise ApiError(0, "ConnectionLost", f"watch {request.path}: {error}") from error
         finally:
+            with self._lock:
+                self._streams.discard(response)
             # A watch that is left early still has data under way: its connection cannot be used again.
             response.close()
+
+    def interrupt(self) -> None:
+        with self._lock:
+            self._interrupted = True
+            for response in self._streams:
+                # Closing would wait for the lock that the blocked reader holds; shutting the socket down wakes it up.
+                # A stream that is just ending by itself has no connection left to shut down.
+                with suppress(RuntimeError, ValueError, OSError):
+                    response.shutdown()
 
     def _call(self, request: Request, preload: bool) -> urllib3.BaseHTTPResponse:
         url = self.server + request.path
@@ -148,19 +171,22 @@ class HttpTransport:
             query.append(("container", container))
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec"
         url = ws_client.get_websocket_url(self.server + path, query)
+        what = f"exec of {command[0]} in {namespace}/{pod}"
+        # The client opens its socket with the library's default, which is to wait for ever.
+        setdefaulttimeout(timeout)
         try:
             socket = ws_client.WSClient(self._configuration, url, self._authorization(), capture_all=False)
             try:
                 socket.run_forever(timeout=timeout)
                 if socket.is_open():
-                    raise ApiError(0, "ExecTimedOut", f"exec in {namespace}/{pod}: {command[0]} ran over {timeout:g} s")
-                return ExecResult(socket.read_stdout() or "", socket.read_stderr() or "", int(socket.returncode or 0))
+                    raise ApiError(0, "ExecTimedOut", f"{what} ran over {timeout:g} s")
+                return _exec_result(socket, what)
             finally:
                 socket.close()
-        except ApiException as error:
-            raise _api_error(error.status or 0, str(error.reason), Request("POST", path)) from error
-        except (WebSocketException, OSError) as error:
-            raise ApiError(0, "ConnectionFailed", f"exec in {namespace}/{pod}: {error}") from error
+        except WebSocketBadStatusException as error:
+            raise _api_error(error.status_code, error.resp_body, Request("POST", path)) from error
+        except (ApiException, WebSocketException, OSError) as error:
+            raise ApiError(0, "ConnectionFailed", f"{what}: {error}") from error
 
     def clone(self) -> HttpTransport:
         return HttpTransport(self._configuration)
@@ -169,11 +195,32 @@ class HttpTransport:
         self._pool.clear()
 
 
+def _exec_result(socket: ws_client.WSClient, what: str) -> ExecResult:
+    stdout, stderr = socket.read_stdout() or "", socket.read_stderr() or ""
+    try:
+        status = yaml.safe_load(socket.read_channel(ws_client.ERROR_CHANNEL))
+    except yaml.YAMLError as error:
+        raise ApiError(0, "BadAnswer", f"{what}: {error}") from error
+    if not isinstance(status, dict):
+        raise ApiError(0, "ConnectionLost", f"{what}: the connection ended before the command did")
+    if status.get("status") == "Success":
+        return ExecResult(stdout, stderr, 0)
+    causes = (status.get("details") or {}).get("causes") or []
+    codes = [cause["message"] for cause in causes if cause.get("reason") == "ExitCode"]
+    if not codes:
+        # The command never ran: no such file in the image, no such container, a runtime that refused.
+        raise ApiError(int(status.get("code") or 500), "ExecFailed", f"{what}: {status.get('message')}")
+    return ExecResult(stdout, stderr, int(codes[0]))
+
+
 def _api_error(status: int, body: bytes | str | None, request: Request) -> ApiError:
     text = body.decode(errors="replace") if isinstance(body, bytes) else body or ""
     try:
         answer = json.loads(text)
         reason, message = str(answer.get("reason") or "Error"), str(answer.get("message") or text)
+        # Which budget forbids an eviction is told by the causes alone.
+        causes = [str(cause.get("message")) for cause in (answer.get("details") or {}).get("causes") or []]
+        message = " ".join([message, *(cause for cause in causes if cause not in message)])
     except (ValueError, AttributeError):
         reason, message = "Error", text[:500]
     return ApiError(status, reason, f"{request.method} {request.path}: {message}")

@@ -1,0 +1,194 @@
+"""A cluster in memory, for tests of faults, probes and experiments: a public helper, for tests of your own too.
+
+::
+
+    cluster = FakeCluster()
+    cluster.server.store.reactors += [DeploymentController(), Kubelet()]     # from harness.cluster.fake_controllers
+    cluster.server.seed(deployment, namespace="shop")
+    cluster.server.exec = lambda namespace, pod, container, command: ExecResult("ok", "", 0)
+    cluster.server.fail_next(500, path="/pods")
+    …
+    assert [call.path for call in cluster.server.calls if call.writes] == […]
+
+Time is a ``FakeClock`` unless another clock is given. Watches are real: they block until something changes, the watch's
+own time is up (in real seconds), ``interrupt`` is called, or ``server.drop_connections`` breaks them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from harness.clock import Clock, FakeClock
+from harness.cluster.api import KubeApi, Object
+from harness.cluster.fake_server import Call, FakeApiServer, Place
+from harness.cluster.fake_store import Change
+from harness.cluster.protocol import Address, Capability
+from harness.cluster.resources import Resource
+from harness.cluster.transport import ExecResult, Query, Request
+from harness.errors import ApiError, CapabilityMissing
+from harness.labels import Selector, parse_selector
+
+
+class FakeTransport:
+    """A Transport to a ``FakeApiServer``."""
+
+    def __init__(self, server: FakeApiServer) -> None:
+        self._server = server
+        self._interrupted = threading.Event()
+
+    @property
+    def server(self) -> str:
+        return "https://fake.invalid"
+
+    def send(self, request: Request) -> bytes:
+        return self._server.handle(request)
+
+    def stream(self, request: Request) -> Iterator[bytes]:
+        self._server.admit(Call("WATCH", request.path, dict(request.query)))
+        for event in self._events(self._server.locate(request.path), request.query):
+            yield json.dumps(event).encode()
+
+    def exec(self, namespace: str, pod: str, container: str | None, command: list[str], timeout: float) -> ExecResult:
+        del timeout
+        self._server.admit(Call("EXEC", f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", {}, command))
+        return self._server.exec(namespace, pod, container, command)
+
+    def clone(self) -> FakeTransport:
+        return FakeTransport(self._server)
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+        with self._server.store.changed:
+            self._server.store.changed.notify_all()
+
+    def close(self) -> None:
+        self.interrupt()
+
+    def _events(self, place: Place, query: Query) -> Iterator[Object]:
+        store, selector = self._server.store, parse_selector(query.get("labelSelector", ""))
+        ends = time.monotonic() + float(query.get("timeoutSeconds", 60))
+        dropped = self._server.dropped
+        seen = int(query.get("resourceVersion") or 0)
+        if not seen:
+            with store.changed:
+                present = store.list(place.resource, place.namespace, query.get("labelSelector", ""))
+                seen = store.version
+            yield from ({"type": "ADDED", "object": item} for item in present)
+        while True:
+            with store.changed:
+                self._wait(seen, dropped, ends)
+                changes = [change for change in store.history if change.version > seen]
+                too_old, version = seen < store.compacted, store.version
+            if self._interrupted.is_set():
+                return
+            if self._server.dropped != dropped:
+                raise ApiError(0, "ConnectionLost", f"watch {place.resource.plural}: dropped by the test")
+            if too_old:
+                yield _expired(seen, store.compacted)
+                return
+            yield from (event for change in changes for event in _told(change, place, selector))
+            seen = version
+            if time.monotonic() >= ends:
+                yield {"type": "BOOKMARK", "object": _bookmark(place.resource, version)}
+                return
+
+    def _wait(self, seen: int, dropped: int, ends: float) -> None:
+        store = self._server.store
+        store.changed.wait_for(
+            lambda: store.version > seen or self._interrupted.is_set() or self._server.dropped != dropped,
+            ends - time.monotonic(),
+        )
+
+
+class FakeCluster:
+    """A Cluster over a fake API server. ``server`` is the handle for tests."""
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        name: str = "fake",
+        capabilities: Iterable[Capability] = Capability,
+        images: Sequence[str] | None = None,
+        extra: Iterable[Resource] = (),
+    ) -> None:
+        """``images`` limits what ``image`` knows (None: everything); ``extra`` adds resources to the server."""
+        self.clock = clock or FakeClock()
+        self.server = FakeApiServer(self.clock, extra)
+        self._name = name
+        self._capabilities = frozenset(capabilities)
+        self._images = images
+        self._api = KubeApi(FakeTransport(self.server), self.clock)
+
+    @property
+    def provider(self) -> str:
+        return "fake"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def context(self) -> str:
+        return self._name
+
+    @property
+    def kubeconfig(self) -> Path | None:
+        return None
+
+    @property
+    def api(self) -> KubeApi:
+        return self._api
+
+    def capabilities(self) -> frozenset[Capability]:
+        return self._capabilities
+
+    def node_port(self, port: int) -> Address:
+        if Capability.LOAD_BALANCED_SERVICE not in self._capabilities:
+            raise CapabilityMissing(f"{self._name}: {Capability.LOAD_BALANCED_SERVICE}")
+        return Address("127.0.0.1", port)
+
+    def loopback(self, port: int) -> Address:
+        return self.node_port(port)
+
+    def load_command(self) -> Sequence[str]:
+        return ()
+
+    def load_host(self) -> str | None:
+        return None
+
+    def image(self, name: str) -> str:
+        if self._images is not None and name not in self._images:
+            raise CapabilityMissing(f"{self._name} has no image {name}")
+        return f"fake.invalid/{name}:test"
+
+    def close(self) -> None:
+        self._api.close()
+
+
+def _told(change: Change, place: Place, selector: Selector) -> Iterator[Object]:
+    if change.resource != place.resource or place.namespace not in {None, change.namespace}:
+        return
+    matched = change.before is not None and selector.matches(change.before["metadata"].get("labels") or {})
+    matches = selector.matches(change.object["metadata"].get("labels") or {})
+    if change.type == "DELETED" or (matched and not matches):
+        # An object that stops matching leaves the watch as a deleted one does.
+        if matched:
+            yield {"type": "DELETED", "object": change.object}
+    elif matches:
+        yield {"type": "MODIFIED" if matched else "ADDED", "object": change.object}
+
+
+def _bookmark(resource: Resource, version: int) -> Object:
+    metadata = {"resourceVersion": str(version)}
+    return {"apiVersion": resource.group_version, "kind": resource.kind, "metadata": metadata}
+
+
+def _expired(seen: int, oldest: int) -> Object:
+    message = f"too old resource version: {seen} ({oldest})"
+    status = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": message}
+    return {"type": "ERROR", "object": status}

@@ -1,0 +1,241 @@
+"""The objects of the fake API server: versions, UIDs, generations, deletion, history, and the reactors that follow it.
+
+It keeps the rules of a real server that a client can trip over: optimistic concurrency, preconditions, status as a
+part of its own, graceful deletion of pods, finalizers, garbage collection by owner, a history that can be compacted.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.clock import Clock, iso
+from harness.cluster.api import Object
+from harness.cluster.resources import NAMESPACES, PODS, Resource
+from harness.errors import ApiError
+from harness.labels import parse_selector
+
+_SETTLE_STEPS = 10_000
+# What a write cannot change, whatever its body says or leaves out.
+_IDENTITY = ("name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "resourceVersion")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write: ``type`` is ADDED, MODIFIED or DELETED; ``before`` is None for ADDED."""
+
+    version: int
+    type: str
+    resource: Resource
+    object: Object
+    before: Object | None = None
+
+    @property
+    def namespace(self) -> str:
+        return str(self.object["metadata"].get("namespace", ""))
+
+
+class Reactor(Protocol):
+    """Follows writes and writes in turn, as a controller does. Called in order, one change at a time."""
+
+    def react(self, store: Store, change: Change) -> None:
+        """Look at a change; write through the store."""
+
+
+class Store:
+    """All objects. Safe from any thread; what it returns are copies."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.changed = threading.Condition()
+        self.history: list[Change] = []
+        self.reactors: list[Reactor] = []
+        self.version = 1
+        self.compacted = 0
+        self._clock = clock
+        self._objects: dict[tuple[str, str, str, str], tuple[Resource, Object]] = {}
+        self._uids = 0
+        self._pending: deque[Change] = deque()
+        self._reacting = False
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        """ApiError 404 when there is none."""
+        with self.changed:
+            try:
+                return copy.deepcopy(self._objects[self._key(resource, namespace, name)][1])
+            except KeyError:
+                raise ApiError(404, "NotFound", f'{resource.plural} "{name}" not found') from None
+
+    def list(self, resource: Resource, namespace: str | None = None, selector: str = "") -> list[Object]:
+        """Sorted by namespace and name; of all namespaces when none is given."""
+        wanted = parse_selector(selector)
+        with self.changed:
+            found = [
+                copy.deepcopy(item)
+                for kind, item in self._objects.values()
+                if kind == resource
+                and namespace in {None, item["metadata"].get("namespace", "")}
+                and wanted.matches(item["metadata"].get("labels") or {})
+            ]
+        return sorted(found, key=_identity)
+
+    def create(self, resource: Resource, namespace: str, body: Object, *, with_status: bool = False) -> Object:
+        """ApiError 409 when the name is taken, 404 when the namespace is missing. ``with_status`` keeps the body's."""
+        with self.changed:
+            item = copy.deepcopy(body)
+            metadata = item.setdefault("metadata", {})
+            self._place(resource, namespace, metadata)
+            if not with_status:
+                item.pop("status", None)
+            item["apiVersion"], item["kind"] = resource.group_version, resource.kind
+            self._uids += 1
+            metadata.setdefault("uid", f"{self._uids:08x}-0000-4000-8000-000000000000")
+            metadata["creationTimestamp"] = self.now()
+            metadata["generation"] = 1
+            if resource == NAMESPACES:
+                item.setdefault("status", {"phase": "Active"})
+            self._write("ADDED", resource, item, None)
+            return copy.deepcopy(item)
+
+    def update(
+        self, resource: Resource, namespace: str, name: str, change: Callable[[Object], Object], part: str = ""
+    ) -> Object:
+        """Change an object, or only its status when ``part`` is ``status``. ApiError 404, 409."""
+        with self.changed:
+            before = self.get(resource, namespace, name)
+            after = copy.deepcopy(change(copy.deepcopy(before)))
+            _check_preconditions(resource, before, after)
+            if part == "status":
+                after = {**before, "status": after.get("status", {})}
+            else:
+                after.pop("status", None)
+                after |= {"status": before["status"]} if "status" in before else {}
+            identity = {key: before["metadata"][key] for key in _IDENTITY if key in before["metadata"]}
+            after["metadata"] = {**after["metadata"], **identity}
+            if after == before:
+                return before
+            if after.get("spec") != before.get("spec"):
+                after["metadata"]["generation"] = before["metadata"]["generation"] + 1
+            deleting = "deletionTimestamp" in after["metadata"]
+            if deleting and before["metadata"].get("finalizers") and not after["metadata"].get("finalizers"):
+                self.remove(resource, namespace, name)
+                return after
+            self._write("MODIFIED", resource, after, before)
+            return copy.deepcopy(after)
+
+    def delete(self, resource: Resource, namespace: str, name: str, options: Object) -> None:
+        """Delete as the options say: UID precondition (409), grace period of a scheduled pod, finalizers, owners."""
+        with self.changed:
+            item = self.get(resource, namespace, name)
+            wanted = (options.get("preconditions") or {}).get("uid")
+            if wanted is not None and wanted != item["metadata"]["uid"]:
+                raise conflict(resource, name, f"the UID in the precondition ({wanted}) is not the UID in record")
+            if options.get("dryRun"):
+                return
+            grace = _grace(resource, item, options)
+            if not item["metadata"].get("finalizers") and grace == 0:
+                self.remove(resource, namespace, name, cascade=options.get("propagationPolicy") != "Orphan")
+            elif "deletionTimestamp" not in item["metadata"]:
+                after = copy.deepcopy(item)
+                after["metadata"] |= {"deletionTimestamp": self.now(), "deletionGracePeriodSeconds": grace}
+                self._write("MODIFIED", resource, after, item)
+
+    def remove(self, resource: Resource, namespace: str, name: str, *, cascade: bool = True) -> None:
+        """Take an object out at once, and all that it owns; a namespace with everything in it."""
+        with self.changed:
+            found = self._objects.pop(self._key(resource, namespace, name), None)
+            if found is None:
+                return
+            item = found[1]
+            self._record(Change(self.version + 1, "DELETED", resource, _stamped(item, self.version + 1), item))
+            for other, dependent in list(self._objects.values()):
+                metadata = dependent["metadata"]
+                owners = [owner["uid"] for owner in metadata.get("ownerReferences", ())]
+                inside = resource == NAMESPACES and metadata.get("namespace") == name
+                if inside or (cascade and item["metadata"]["uid"] in owners):
+                    self.remove(other, metadata.get("namespace", ""), metadata["name"])
+
+    def compact(self) -> None:
+        """Forget the history: every watch, open or resumed from before now, gets 410 and must list again."""
+        with self.changed:
+            self.version += 1
+            self.compacted = self.version
+            self.history.clear()
+            self.changed.notify_all()
+
+    def now(self) -> str:
+        """The server's time, in the API's resolution of one second."""
+        return iso(self._clock.wall()).partition(".")[0] + "Z"
+
+    def _place(self, resource: Resource, namespace: str, metadata: dict[str, Any]) -> None:
+        if "name" not in metadata and "generateName" in metadata:
+            metadata["name"] = f"{metadata['generateName']}{self._uids + 1:05x}"
+        if resource.namespaced:
+            self.get(NAMESPACES, "", namespace)
+            metadata["namespace"] = namespace
+        if self._key(resource, namespace, metadata["name"]) in self._objects:
+            raise ApiError(409, "AlreadyExists", f'{resource.plural} "{metadata["name"]}" already exists')
+
+    def _write(self, kind: str, resource: Resource, item: Object, before: Object | None) -> None:
+        item = _stamped(item, self.version + 1)
+        metadata = item["metadata"]
+        self._objects[self._key(resource, metadata.get("namespace", ""), metadata["name"])] = (resource, item)
+        self._record(Change(self.version + 1, kind, resource, copy.deepcopy(item), before))
+
+    def _record(self, change: Change) -> None:
+        self.version = change.version
+        self.history.append(change)
+        self._pending.append(change)
+        self.changed.notify_all()
+        if self._reacting:
+            return
+        self._reacting = True
+        try:
+            self._settle()
+        finally:
+            self._reacting = False
+
+    def _settle(self) -> None:
+        for _ in range(_SETTLE_STEPS):
+            if not self._pending:
+                return
+            change = self._pending.popleft()
+            for reactor in self.reactors:
+                reactor.react(self, change)
+        raise RuntimeError(f"the fake cluster's reactors do not settle: still {len(self._pending)} changes to follow")
+
+    @staticmethod
+    def _key(resource: Resource, namespace: str, name: str) -> tuple[str, str, str, str]:
+        return (resource.group_version, resource.plural, namespace if resource.namespaced else "", name)
+
+
+def conflict(resource: Resource, name: str, why: str) -> ApiError:
+    """The answer to a write that is based on something no longer true."""
+    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {resource.plural} "{name}": {why}')
+
+
+def _check_preconditions(resource: Resource, before: Object, after: Object) -> None:
+    for key in ("uid", "resourceVersion"):
+        if after["metadata"].get(key, before["metadata"][key]) != before["metadata"][key]:
+            raise conflict(resource, before["metadata"]["name"], f"{key} differs: the object has been modified")
+
+
+def _grace(resource: Resource, item: Object, options: Object) -> int:
+    # A pod that no node has is removed at once, whatever its grace period: nobody is there to stop it.
+    if resource != PODS or not item.get("spec", {}).get("nodeName"):
+        return 0
+    default = item["spec"].get("terminationGracePeriodSeconds", 30)
+    return int(options.get("gracePeriodSeconds", default))
+
+
+def _stamped(item: Object, version: int) -> Object:
+    item = copy.deepcopy(item)
+    item["metadata"]["resourceVersion"] = str(version)
+    return item
+
+
+def _identity(item: Object) -> tuple[str, str]:
+    return str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])
