@@ -1,0 +1,151 @@
+"""Bringing a local cluster up: what depends on what.
+
+Everything heavy runs in other processes, so one thread starts as much as it can before it waits for anything:
+namespaces → network → (store, API server, registry, container runtimes, gateway) → API ready → (controllers, nodes,
+kubelets, addons, proxies) → nodes and addons Ready.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.clock import Clock
+from harness.cluster import addons
+from harness.cluster.api import KubeApi
+from harness.cluster.local import cgroups, containerd, control_plane, gateway, network, nodes, registry
+from harness.cluster.local.credentials import Credentials, context_name
+from harness.cluster.local.images import ImageSet
+from harness.cluster.local.namespaces import HOLDER, READY, SYSTEM_GROUP, Namespaces, node_holder, switch_holder
+from harness.cluster.local.paths import ClusterPaths
+from harness.cluster.local.plan import DNS_ADDRESS, GATEWAY, SWITCH, Node
+from harness.cluster.local.processes import Programs
+from harness.cluster.local.progress import Progress
+from harness.cluster.local.readiness import Readiness
+from harness.cluster.local.state import ClusterState
+from harness.cluster.resources import NODES
+from harness.cluster.transport import HttpTransport
+
+# In the order in which they are wanted: metrics-server needs two scrapes and is waited for last.
+ADDONS = ("metrics-server", "dns", "prometheus", "storage")
+
+
+def programs_of(name: str, paths: ClusterPaths) -> Programs:
+    """The programs of a cluster."""
+    return Programs(paths.programs, paths.logs, cgroups.group(name))
+
+
+class Boot:
+    """One boot of one cluster, of which nothing but its state is there yet."""
+
+    def __init__(self, state: ClusterState, paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
+        self._state = state
+        self._plan = state.plan
+        self._paths = paths
+        self._clock = clock
+        self._progress = progress
+        self._images = ImageSet(Path(state.images))
+        self._programs = programs_of(state.name, paths)
+        self._readiness = Readiness(self._programs, clock)
+        self._nodes: dict[str, Namespaces] = {}
+
+    def run(self) -> None:
+        """From nothing to a ready cluster. Raises ClusterBroken naming the program that failed and its log."""
+        self._make_groups()
+        self._open_namespaces()
+        self._write_files()
+        self._start_foundation()
+        api = self._wait_for_api()
+        self._start_cluster(api)
+        self._readiness.cluster(api, self._plan, self._progress)
+        api.close()
+
+    def _make_groups(self) -> None:
+        for role in [SWITCH, GATEWAY, *(node.role for node in self._plan.nodes)]:
+            cgroups.make(cgroups.group(self._plan.cluster, role), SYSTEM_GROUP)
+
+    def _open_namespaces(self) -> None:
+        self._programs.start(switch_holder(self._plan.cluster))
+        for node in self._plan.nodes:
+            paths = self._paths.node(node.role)
+            self._programs.start(node_holder(self._plan.cluster, node, paths, Path(self._state.binaries)))
+        for node in self._plan.nodes:
+            self._readiness.local(f"the file system of {node.name}", (self._paths.node(node.role).config / READY).exists)
+            self._nodes[node.role] = self._namespaces(node.role)
+        network.connect(self._plan, self._namespaces(SWITCH), self._nodes)
+        self._progress(f"network of {len(self._plan.nodes)} nodes")
+
+    def _namespaces(self, role: str) -> Namespaces:
+        self._readiness.local(f"the namespaces of {role}", lambda: self._programs.pid(role, HOLDER) is not None)
+        return Namespaces(self._programs.pid(role, HOLDER) or 0)
+
+    def _write_files(self) -> None:
+        Credentials(self._plan, self._paths).write(self._state.api_port)
+        pause = self._images.reference("pause")
+        for node in self._plan.nodes:
+            nodes.write_files(self._plan, node, self._paths.node(node.role), pause)
+        registry.link_blobs(self._images, self._paths.node(self._plan.control_plane.role))
+
+    def _start_foundation(self) -> None:
+        plan, control = self._plan, self._nodes[self._plan.control_plane.role]
+        self._programs.start(control_plane.etcd(plan, control))
+        self._programs.start(control_plane.api_server(plan, control, self._state))
+        self._programs.start(control_plane.registry(plan, control))
+        for node in plan.nodes:
+            self._programs.start(containerd.program(plan.cluster, node, self._nodes[node.role]))
+        self._programs.start(gateway.program(plan, self._state, self._paths, control.holder))
+        self._readiness.local("the image registry", self._publish_images)
+
+    def _publish_images(self) -> bool:
+        try:
+            registry.publish(self._images, self._nodes[self._plan.control_plane.role])
+        except ConnectionError:
+            return False
+        return True
+
+    def _wait_for_api(self) -> KubeApi:
+        transport = HttpTransport.from_kubeconfig(self._paths.kubeconfig, context_name(self._plan.cluster))
+        self._readiness.api_server(transport)
+        self._progress("API server ready")
+        return KubeApi(transport, self._clock)
+
+    def _start_cluster(self, api: KubeApi) -> None:
+        plan, control = self._plan, self._nodes[self._plan.control_plane.role]
+        self._programs.start(control_plane.controller_manager(plan, control))
+        self._programs.start(control_plane.scheduler(plan, control))
+        for node in plan.nodes:
+            namespaces = self._nodes[node.role]
+            self._readiness.local(f"containerd on {node.name}", namespaces.file(containerd.SOCKET).exists)
+            api.create(NODES, node_object(node))
+            self._programs.start(nodes.kubelet(plan.cluster, node, namespaces))
+        values = addon_values(self._state, self._images)
+        for name in ADDONS:
+            for body in addons.render(name, values):
+                api.apply(body)
+        for node in plan.nodes:
+            self._programs.start(nodes.kube_proxy(plan.cluster, node, self._nodes[node.role]))
+        self._progress("controllers, kubelets and addons started")
+
+
+def node_object(node: Node) -> dict[str, Any]:
+    """The Node as made before its kubelet registers it: a kubelet may give itself neither a role nor a pod range."""
+    labels = {**nodes.node_labels(node), "kubernetes.io/hostname": node.name}
+    spec: dict[str, Any] = {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]}
+    if node.is_control_plane:
+        labels[nodes.CONTROL_PLANE_TAINT["key"]] = ""
+        spec["taints"] = [nodes.CONTROL_PLANE_TAINT]
+    else:
+        labels["node-role.kubernetes.io/worker"] = ""
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name, "labels": labels}, "spec": spec}
+
+
+def addon_values(state: ClusterState, images: ImageSet) -> dict[str, str]:
+    """What the addons' manifests ask for, as it is in a local cluster."""
+    pictured = ("coredns", "metrics-server", "prometheus", "local-path-provisioner", "busybox")
+    return {
+        **{f"{name.replace('-', '_')}_image": images.reference(name) for name in pictured},
+        "control_plane": state.plan.control_plane.name,
+        "dns_address": DNS_ADDRESS,
+        "kubelet_insecure": "false",
+        "prometheus_node_port": str(state.prometheus_port),
+    }

@@ -1,0 +1,65 @@
+"""The way in from the machine: HAProxy listens on 127.0.0.1 and dials from the control plane's network namespace.
+
+It forwards the API server's port and the cluster's own range of nodePorts, each to the same port. Load generators do
+not pass here: they start inside the switch's namespace.
+"""
+
+from __future__ import annotations
+
+from harness.cluster.local.cgroups import group
+from harness.cluster.local.paths import ClusterPaths
+from harness.cluster.local.plan import API_PORT, GATEWAY, Plan
+from harness.cluster.local.processes import Program
+from harness.cluster.local.state import LOOPBACK, ClusterState
+
+NAME = "haproxy"
+NAMESPACE = "node"
+
+# HAProxy knows namespaces by their names in /run/netns only: it gets a /run of its own, in which there is one.
+# $1 folder of the gateway, $2 the control plane's holder.
+SETUP = """
+set -e
+mount -t tmpfs -o mode=755 run "$1/run"
+mkdir "$1/run/netns" "$1/run/gateway"
+: > "$1/run/netns/node"
+mount --bind "/proc/$2/ns/net" "$1/run/netns/node"
+mount --bind "$1/config" "$1/run/gateway"
+mount --rbind "$1/run" /run
+exec haproxy -W -db -f /run/gateway/haproxy.cfg
+"""
+
+
+def config(plan: Plan, state: ClusterState) -> str:
+    """The text of ``haproxy.cfg``."""
+    low, high = state.node_ports
+    address = plan.control_plane.address
+    return f"""global
+    maxconn 4000
+    nbthread 1
+
+defaults
+    mode tcp
+    timeout connect 5s
+    # Watches and execs are silent for as long as nothing happens.
+    timeout client 24h
+    timeout server 24h
+    retries 0
+
+listen api
+    bind {LOOPBACK}:{state.api_port}
+    server control-plane {address}:{API_PORT} namespace {NAMESPACE}
+
+listen node-ports
+    bind {LOOPBACK}:{low}-{high}
+    server control-plane {address} namespace {NAMESPACE}
+"""
+
+
+def program(plan: Plan, state: ClusterState, paths: ClusterPaths, holder: int) -> Program:
+    """The gateway. Writes its configuration."""
+    for folder in ("run", "config"):
+        (paths.gateway / folder).mkdir(parents=True, exist_ok=True)
+    (paths.gateway / "config/haproxy.cfg").write_text(config(plan, state))
+    setup = ("sh", "-c", SETUP, "sh", str(paths.gateway), str(holder))
+    command = ("unshare", "--mount", "--propagation", "private", *setup)
+    return Program(GATEWAY, NAME, command, group(plan.cluster, GATEWAY, "system"))

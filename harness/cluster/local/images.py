@@ -1,0 +1,201 @@
+"""The images of the local cluster, made of the built programs and busybox, and how the registry gets to serve them.
+
+Every image has a shell and the busybox applets, as the upstream images of the same programs have (or should have, when
+something goes wrong in them): experiments run ``kill``, ``nslookup`` and ``wget`` in their containers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.cluster.local.oci import BlobStore, Descriptor, Entry
+from harness.cluster.local.paths import cache_root, lock_file
+from harness.errors import CapabilityMissing, ClusterBroken
+
+REGISTRY_HOST = "resilience.local"
+BUSYBOX = Path("/bin/busybox")
+NOBODY = 65532
+APP = 1000
+INDEX = "images.json"
+# Reaps orphans (for pods that share their process namespace) and sleeps; one Go program per pod would cost 10 MB each.
+PAUSE = 'trap "exit 0" TERM INT; sleep 2147483647 & while kill -0 $!; do wait $!; done'
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image to make: files of built programs by their place in it, and how it runs."""
+
+    name: str
+    version: str
+    programs: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    user: int = 0
+    folder: str = "/"
+
+    @property
+    def reference(self) -> str:
+        """What a pod asks for."""
+        return f"{REGISTRY_HOST}/{self.name}:{self.version}"
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """The ``config`` part of the image's configuration."""
+        run: dict[str, Any] = {
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "WorkingDir": self.folder,
+        }
+        if self.entrypoint:
+            run["Entrypoint"] = list(self.entrypoint)
+        if self.arguments:
+            run["Cmd"] = list(self.arguments)
+        if self.user:
+            run["User"] = f"{self.user}:{self.user}"
+        return run
+
+
+def catalogue(versions: Mapping[str, str]) -> tuple[Image, ...]:
+    """All images, with the versions of the programs in them."""
+
+    def tool(name: str, path: str = "", **rest: Any) -> Image:
+        place = path or f"/usr/local/bin/{name}"
+        return Image(name, versions[name], {place: name}, (place,), **rest)
+
+    return (
+        Image("busybox", versions["busybox"], arguments=("sh",)),
+        Image("pause", versions["busybox"], entrypoint=("/bin/sh", "-c", PAUSE), user=NOBODY),
+        Image(
+            "podinfo",
+            versions["podinfo"],
+            {"/home/app/podinfo": "podinfo"},
+            arguments=("./podinfo",),
+            user=APP,
+            folder="/home/app",
+        ),
+        Image(
+            "etcd",
+            versions["etcd"],
+            {"/usr/local/bin/etcd": "etcd", "/usr/local/bin/etcdctl": "etcdctl"},
+            arguments=("/usr/local/bin/etcd",),
+        ),
+        tool("agnhost", "/agnhost", arguments=("pause",)),
+        tool("coredns", "/coredns", user=NOBODY),
+        tool("metrics-server", "/metrics-server", user=NOBODY),
+        tool("prometheus", "/bin/prometheus", user=NOBODY),
+        tool("local-path-provisioner"),
+    )
+
+
+class ImageSet:
+    """The images as made: blobs on disk, and an index of names, versions and manifests."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._index: dict[str, dict[str, Any]] = json.loads((root / INDEX).read_text())
+
+    def reference(self, name: str) -> str:
+        """What a pod asks for. Raises CapabilityMissing for a name that is not among the images."""
+        if name not in self._index:
+            known = ", ".join(sorted(self._index))
+            raise CapabilityMissing(f"there is no image {name!r} among those of the local cluster ({known})")
+        return f"{REGISTRY_HOST}/{name}:{self._index[name]['version']}"
+
+    def manifests(self) -> list[tuple[str, str, str, bytes]]:
+        """Name, version, media type and content of every manifest, for the registry."""
+        blobs = BlobStore(self._root)
+        return [
+            (name, entry["version"], entry["mediaType"], blobs.path(entry["digest"]).read_bytes())
+            for name, entry in self._index.items()
+        ]
+
+    def link_blobs(self, folder: Path) -> None:
+        """Give a registry's folder all blobs, without copying where the file system allows."""
+        target = folder / "sha256"
+        target.mkdir(parents=True, exist_ok=True)
+        for blob in (self._root / "sha256").iterdir():
+            try:
+                os.link(blob, target / blob.name)
+            except FileExistsError:
+                continue
+            except OSError:
+                shutil.copyfile(blob, target / blob.name)
+
+
+def ensure(binaries: Path, versions: Mapping[str, str]) -> Path:
+    """Make the images unless they are in the cache. Returns the folder for ``ImageSet``. Raises ClusterBroken."""
+    if not BUSYBOX.exists():
+        raise ClusterBroken(f"{BUSYBOX} is missing: install the package busybox-static")
+    images = catalogue(versions)
+    root = cache_root() / "images" / _key(images, binaries)
+    if (root / INDEX).exists():
+        return root
+    lock = lock_file("images")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if not (root / INDEX).exists():
+            _make(images, binaries, root)
+    return root
+
+
+def _key(images: tuple[Image, ...], binaries: Path) -> str:
+    content = hashlib.sha256()
+    for part in (str(images), str(binaries), PAUSE, *_base_texts().values()):
+        content.update(part.encode())
+    content.update(BUSYBOX.read_bytes())
+    return content.hexdigest()[:16]
+
+
+def _make(images: tuple[Image, ...], binaries: Path, root: Path) -> None:
+    blobs = BlobStore(root)
+    base = blobs.add_layer(_base_entries())
+    machine = platform.machine()
+    index = {}
+    for image in images:
+        layers: list[Descriptor] = [base]
+        if image.programs:
+            layers.append(blobs.add_layer(_program_entries(image, binaries)))
+        manifest = blobs.add_image(layers, image.run, machine)
+        index[image.name] = {"version": image.version, **manifest.as_json()}
+    # The index is what says that the set is whole, so it is the last to appear.
+    new = root / f"{INDEX}.new"
+    new.write_text(json.dumps(index, indent=2, sort_keys=True))
+    new.replace(root / INDEX)
+
+
+def _program_entries(image: Image, binaries: Path) -> list[Entry]:
+    folders = {parent for place in image.programs for parent in list(Path(place).parents)[:-1]}
+    entries = [Entry(str(folder).lstrip("/"), owner=image.user) for folder in sorted(folders)]
+    return entries + [
+        Entry(place.lstrip("/"), source=binaries / program) for place, program in sorted(image.programs.items())
+    ]
+
+
+def _base_texts() -> dict[str, str]:
+    return {
+        "etc/passwd": f"root:x:0:0:root:/root:/bin/sh\napp:x:{APP}:{APP}:app:/home/app:/bin/sh\n"
+        f"nonroot:x:{NOBODY}:{NOBODY}:nonroot:/tmp:/bin/sh\n",
+        "etc/group": f"root:x:0:\napp:x:{APP}:\nnonroot:x:{NOBODY}:\n",
+        "etc/nsswitch.conf": "hosts: files dns\n",
+    }
+
+
+def _base_entries() -> list[Entry]:
+    listed = subprocess.run([str(BUSYBOX), "--list"], check=True, capture_output=True, text=True)
+    applets = sorted(set(listed.stdout.split()) - {"busybox"})
+    folders = [Entry(path) for path in ("bin", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var")]
+    temporary = [Entry(path, mode=0o1777) for path in ("tmp", "var/tmp")]
+    texts = [Entry(path, text=text, mode=0o644) for path, text in _base_texts().items()]
+    links = [Entry(f"bin/{applet}", link="busybox", mode=0o777) for applet in applets]
+    more = [Entry("usr/bin/env", link="/bin/busybox", mode=0o777)]
+    return [*folders, *temporary, *texts, Entry("bin/busybox", source=BUSYBOX), *links, *more]

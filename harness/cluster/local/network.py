@@ -1,0 +1,113 @@
+"""The cluster's network: a bridge in the switch's namespace, a link to every node, and host routes to the pods.
+
+The links are made inside the switch's namespace with their far ends moved into the nodes at birth: no link of a
+cluster is ever seen in the machine's own namespace.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harness.cluster.local.namespaces import Namespaces
+from harness.cluster.local.plan import NODE_PREFIX_LENGTH, SWITCH_ADDRESS, Node, Plan
+from harness.cluster.local.processes import run
+
+BRIDGE = "nodes"
+LINK = "eth0"
+MTU = 1500
+# Forwarding between pods and nodes; bridged pod traffic must pass the rules of Services (kube-proxy's requirement).
+NODE_SYSCTLS = {
+    "net/ipv4/ip_forward": "1",
+    "net/bridge/bridge-nf-call-iptables": "1",
+    # Pods reach Services of their own node by way of the bridge: the reply's path differs from the request's.
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+    "net/ipv6/conf/all/disable_ipv6": "1",
+}
+SWITCH_SYSCTLS = {
+    "net/ipv4/ip_forward": "1",
+    # The switch only switches: its bridged frames need not pass the (empty) firewall.
+    "net/bridge/bridge-nf-call-iptables": "0",
+    "net/ipv6/conf/all/disable_ipv6": "1",
+    # Load generators dial from here: many connections a second, each with a port of its own for a while.
+    "net/ipv4/ip_local_port_range": "15000 65535",
+    "net/ipv4/tcp_tw_reuse": "1",
+}
+
+
+def switch_commands(plan: Plan, holders: Mapping[str, int]) -> list[str]:
+    """The ``ip -batch`` lines for the switch. ``holders`` has the holder's process id for each role."""
+    lines = [
+        "link set lo up",
+        f"link add {BRIDGE} type bridge forward_delay 0",
+        f"addr add {SWITCH_ADDRESS}/{NODE_PREFIX_LENGTH} dev {BRIDGE}",
+        f"link set {BRIDGE} up",
+    ]
+    for node in plan.nodes:
+        lines += [
+            f"link add {node.link} mtu {MTU} type veth peer name {LINK} mtu {MTU} netns {holders[node.role]}",
+            f"link set {node.link} master {BRIDGE} up",
+            f"route add {node.pod_cidr} via {node.address}",
+        ]
+    return lines
+
+
+def node_commands(plan: Plan, node: Node) -> list[str]:
+    """The ``ip -batch`` lines for one node."""
+    return [
+        "link set lo up",
+        f"addr add {node.address}/{NODE_PREFIX_LENGTH} dev {LINK}",
+        f"link set {LINK} up",
+        *route_commands(plan, node),
+    ]
+
+
+def route_commands(plan: Plan, node: Node) -> list[str]:
+    """A node's routes: to be put back whenever its link was down, since the kernel drops them with the link."""
+    others = [other for other in plan.nodes if other.role != node.role]
+    return [
+        f"route replace default via {SWITCH_ADDRESS}",
+        *(f"route replace {other.pod_cidr} via {other.address}" for other in others),
+    ]
+
+
+def connect(plan: Plan, switch: Namespaces, nodes: Mapping[str, Namespaces]) -> None:
+    """Make the links and set addresses, routes and kernel settings. Raises ClusterBroken."""
+    holders = {role: namespaces.holder for role, namespaces in nodes.items()}
+    _batch(switch, switch_commands(plan, holders), SWITCH_SYSCTLS, "network of the switch")
+    for node in plan.nodes:
+        _batch(nodes[node.role], node_commands(plan, node), NODE_SYSCTLS, f"network of {node.name}")
+
+
+def _batch(namespaces: Namespaces, lines: list[str], sysctls: Mapping[str, str], what: str) -> None:
+    settings = "; ".join(f"[ ! -e /proc/sys/{name} ] || echo {value} > /proc/sys/{name}" for name, value in sysctls.items())
+    script = f"set -e; {settings}; exec ip -batch -"
+    run(namespaces.enter_network("sh", "-c", script), what, stdin="".join(f"{line}\n" for line in lines))
+
+
+def cni_config(node: Node) -> dict[str, Any]:
+    """The node's pod network: a bridge with host-local addresses, and host ports."""
+    bridge = {
+        "type": "bridge",
+        "bridge": "cni0",
+        "isGateway": True,
+        # Pods keep their address towards other nodes; kube-proxy masquerades what needs it.
+        "ipMasq": False,
+        "hairpinMode": True,
+        "promiscMode": False,
+        "mtu": MTU,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": node.pod_cidr, "gateway": node.gateway}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+    ports = {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}
+    return {"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge, ports]}
+
+
+def cni_text(node: Node) -> str:
+    """The same as the text of a ``.conflist``."""
+    return json.dumps(cni_config(node), indent=2)
