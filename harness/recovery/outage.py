@@ -1,0 +1,158 @@
+"""Outages as a clock saw them, and the rule that makes one recovery of them.
+
+The recovery is the end of the last outage that belongs to the fault. A relapse belongs to it when it comes before the
+recovery has held for the settle time; later ones are another matter, and are mentioned but not counted. Counting the
+first good moment instead would call a crash loop's first start a recovery.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from harness.observation import SETTLE, Interval, Timeline
+from harness.quantities import show_seconds
+
+ClockName = Literal["control plane", "endpoints", "user", "prometheus"]
+State = Literal["recovered", "not disrupted", "not recovered", "no data"]
+Since = Literal["injected", "undone"]
+
+CLOCKS: tuple[ClockName, ...] = get_args(ClockName)
+_SETTLE = 5.0  # seconds, for a timeline without a settle phase
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A span in which a clock saw the workload disrupted, each end known within bounds, in timeline seconds.
+
+    An outage that did not end while it was watched ends at ``inf``; ``ended.low`` is then how long it lasted at least.
+    """
+
+    began: Interval
+    ended: Interval
+
+    @property
+    def over(self) -> bool:
+        return math.isfinite(self.ended.high)
+
+    @property
+    def length(self) -> Interval:
+        """How long it lasted, in seconds: the true length lies within."""
+        return Interval(max(0.0, self.ended.low - self.began.high), self.ended.high - self.began.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What one clock says. ``length`` bounds the seconds from the origin to the recovery; for "not recovered" its high
+    end is infinite, and it is None without data. ``began`` and ``ended`` are timeline seconds."""
+
+    clock: ClockName
+    subject: str
+    state: State
+    length: Interval | None
+    began: float | None
+    ended: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where recovery counts from, and how far the run was watched. All in timeline seconds.
+
+    ``disrupted`` brackets the disrupting calls: nothing before it is its doing. ``counted`` brackets what the recovery
+    counts from: the same, or the undo. ``settle`` is how long a recovery must hold.
+    """
+
+    since: Since
+    disrupted: Interval
+    counted: Interval
+    settle: float
+    until: float
+
+    @property
+    def undone(self) -> bool:
+        return self.since == "undone"
+
+    def length(self, ended: Interval) -> Interval:
+        """Seconds from the origin to an end; a recovery before the undo took no time."""
+        return Interval(max(0.0, ended.low - self.counted.high), max(0.0, ended.high - self.counted.low))
+
+
+def origin_of(timeline: Timeline, since: Since) -> Origin | str:
+    """The origin of a timeline, or the reason why there is none yet."""
+    disrupted = timeline.injected()
+    if disrupted is None:
+        return "nothing was injected"
+    counted = disrupted
+    if since == "undone":
+        undone = [injection.undone for injection in timeline.injections if injection.undone]
+        if len(undone) < len(timeline.injections):
+            return "the disruption was not undone"
+        counted = Interval(min(bracket.low for bracket in undone), max(bracket.high for bracket in undone))
+    phase = timeline.phase(SETTLE)
+    settle = phase.end - phase.start if phase and math.isfinite(phase.end) else _SETTLE
+    return Origin(since, disrupted, counted, settle, watched_until(timeline))
+
+
+def watched_until(timeline: Timeline) -> float:
+    """The last instant that the timeline tells anything about."""
+    ends = [phase.end for phase in timeline.phases if math.isfinite(phase.end)]
+    ends += [seen.at for seen in timeline]
+    ends += [request.finished for request in timeline.requests]
+    return max(ends, default=0.0)
+
+
+def no_data(clock: ClockName, subject: str, reason: str) -> Recovery:
+    """A clock that can say nothing, and why."""
+    return Recovery(clock, subject, "no data", None, None, None, reason)
+
+
+def not_disrupted(clock: ClockName, subject: str, blind: float, reason: str) -> Recovery:
+    """A clock that saw no disruption; one shorter than ``blind`` seconds would have escaped it."""
+    return Recovery(clock, subject, "not disrupted", Interval(0.0, blind), None, None, reason)
+
+
+def conclude(clock: ClockName, subject: str, outages: Sequence[Outage], origin: Origin) -> Recovery:
+    """The recovery that at least one outage, in order of time, amounts to."""
+    counted = _belonging(outages, origin)
+    last = counted[-1]
+    length = origin.length(last.ended)
+    began = counted[0].began.high
+    if not last.over:
+        reason = f"still down {show_seconds(length.low)} {_after(origin)}, when last seen"
+        return Recovery(clock, subject, "not recovered", length, began, None, reason + _several(counted))
+    later = len(outages) - len(counted)
+    ignored = f"; {later} later disrupted again, after {show_seconds(origin.settle)} of good, not counted"
+    when = f"{show(length)} {_after(origin)}" if length.high > 0 else "before the undo"
+    reason = f"back {when}" + _several(counted) + (ignored if later else "")
+    return Recovery(clock, subject, "recovered", length, began, last.ended.high, reason)
+
+
+def show(length: Interval) -> str:
+    """Bounds for people: ``2.10 s to 3.05 s``."""
+    return f"{show_seconds(length.low)} to {show_seconds(length.high)}"
+
+
+def _belonging(outages: Sequence[Outage], origin: Origin) -> list[Outage]:
+    """The outages up to the first good stretch that held for the settle time, counted from the origin."""
+    counted = [outages[0]]
+    for outage in outages[1:]:
+        good_since = max(counted[-1].ended.high, origin.counted.low)
+        if outage.began.high - good_since > origin.settle:
+            break
+        counted.append(outage)
+    return counted
+
+
+def _after(origin: Origin) -> str:
+    return "after the undo" if origin.undone else "after the fault"
+
+
+def _several(outages: Sequence[Outage]) -> str:
+    if len(outages) == 1:
+        return ""
+    # An outage that never ended has failed at least up to its low end.
+    total = sum((outage.ended.high if outage.over else outage.ended.low) - outage.began.high for outage in outages)
+    return f"; {len(outages)} outages, {show_seconds(max(0.0, total))} down in all, counted to the end of the last"
