@@ -1,0 +1,135 @@
+"""The pod probe tells readiness by the Ready condition, and to which workload a pod belongs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.clock import parse_kubernetes_time
+from harness.probe import Sighting
+from harness.probes.pods import PodProbe, owner
+
+CREATED, READY = "2026-11-23T07:24:00Z", "2026-11-23T07:24:02Z"
+
+
+def pod(**changes: Any) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "metadata": {
+            "name": "podinfo-dbf696c7d-7xn9x",
+            "uid": "u1",
+            "creationTimestamp": CREATED,
+            "labels": {"app": "podinfo", "pod-template-hash": "dbf696c7d"},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "podinfo-dbf696c7d", "uid": "rs", "controller": True}],
+        },
+        "spec": {"nodeName": "worker-1"},
+        "status": {
+            "phase": "Running",
+            "podIP": "198.18.65.16",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": READY}],
+            "containerStatuses": [
+                {
+                    "name": "podinfo",
+                    "containerID": "containerd://c1",
+                    "restartCount": 0,
+                    "ready": True,
+                    "state": {"running": {}},
+                }
+            ],
+        },
+    }
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = item
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return item
+
+
+def seen(item: dict[str, Any], event: str = "MODIFIED") -> Sighting:
+    (sighting,) = PodProbe().see(event, item)
+    return sighting
+
+
+def test_a_ready_pod() -> None:
+    sighting = seen(pod(), "SYNC")
+    assert sighting.subject == "podinfo-dbf696c7d-7xn9x"
+    assert sighting.wall == parse_kubernetes_time(READY)
+    assert sighting.value == {
+        "event": "SYNC",
+        "uid": "u1",
+        "owner": "deployment/podinfo",
+        "ready": True,
+        "phase": "Running",
+        "deleting": False,
+        "node": "worker-1",
+        "ip": "198.18.65.16",
+        "containers": {
+            "podinfo": {"id": "containerd://c1", "restarts": 0, "ready": True, "waiting": None, "exit_code": None}
+        },
+        "ready_since": parse_kubernetes_time(READY),
+        "created": parse_kubernetes_time(CREATED),
+        "labels": {"app": "podinfo", "pod-template-hash": "dbf696c7d"},
+    }
+
+
+@pytest.mark.parametrize("status", ["False", "Unknown"])
+def test_readiness_is_the_condition_and_not_the_containers_flag(status: str) -> None:
+    gated = pod(status__conditions=[{"type": "Ready", "status": status, "lastTransitionTime": READY}])
+    value = seen(gated).value
+    assert value["ready"] is False
+    assert value["ready_since"] is None
+    assert value["containers"]["podinfo"]["ready"] is True
+
+
+def test_a_pod_being_deleted_may_still_be_ready_and_its_wall_time_is_when_that_was_asked_for() -> None:
+    item = pod(metadata__deletionTimestamp="2026-11-23T07:31:00Z", metadata__deletionGracePeriodSeconds=30)
+    sighting = seen(item)
+    assert (sighting.value["deleting"], sighting.value["ready"]) == (True, True)
+    assert sighting.wall == parse_kubernetes_time("2026-11-23T07:30:30Z")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "labels", "expected"),
+    [
+        ("ReplicaSet", "shop-web-5d4f", {"pod-template-hash": "5d4f"}, "deployment/shop-web"),
+        ("ReplicaSet", "bare", {"pod-template-hash": "5d4f"}, "replicaset/bare"),
+        ("ReplicaSet", "shop-5d4f", None, "replicaset/shop-5d4f"),
+        ("StatefulSet", "db", {}, "statefulset/db"),
+    ],
+)
+def test_the_owner_is_the_workload(kind: str, name: str, labels: dict[str, str] | None, expected: str) -> None:
+    references = [{"kind": "Other", "name": "x"}, {"kind": kind, "name": name, "controller": True}]
+    assert owner(pod(metadata__labels=labels, metadata__ownerReferences=references)) == expected
+
+
+def test_a_pod_without_a_controller_has_no_owner() -> None:
+    assert owner(pod(metadata__ownerReferences=[{"kind": "Node", "name": "n", "controller": False}])) == ""
+
+
+def test_the_exit_code_is_the_last_one_known_and_the_waiting_reason_is_told() -> None:
+    crashed = {
+        "name": "podinfo",
+        "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }
+    ended = {"name": "other", "restartCount": 0, "state": {"terminated": {"exitCode": 0}}}
+    containers = seen(pod(status__containerStatuses=[crashed, ended])).value["containers"]
+    assert containers["podinfo"] == {
+        "id": "",
+        "restarts": 3,
+        "ready": False,
+        "waiting": "CrashLoopBackOff",
+        "exit_code": 137,
+    }
+    assert containers["other"]["exit_code"] == 0
+
+
+def test_a_sidecar_counts_among_the_containers_and_a_plain_init_container_does_not() -> None:
+    specs = [{"name": "proxy", "restartPolicy": "Always"}, {"name": "setup"}]
+    statuses = [{"name": "proxy", "restartCount": 2}, {"name": "setup", "restartCount": 0}]
+    containers = seen(pod(spec__initContainers=specs, status__initContainerStatuses=statuses)).value["containers"]
+    assert sorted(containers) == ["podinfo", "proxy"]
+    assert containers["proxy"]["restarts"] == 2

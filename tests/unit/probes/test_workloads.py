@@ -1,0 +1,119 @@
+"""The workload probe reads three kinds of workload into one shape."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from harness.clock import parse_kubernetes_time
+from harness.cluster.resources import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Resource
+from harness.probe import Sighting
+from harness.probes.workloads import WorkloadProbe, template_hash
+
+TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+DEPLOYMENT: dict[str, Any] = {
+    "metadata": {
+        "name": "web",
+        "uid": "d1",
+        "generation": 4,
+        "annotations": {"deployment.kubernetes.io/revision": "3"},
+    },
+    "spec": {"replicas": 3, "template": TEMPLATE},
+    "status": {
+        "observedGeneration": 4,
+        "replicas": 4,
+        "readyReplicas": 2,
+        "availableReplicas": 2,
+        "updatedReplicas": 1,
+        "conditions": [
+            {
+                "type": "Progressing",
+                "status": "False",
+                "reason": "ProgressDeadlineExceeded",
+                "message": "it timed out",
+                "lastTransitionTime": "2026-11-23T07:24:00Z",
+            }
+        ],
+    },
+}
+
+
+def seen(resource: Resource, item: dict[str, Any], event: str = "MODIFIED") -> Sighting:
+    (sighting,) = WorkloadProbe(resource).see(event, item)
+    return sighting
+
+
+def test_a_deployment() -> None:
+    sighting = seen(DEPLOYMENTS, DEPLOYMENT)
+    since = parse_kubernetes_time("2026-11-23T07:24:00Z")
+    assert (sighting.subject, sighting.wall) == ("deployment/web", since)
+    assert sighting.value == {
+        "event": "MODIFIED",
+        "uid": "d1",
+        "desired": 3,
+        "replicas": 4,
+        "ready": 2,
+        "available": 2,
+        "updated": 1,
+        "generation": 4,
+        "observed_generation": 4,
+        "revision": "3",
+        "template": template_hash(DEPLOYMENT),
+        "conditions": {
+            "Progressing": {
+                "status": "False",
+                "reason": "ProgressDeadlineExceeded",
+                "message": "it timed out",
+                "since": since,
+            }
+        },
+    }
+
+
+def test_counts_that_the_server_leaves_out_are_zero() -> None:
+    value = seen(DEPLOYMENTS, {"metadata": {"name": "web"}, "spec": {}}).value
+    assert (value["desired"], value["replicas"], value["ready"], value["available"], value["updated"]) == (
+        1,
+        0,
+        0,
+        0,
+        0,
+    )
+
+
+def test_a_stateful_set_has_the_hash_of_its_update_as_revision() -> None:
+    item = {
+        "metadata": {"name": "db"},
+        "spec": {"replicas": 2},
+        "status": {"updateRevision": "db-7f", "readyReplicas": 2},
+    }
+    sighting = seen(STATEFUL_SETS, item)
+    assert sighting.subject == "statefulset/db"
+    assert (sighting.value["revision"], sighting.value["ready"]) == ("db-7f", 2)
+
+
+def test_a_daemon_set_counts_nodes() -> None:
+    status = {
+        "desiredNumberScheduled": 5,
+        "currentNumberScheduled": 4,
+        "numberReady": 3,
+        "numberAvailable": 2,
+        "updatedNumberScheduled": 1,
+    }
+    value = seen(DAEMON_SETS, {"metadata": {"name": "agent"}, "spec": {}, "status": status}).value
+    assert [value[key] for key in ("desired", "replicas", "ready", "available", "updated")] == [5, 4, 3, 2, 1]
+
+
+def test_a_deleted_workload_has_and_wants_nothing() -> None:
+    value = seen(DEPLOYMENTS, DEPLOYMENT, "DELETED").value
+    assert [value[key] for key in ("desired", "replicas", "ready", "available", "updated")] == [0] * 5
+
+
+def test_the_template_hash_tells_templates_apart_and_comes_back_with_the_template() -> None:
+    broken = deepcopy(DEPLOYMENT)
+    broken["spec"]["template"]["spec"]["containers"][0]["image"] = "web:none"
+    scaled = deepcopy(DEPLOYMENT)
+    scaled["spec"]["replicas"] = 9
+    scaled["spec"]["template"] = dict(reversed(scaled["spec"]["template"].items()))
+    assert template_hash(broken) != template_hash(DEPLOYMENT)
+    assert template_hash(scaled) == template_hash(DEPLOYMENT)
