@@ -20,7 +20,9 @@ PLACEHOLDER = re.compile(r"\(\(([a-z_]+)(\|int)?\)\)")
 
 def names() -> list[str]:
     """The names of all manifests."""
-    return sorted(file.name.removesuffix(".yaml") for file in resources.files(__name__).iterdir() if _is_manifest(file.name))
+    return sorted(
+        file.name.removesuffix(".yaml") for file in resources.files(__name__).iterdir() if _is_manifest(file.name)
+    )
 
 
 def placeholders(name: str) -> set[str]:

@@ -16,10 +16,10 @@ from harness.cluster.api import KubeApi
 from harness.cluster.local import cgroups, containerd, control_plane, gateway, network, nodes, registry
 from harness.cluster.local.credentials import Credentials, context_name
 from harness.cluster.local.images import ImageSet
+from harness.cluster.local.inventory import programs_of
 from harness.cluster.local.namespaces import HOLDER, READY, SYSTEM_GROUP, Namespaces, node_holder, switch_holder
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import DNS_ADDRESS, GATEWAY, SWITCH, Node
-from harness.cluster.local.processes import Programs
 from harness.cluster.local.progress import Progress
 from harness.cluster.local.readiness import Readiness
 from harness.cluster.local.state import ClusterState
@@ -28,11 +28,6 @@ from harness.cluster.transport import HttpTransport
 
 # In the order in which they are wanted: metrics-server needs two scrapes and is waited for last.
 ADDONS = ("metrics-server", "dns", "prometheus", "storage")
-
-
-def programs_of(name: str, paths: ClusterPaths) -> Programs:
-    """The programs of a cluster."""
-    return Programs(paths.programs, paths.logs, cgroups.group(name))
 
 
 class Boot:
@@ -70,7 +65,9 @@ class Boot:
             paths = self._paths.node(node.role)
             self._programs.start(node_holder(self._plan.cluster, node, paths, Path(self._state.binaries)))
         for node in self._plan.nodes:
-            self._readiness.local(f"the file system of {node.name}", (self._paths.node(node.role).config / READY).exists)
+            self._readiness.local(
+                f"the file system of {node.name}", (self._paths.node(node.role).config / READY).exists
+            )
             self._nodes[node.role] = self._namespaces(node.role)
         network.connect(self._plan, self._namespaces(SWITCH), self._nodes)
         self._progress(f"network of {len(self._plan.nodes)} nodes")

@@ -55,7 +55,9 @@ class Credentials:
         node = self._plan.control_plane
         folder = self._paths.node(node.role).config
         local = f"https://{LOOPBACK}:{API_PORT}"
-        service = [f"kubernetes{suffix}" for suffix in ("", ".default", ".default.svc", f".default.svc.{CLUSTER_DOMAIN}")]
+        service = [
+            f"kubernetes{suffix}" for suffix in ("", ".default", ".default.svc", f".default.svc.{CLUSTER_DOMAIN}")
+        ]
         addresses = [node.name, "localhost", LOOPBACK, node.address, API_SERVICE_ADDRESS, *service]
         _write_pair(folder / "pki/ca", self._cluster.pem)
         _write(folder / "pki/etcd-ca.crt", self._etcd.pem.certificate)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -17,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from harness.cluster.local.components import Binaries
+from harness.cluster.local.locks import locked
 from harness.cluster.local.oci import BlobStore, Descriptor, Entry
-from harness.cluster.local.paths import cache_root, lock_file
+from harness.cluster.local.paths import cache_root
+from harness.cluster.local.progress import Progress
 from harness.errors import CapabilityMissing, ClusterBroken
 
 REGISTRY_HOST = "resilience.local"
@@ -132,20 +134,26 @@ class ImageSet:
                 shutil.copyfile(blob, target / blob.name)
 
 
-def ensure(binaries: Path, versions: Mapping[str, str]) -> Path:
+def ensure(binaries: Binaries, progress: Progress) -> Path:
     """Make the images unless they are in the cache. Returns the folder for ``ImageSet``. Raises ClusterBroken."""
-    if not BUSYBOX.exists():
-        raise ClusterBroken(f"{BUSYBOX} is missing: install the package busybox-static")
-    images = catalogue(versions)
-    root = cache_root() / "images" / _key(images, binaries)
+    images = catalogue({**binaries.versions, "busybox": busybox_version()})
+    root = cache_root() / "images" / _key(images, binaries.folder)
     if (root / INDEX).exists():
         return root
-    lock = lock_file("images")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with locked("images", progress, "another process is making the images: waiting for it"):
         if not (root / INDEX).exists():
-            _make(images, binaries, root)
+            progress(f"making {len(images)} images")
+            _make(images, binaries.folder, root)
     return root
+
+
+def busybox_version() -> str:
+    """The version of the machine's static busybox. Raises ClusterBroken when it does not say."""
+    done = subprocess.run([str(BUSYBOX)], capture_output=True, text=True)
+    match = re.search(r"BusyBox v(\S+)", done.stdout)
+    if not match:
+        raise ClusterBroken(f"{BUSYBOX} does not tell its version: {done.stdout[:100]!r}")
+    return match[1]
 
 
 def _key(images: tuple[Image, ...], binaries: Path) -> str:

@@ -82,7 +82,9 @@ def connect(plan: Plan, switch: Namespaces, nodes: Mapping[str, Namespaces]) -> 
 
 
 def _batch(namespaces: Namespaces, lines: list[str], sysctls: Mapping[str, str], what: str) -> None:
-    settings = "; ".join(f"[ ! -e /proc/sys/{name} ] || echo {value} > /proc/sys/{name}" for name, value in sysctls.items())
+    settings = "; ".join(
+        f"[ ! -e /proc/sys/{name} ] || echo {value} > /proc/sys/{name}" for name, value in sysctls.items()
+    )
     script = f"set -e; {settings}; exec ip -batch -"
     run(namespaces.enter_network("sh", "-c", script), what, stdin="".join(f"{line}\n" for line in lines))
 

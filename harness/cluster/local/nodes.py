@@ -51,7 +51,12 @@ def kubelet_config(cluster: str, node: Node, cgroup_v1: bool) -> dict[str, Any]:
         "serializeImagePulls": False,
         "oomScoreAdj": 0,
         # The disk is the machine's, whose fullness says nothing about the node: never evict or collect for it.
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+            "imagefs.available": "0%",
+        },
         "imageGCHighThresholdPercent": 100,
         "logging": {"flushFrequency": "1s"},
     }

@@ -32,11 +32,6 @@ def state_root() -> Path:
     return Path(chosen).absolute() if chosen else DEFAULT_STATE
 
 
-def lock_file(name: str) -> Path:
-    """A lock's file. In the cache, since a lock must outlive the state folder that it guards."""
-    return cache_root() / "locks" / f"{name}.lock"
-
-
 def check_name(name: str) -> None:
     """Refuse a cluster name that cannot be part of a node name. Raises InputError."""
     if not NAME.fullmatch(name):

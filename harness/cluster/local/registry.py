@@ -30,6 +30,8 @@ def publish(images: ImageSet, namespaces: Namespaces) -> None:
             answer = connection.getresponse()
             body = answer.read()
             if answer.status >= 300:
-                raise ClusterBroken(f"the registry refuses {name}:{version}: {answer.status} {body.decode(errors='replace')}")
+                raise ClusterBroken(
+                    f"the registry refuses {name}:{version}: {answer.status} {body.decode(errors='replace')}"
+                )
     finally:
         connection.close()

@@ -67,7 +67,9 @@ class ClusterState:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
-            raise ClusterBroken(f"{paths.state} is damaged ({error}); `harness cluster down` removes the cluster") from error
+            raise ClusterBroken(
+                f"{paths.state} is damaged ({error}); `harness cluster down` removes the cluster"
+            ) from error
 
 
 def taken_slots(root: Path | None = None) -> set[int]:

@@ -1,0 +1,118 @@
+"""Proving that a cluster left nothing behind: what of the machine is different from before it was there.
+
+Other clusters may come and go meanwhile; what can be told to be theirs is left out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from harness.cluster.local import cgroups
+from harness.cluster.local.namespace_members import all_processes, namespace_of
+from harness.cluster.local.paths import ClusterPaths, state_root
+
+NAMESPACE_KINDS = ("net", "mnt", "uts", "ipc", "pid")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a cluster could leave behind, as it is at one moment."""
+
+    processes: frozenset[str]
+    namespaces: frozenset[str]
+    mounts: frozenset[str]
+    links: frozenset[str]
+    rules: frozenset[str]
+    groups: frozenset[str]
+    files: frozenset[str]
+
+    @classmethod
+    def look(cls, name: str) -> Machine:
+        """The machine as far as it could be a matter of the cluster of this name."""
+        return cls(
+            processes=frozenset(_processes(name)),
+            namespaces=frozenset(_namespaces(name)),
+            mounts=frozenset(_mounts(name)),
+            links=frozenset(_output("ip", "-brief", "link")),
+            rules=frozenset(_rules()),
+            groups=frozenset(_groups(name)),
+            files=frozenset(_files(name)),
+        )
+
+    def since(self, before: Machine) -> list[str]:
+        """What is here now and was not before, one line each, empty when nothing is left."""
+        return [
+            f"{field.name}: {item}"
+            for field in fields(self)
+            for item in sorted(getattr(self, field.name) - getattr(before, field.name))
+        ]
+
+
+def _processes(name: str) -> set[str]:
+    """Those in the cluster's groups, and those that have its folder in their command line, wherever they are."""
+    group, folder = cgroups.group(name), f"{ClusterPaths.of(name).root}/"
+    inside = cgroups.processes(group)
+    return {f"{pid} {line}" for pid in all_processes() if folder in (line := _command_line(pid)) or pid in inside}
+
+
+def _namespaces(name: str) -> set[str]:
+    found: dict[str, bool] = {}
+    mine = {namespace_of(1, kind) for kind in NAMESPACE_KINDS}
+    for pid in all_processes():
+        foreign = _is_other_clusters(pid, name)
+        for kind in NAMESPACE_KINDS:
+            namespace = namespace_of(pid, kind)
+            if namespace is not None and namespace not in mine:
+                found[namespace] = found.get(namespace, False) or foreign
+    return {namespace for namespace, foreign in found.items() if not foreign}
+
+
+def _is_other_clusters(pid: int, name: str) -> bool:
+    return cgroups.contains(cgroups.PARENT, pid) and not cgroups.contains(cgroups.group(name), pid)
+
+
+def _mounts(name: str) -> set[str]:
+    """The mounts of the machine's own mount namespace, and anyone's that come from the cluster's folder."""
+    folder = str(ClusterPaths.of(name).root)
+    own = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    for pid in all_processes():
+        try:
+            lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+        except OSError:
+            continue
+        own |= {f"{pid}:{line.split()[4]}" for line in lines if f"{folder}/" in line}
+    return own
+
+
+def _groups(name: str) -> set[str]:
+    group = cgroups.group(name)
+    return {str(path) for top in cgroups.folders(group) if top.exists() for path in [top, *top.rglob("*/")]}
+
+
+def _files(name: str) -> set[str]:
+    root = ClusterPaths.of(name).root
+    shared = {str(path) for path in Path("/run").glob("*") if "resilience" in path.name or path.name == "netns"}
+    return (
+        shared
+        | ({str(root)} if root.exists() else set())
+        | {str(path) for path in state_root().glob(f"{name}*") if path.exists()}
+    )
+
+
+def _rules() -> set[str]:
+    lines = [line for tool in ("iptables-save", "ip6tables-save") for line in _output(tool)]
+    # Comments carry the time, counters the traffic.
+    return {line.split("[")[0] for line in lines if not line.startswith("#")}
+
+
+def _output(*command: str) -> list[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
