@@ -68,10 +68,11 @@ def clopper_pearson(successes: int, trials: int, confidence: float) -> ShareBoun
     )
 
 
-def wilson(successes: int, trials: int, confidence: float) -> ShareBounds:
+def wilson(successes: float, trials: float, confidence: float) -> ShareBounds:
     """Wilson's score bounds (1927): narrower than Clopper–Pearson, right on average rather than always.
 
-    No trials: 0 and 1. Raises ValueError when the counts or the confidence make no sense.
+    Counts may be fractions, as Prometheus extrapolates them. No trials: 0 and 1. Raises ValueError when the counts or
+    the confidence make no sense.
     """
     _check(successes, trials, confidence)
     if trials == 0:
@@ -92,7 +93,9 @@ def samples_needed(share: float, confidence: float, failures: int = 0) -> int:
     strictly between 0 and 1: no finite number of trials shows a share of 1.
     """
     if not 0 < share < 1 or not 0 < confidence < 1 or failures < 0:
-        raise ValueError(f"found share {share}, confidence {confidence}, failures {failures}: expected shares in (0, 1)")
+        raise ValueError(
+            f"found share {share}, confidence {confidence}, failures {failures}: expected shares in (0, 1)"
+        )
 
     def tells(trials: int) -> bool:
         return binomial_tail(trials - failures, trials, share) <= 1.0 - confidence
@@ -133,7 +136,7 @@ def _least_share(successes: int, trials: int, alpha: float) -> float:
     return low
 
 
-def _check(successes: int, trials: int, confidence: float) -> None:
+def _check(successes: float, trials: float, confidence: float) -> None:
     if not 0 <= successes <= trials:
         raise ValueError(f"found {successes} successes of {trials} trials, expected 0 ≤ successes ≤ trials")
     if not 0 < confidence < 1:

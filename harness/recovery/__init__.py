@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from harness.observation import Timeline
 from harness.recovery.control_plane import control_plane
 from harness.recovery.endpoints import endpoints
-from harness.recovery.outage import CLOCKS, ClockName, Origin, Outage, Recovery, Since, origin_of
+from harness.recovery.outage import CLOCKS, ClockName, Origin, Outage, Recovery, Since, origin_of, watched_until
 from harness.recovery.prometheus import prometheus
 from harness.recovery.user import GOOD_IN_A_ROW, outages, user
 
@@ -35,6 +35,7 @@ __all__ = [
     "outages",
     "recovered",
     "recoveries",
+    "watched_until",
 ]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness.observation import Interval, Timeline
+from harness.recovery.gaps import states_lost, watch_open_ended
 from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted
-from harness.recovery.pods import PodSeen, pods_of, states_lost, victims, watch_open_ended
+from harness.recovery.pods import PodSeen, pods_of, victims
 
 CLOCK: Final = "control plane"
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness.observation import Interval, Observation, Timeline
+from harness.recovery.gaps import states_lost, watch_open_ended
 from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted
-from harness.recovery.pods import pods_of, states_lost, victims, watch_open_ended
+from harness.recovery.pods import pods_of, victims
 
 CLOCK: Final = "endpoints"
 

@@ -55,32 +55,6 @@ def victims(timeline: Timeline) -> set[str]:
     return {victim.uid for injection in timeline.injections for victim in injection.victims}
 
 
-def states_lost(timeline: Timeline, series: str, since: float) -> bool:
-    """Whether a watch may have missed states after ``since``: a gap that is still open, or that hid some for good.
-
-    A gap through which every event arrived in the end hides times, not states (see ``harness.observers``).
-    """
-    errors = [seen for seen in timeline.observations(series) if seen.error is not None]
-    hidden = [seen for seen in errors if seen.at >= since and not _began(seen) and not _complete(seen)]
-    return bool(hidden) or watch_open_ended(timeline, series)
-
-
-def watch_open_ended(timeline: Timeline, series: str) -> bool:
-    """Whether the last gap of a watch was still open when the run ended."""
-    errors = [seen for seen in timeline.observations(series) if seen.error is not None]
-    if not errors:
-        return False
-    return _began(errors[-1]) or not isinstance(errors[-1].value, Mapping)
-
-
-def _began(seen: Observation) -> bool:
-    return isinstance(seen.value, Mapping) and seen.value.get("gap") == "began"
-
-
-def _complete(seen: Observation) -> bool:
-    return isinstance(seen.value, Mapping) and bool(seen.value.get("complete"))
-
-
 def _pod(timeline: Timeline, seen: Observation) -> PodSeen:
     value: Mapping[str, Any] = seen.value
     gone = value.get("event") == "DELETED"

@@ -1,0 +1,57 @@
+"""The types of fields that several objectives share, each refusing what makes no sense in words of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from harness.quantities import Duration, Share
+
+PhaseName = Literal["baseline", "fault", "recovery", "settle"]
+Phases = Annotated[tuple[PhaseName, ...], Field(min_length=1)]
+
+# What follows the baseline: users do not care which of the phases their request fell into.
+DISRUPTED: tuple[PhaseName, ...] = ("fault", "recovery", "settle")
+
+WORKLOADS = ("deployment", "statefulset", "daemonset")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+def reference(*kinds: str) -> Callable[[str], str]:
+    """A validator for ``kind/name`` of one of these kinds."""
+
+    def check(value: str) -> str:
+        kind, _, name = value.partition("/")
+        if kind not in kinds or not _NAME.fullmatch(name):
+            expected = " or ".join(f"{each}/NAME" for each in kinds)
+            raise ValueError(f"found {value!r}, expected {expected}, in lower case")
+        return value
+
+    return check
+
+
+def _proper(value: float) -> float:
+    if not 0 < value < 1:
+        raise ValueError(
+            f"found {value * 100:g}%, expected more than 0% and less than 100%: "
+            "no number of samples shows that something always holds; ask for 99.9%, say"
+        )
+    return value
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError(f"found {value:g} s, expected a duration longer than 0 s")
+    return value
+
+
+WorkloadRef = Annotated[str, AfterValidator(reference(*WORKLOADS))]
+DeploymentRef = Annotated[str, AfterValidator(reference("deployment"))]
+StatefulSetRef = Annotated[str, AfterValidator(reference("statefulset"))]
+ScaledRef = Annotated[str, AfterValidator(reference("hpa", *WORKLOADS))]
+ProperShare = Annotated[Share, AfterValidator(_proper)]
+Limit = Annotated[Duration, AfterValidator(_positive)]
+Count = Annotated[int, Field(ge=0)]

@@ -1,0 +1,54 @@
+"""Latency: the share of successful requests that were answered in time, counted from their intended start.
+
+A share below a threshold, not a quantile against a limit: the two ask the same, but only the share has exact bounds,
+and no quantile has to be interpolated. Failed requests are availability's business: a refused one is fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from harness.objective import Finding, Objective
+from harness.objectives._fields import DISRUPTED, Limit, Phases, ProperShare
+from harness.objectives._findings import inconclusive
+from harness.objectives._share import RequiredShare, show_share, steady_state
+from harness.observation import Timeline
+from harness.quantities import show_seconds
+from harness.statistics import percentile
+
+
+class Latency(Objective):
+    """At least ``share`` of the successful requests took less than ``below``."""
+
+    kind: ClassVar[str] = "latency"
+
+    share: ProperShare = Field(description="share of successful requests that must be fast enough, such as 95%")
+    below: Limit = Field(description="the threshold, such as 200ms, from the intended start")
+    phases: Phases = DISRUPTED
+    confidence: ProperShare = Field(0.95, description="of the bounds that decide")
+
+    @property
+    def title(self) -> str:
+        return f"{show_share(self.share)} of requests below {show_seconds(self.below)}"
+
+    @property
+    def checks_baseline(self) -> bool:
+        return True
+
+    def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
+        latencies = [request.latency for request in timeline.requests_in(phases or self.phases) if request.ok]
+        if not latencies:
+            return inconclusive(f"no request succeeded in {', '.join(phases or self.phases)}")
+        fast = sum(latency < self.below for latency in latencies)
+        shares = sorted({0.5, self.share, 0.99})
+        detail = {f"p{share * 100:g}": show_seconds(percentile(latencies, share)) for share in shares}
+        detail["slowest"] = show_seconds(max(latencies))
+        required = RequiredShare(
+            self.share, self.confidence, f"successful requests took less than {show_seconds(self.below)}"
+        )
+        if steady_state(phases):
+            return required.judge_steady(fast, len(latencies), detail)
+        return required.judge(timeline, fast, len(latencies), detail)
