@@ -1,0 +1,250 @@
+"""Runs the load process: starts it, tells it the phases, reads what it recorded, and ends it for sure.
+
+Locust runs in a process of its own because importing it patches the importing one. The process has a session of its
+own, so that Ctrl-C in the terminal reaches the harness alone, which then stops everything in order; and it ends by
+itself when the harness is gone, since its standard input closes then.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import harness
+from harness.clock import Clock
+from harness.errors import HarnessError, Inconclusive, TimedOut
+from harness.load.behaviour import OK
+from harness.load.plan import LoadPlan, Settings
+from harness.load.wire import STOPPED, EnterPhase, RecordReader, Stop
+from harness.observation import PHASES, LoadSummary, RequestSeen
+from harness.waiting import wait_until
+
+LOCUSTFILE = Path(__file__).parent / "generator" / "locustfile.py"
+STOP_GRACE = 3.0
+TERM_GRACE = 3.0
+# The process reports at least once a second. This much silence is a process that is frozen or starved: no measurement.
+SILENCE = 10.0
+# A start this much behind its time counts as late; more than this share of late or dropped arrivals is saturation.
+LATE = 0.1
+SATURATED = 0.01
+LAST_LINES = 12
+
+
+class RunningLoad:
+    """A load process, from ``start`` to ``stop``; also a context manager, which stops it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], settings: Settings, folder: Path, clock: Clock) -> None:
+        self._process = process
+        self._settings = settings
+        self._folder = folder
+        self._clock = clock
+        self._reader = RecordReader(_records(folder))
+        self._started = clock.monotonic()
+        self._seen: list[RequestSeen] = []
+        self._seen_origin: float | None = None
+        self._summary: LoadSummary | None = None
+
+    @classmethod
+    def start(cls, plan: LoadPlan, folder: Path, clock: Clock) -> RunningLoad:
+        """Start the process; its settings, records and output go into ``folder`` (``load-*``).
+
+        Raises InputError with everything that is wrong in the plan, HarnessError when the process cannot be started.
+        """
+        settings = plan.settings()
+        folder.mkdir(parents=True, exist_ok=True)
+        settings_file = folder / "load-settings.json"
+        settings_file.write_text(settings.model_dump_json(indent=2), encoding="utf-8")
+        _records(folder).write_bytes(b"")
+        command = [*plan.command, *locust_command(settings_file.resolve(), _records(folder).resolve(), settings)]
+        with _output(folder).open("wb") as output:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise HarnessError(f"the load process cannot be started: {error}") from error
+        return cls(process, settings, folder, clock)
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of the Prometheus metrics, once it is ready; None when it serves none."""
+        return self._reader.metrics_port
+
+    def wait_ready(self, seconds: float) -> None:
+        """Wait until the target answered a probe request. Raises Inconclusive when it did not, or the process died."""
+
+        def look() -> tuple[bool | None, str]:
+            self._reader.poll()
+            if self._reader.ready:
+                return True, ""
+            died = self.failure()
+            if died:
+                raise Inconclusive(died)
+            return None, self._reader.waiting_for or "the process is starting"
+
+        target = f"{self._settings.host}:{self._settings.port}"
+        try:
+            wait_until(f"load: an answer of {target}", look, seconds, self._clock, every=0.05)
+        except TimedOut as error:
+            raise Inconclusive(str(error)) from error
+
+    def phase(self, name: str, at: float) -> None:
+        """The experiment enters a phase at ``at``, absolute monotonic seconds."""
+        if name not in PHASES:
+            raise HarnessError(f"found the phase {name!r}, expected one of {', '.join(PHASES)}")
+        self._say(EnterPhase(name, at))
+
+    def failure(self) -> str | None:
+        """Why it no longer makes load, or None while it does."""
+        code = self._process.poll()
+        self._reader.poll()
+        if self._reader.end not in {None, STOPPED}:
+            return self._told(f"load: the process ended: {self._reader.end}")
+        if code is not None:
+            if self._reader.end == STOPPED:
+                return "load: the process was stopped"
+            return self._told(f"load: the process ended with exit code {code}")
+        silent = self._clock.monotonic() - (self._reader.last_said or self._started)
+        if self._reader.ready and silent > SILENCE:
+            return f"load: the process has been silent for {silent:.0f} s: frozen, or starved of CPU"
+        return None
+
+    def requests(self, origin: float) -> list[RequestSeen]:
+        """All requests finished so far, in the order of their ends, times in seconds since ``origin`` (monotonic)."""
+        self._reader.poll()
+        if origin != self._seen_origin:
+            self._seen, self._seen_origin = [], origin
+        self._seen += [
+            RequestSeen(
+                intended=request.intended - origin,
+                started=request.started - origin,
+                finished=request.finished - origin,
+                ok=request.outcome == OK,
+                outcome=request.outcome,
+                name=request.name,
+                key=request.key,
+            )
+            for request in self._reader.requests[len(self._seen) :]
+        ]
+        return list(self._seen)
+
+    def stop(self) -> LoadSummary:
+        """End the process: asked first, then TERM, then KILL; all bounded. Says what it did. May be called again."""
+        if self._summary is None:
+            failed = self.failure()
+            self._end()
+            self._reader.poll()
+            self._summary = self._summarise(failed or self.failure())
+        return self._summary
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _say(self, message: EnterPhase | Stop) -> None:
+        stdin = self._process.stdin
+        if stdin is None or stdin.closed:
+            return
+        try:
+            stdin.write(message.line())
+            stdin.flush()
+        except BrokenPipeError:
+            # It died; failure() tells why, with its own last words.
+            return
+
+    def _end(self) -> None:
+        self._say(Stop())
+        if not self._wait(self._settings.request_limit + STOP_GRACE):
+            self._signal(signal.SIGTERM)
+            if not self._wait(TERM_GRACE):
+                self._signal(signal.SIGKILL)
+                self._wait(TERM_GRACE)
+        if self._process.stdin and not self._process.stdin.closed:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                return
+
+    def _wait(self, seconds: float) -> bool:
+        try:
+            self._process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The group, because the process may stand behind a command of the plan that does not pass signals on.
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+    def _summarise(self, failed: str | None) -> LoadSummary:
+        reader = self._reader
+        late = sum(request.started - request.intended > LATE for request in reader.requests)
+        saturated = reader.dropped + late > SATURATED * reader.offered
+        errors = [] if failed in {None, "load: the process was stopped"} else [str(failed)]
+        if saturated:
+            drops = ", ".join(f"{count} for {reason}" for reason, count in sorted(reader.drops.items())) or "none"
+            errors.append(
+                f"load: the generator was saturated: of {reader.offered} arrivals"
+                f" {reader.dropped} were dropped ({drops}), {late} started more than {LATE * 1000:.0f} ms late"
+            )
+        if reader.damaged:
+            errors.append(f"load: {reader.damaged} damaged lines in {reader.file.name}")
+        return LoadSummary(
+            offered=reader.offered,
+            achieved=reader.offered - reader.dropped,
+            dropped=reader.dropped,
+            failed=sum(request.outcome != OK for request in reader.requests),
+            saturated=saturated,
+            error="; ".join(errors),
+        )
+
+    def _told(self, what: str) -> str:
+        text = _output(self._folder).read_text(encoding="utf-8", errors="replace")
+        said = [line for line in text.splitlines() if line.strip()][-LAST_LINES:]
+        return "\n".join([what, *(f"  | {line}" for line in said)])
+
+
+def locust_command(settings_file: Path, records: Path, settings: Settings) -> Sequence[str]:
+    """The command line of the load process, without the plan's own prefix."""
+    return [
+        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE)),
+        *("--headless", "--users", "1", "--spawn-rate", "1"),
+        *("--exit-code-on-error", "0", "--only-summary", "--loglevel", "WARNING"),
+        *("--host", f"http://{settings.host}:{settings.port}"),
+        *("--resilience-settings", str(settings_file), "--resilience-records", str(records)),
+    ]
+
+
+def _environment() -> dict[str, str]:
+    # Locust takes any option from LOCUST_*: what somebody set for their own tests must not change ours.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("LOCUST_")}
+    root = str(Path(harness.__file__).resolve().parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
+    return environment
+
+
+def _records(folder: Path) -> Path:
+    return folder / "load-records.jsonl"
+
+
+def _output(folder: Path) -> Path:
+    return folder / "load-output.log"

@@ -1,0 +1,152 @@
+"""One Locust user that dispatches arrivals by the clock, each in a greenlet of its own.
+
+Locust's own wait times are closed-loop: a user that waits for an answer starts nothing meanwhile, so a stalled service
+silently gets less load and looks better than it is. Here the schedule alone says when a request is due.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from pathlib import Path
+
+import gevent
+from gevent.event import Event
+from gevent.pool import Pool
+from locust import User, constant, task
+from locust.env import Environment
+
+from harness.load.behaviour import OK
+from harness.load.catalogue import load_behaviour
+from harness.load.generator.client import ArrivalClient
+from harness.load.generator.commands import read_commands
+from harness.load.generator.http_connections import HttpConnections
+from harness.load.generator.metrics import Metrics
+from harness.load.generator.recorder import Recorder
+from harness.load.plan import Settings
+from harness.load.schedule import ArrivalSchedule
+from harness.load.wire import STOPPED, EnterPhase, Stop, record_line
+
+PROBE_EVERY = 0.1
+# The kernel ends the process this long after its time even when nothing in it runs any more.
+ALARM_GRACE = 30
+
+
+class ArrivalUser(User):
+    """The only user of the load process."""
+
+    # Locust logs an exception and runs the task again after this time; by then it has quit.
+    wait_time = constant(60)
+
+    @task
+    def generate(self) -> None:
+        """The whole load; Locust quits when it is over."""
+        # Locust's closing tables are rounded, judged by nobody, and would bury the last words of a process that failed.
+        logging.getLogger("locust.stats_logger").disabled = True
+        options = self.environment.parsed_options
+        settings = Settings.model_validate_json(Path(options.resilience_settings).read_text(encoding="utf-8"))
+        finished = False
+        try:
+            Arrivals(settings, Path(options.resilience_records), self.environment).run()
+            finished = True
+        finally:
+            self.environment.process_exit_code = 0 if finished else 1
+            gevent.spawn(self.environment.runner.quit)
+
+
+class Arrivals:
+    """Dispatches what is due until it is told to stop, its input closes, or its time is over."""
+
+    def __init__(self, settings: Settings, records: Path, environment: Environment) -> None:
+        self._settings = settings
+        self._behaviour = load_behaviour(settings.behaviour_file).model_validate(settings.options)
+        self._schedule = ArrivalSchedule(settings.profile, settings.rate)
+        self._pool = Pool(settings.workers)
+        self._metrics = Metrics(settings)
+        self._recorder = Recorder(records, self._metrics, environment)
+        self._connections = HttpConnections(settings, self._behaviour)
+        self._changed = Event()
+        self._end: str | None = None
+
+    def run(self) -> None:
+        """From the first probe to the last record."""
+        signal.alarm(int(self._settings.max_seconds) + ALARM_GRACE)
+        port = self._metrics.serve()
+        for greenlet in (
+            gevent.spawn(self._recorder.keep_flushing),
+            gevent.spawn(read_commands, self._obey, self._stop),
+        ):
+            greenlet.link_exception(self._broken)
+        gevent.spawn_later(self._settings.max_seconds, self._stop, "its longest time is over")
+        if self._probe_answered():
+            self._recorder.write(record_line("ready", time.monotonic(), port))
+            self._dispatch()
+            self._pool.join(timeout=self._settings.request_limit + 1)
+        self._recorder.write(record_line("end", time.monotonic(), self._end))
+        self._recorder.flush()
+
+    def _obey(self, command: EnterPhase | Stop) -> None:
+        if isinstance(command, Stop):
+            self._stop(STOPPED)
+        else:
+            self._schedule.enter(command.phase, command.at)
+            self._changed.set()
+
+    def _stop(self, reason: str) -> None:
+        self._end = self._end or reason
+        self._changed.set()
+
+    def _broken(self, greenlet: gevent.Greenlet) -> None:
+        # A bug in a behaviour, or a record file that cannot be written: results from here on would be wrong.
+        self._stop(f"{type(greenlet.exception).__name__}: {greenlet.exception}")
+
+    def _probe_answered(self) -> bool:
+        said = ""
+        while self._end is None:
+            client = ArrivalClient(self._connections, self._recorder, self._settings.run)
+            self._behaviour.probe(client)
+            if client.last_outcome == OK:
+                return True
+            if client.last_outcome != said:
+                said = client.last_outcome
+                self._recorder.write(record_line("waiting", time.monotonic(), said))
+            gevent.sleep(PROBE_EVERY)
+        return False
+
+    def _dispatch(self) -> None:
+        while self._end is None:
+            due = self._schedule.peek()
+            now = time.monotonic()
+            if due is None or due > now:
+                if self._changed.wait(timeout=None if due is None else due - now):
+                    self._changed.clear()
+                continue
+            self._schedule.take()
+            self._begin(due, now - due)
+            # Behind time nothing else would give way: let requests that are in flight read their answers.
+            gevent.sleep(0)
+        self._count_missed()
+
+    def _begin(self, due: float, behind: float) -> None:
+        number = self._recorder.arrived()
+        if behind > self._settings.late_after:
+            self._recorder.dropped(due, "being late")
+        elif self._pool.full():
+            self._recorder.dropped(due, "want of a free worker")
+        else:
+            self._pool.spawn(self._arrive, due, number).link_exception(self._broken)
+
+    def _arrive(self, due: float, number: int) -> None:
+        with self._recorder.in_flight():
+            self._behaviour.arrive(
+                ArrivalClient(self._connections, self._recorder, self._settings.run, intended=due), number
+            )
+
+    def _count_missed(self) -> None:
+        """What was due when the end came and had not been started."""
+        now = time.monotonic()
+        while (due := self._schedule.peek()) is not None and due <= now:
+            self._schedule.take()
+            self._recorder.arrived()
+            self._recorder.dropped(due, "being late")
