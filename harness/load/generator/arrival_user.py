@@ -68,6 +68,7 @@ class Arrivals:
         self._connections = HttpConnections(settings, self._behaviour)
         self._changed = Event()
         self._end: str | None = None
+        self._end_at = 0.0
 
     def run(self) -> None:
         """From the first probe to the last record."""
@@ -94,7 +95,8 @@ class Arrivals:
             self._changed.set()
 
     def _stop(self, reason: str) -> None:
-        self._end = self._end or reason
+        if self._end is None:
+            self._end, self._end_at = reason, time.monotonic()
         self._changed.set()
 
     def _broken(self, greenlet: gevent.Greenlet) -> None:
@@ -115,9 +117,11 @@ class Arrivals:
         return False
 
     def _dispatch(self) -> None:
-        while self._end is None:
+        while True:
             due = self._schedule.peek()
             now = time.monotonic()
+            if self._end is not None and (due is None or due > self._end_at):
+                return
             if due is None or due > now:
                 if self._changed.wait(timeout=None if due is None else due - now):
                     self._changed.clear()
@@ -126,7 +130,6 @@ class Arrivals:
             self._begin(due, now - due)
             # Behind time nothing else would give way: let requests that are in flight read their answers.
             gevent.sleep(0)
-        self._count_missed()
 
     def _begin(self, due: float, behind: float) -> None:
         number = self._recorder.arrived()
@@ -142,11 +145,3 @@ class Arrivals:
             self._behaviour.arrive(
                 ArrivalClient(self._connections, self._recorder, self._settings.run, intended=due), number
             )
-
-    def _count_missed(self) -> None:
-        """What was due when the end came and had not been started."""
-        now = time.monotonic()
-        while (due := self._schedule.peek()) is not None and due <= now:
-            self._schedule.take()
-            self._recorder.arrived()
-            self._recorder.dropped(due, "being late")

@@ -18,7 +18,7 @@ class Metrics:
 
     def __init__(self, settings: Settings) -> None:
         # A second series for each counter, which no query of ours reads.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._host = settings.metrics_host
         self._values = (settings.run, settings.experiment, settings.namespace)
