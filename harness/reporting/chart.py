@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from harness.observation import Phase, Timeline
 from harness.record import ChartRecord
+from harness.statistics import percentile
 
 # A bin is a second, until a run is so long that more bins than this would say nothing that a reader could see.
 MAX_BINS = 3600
@@ -54,15 +55,8 @@ def _bin_requests(chart: ChartRecord, timeline: Timeline, bins: int, end: float)
             latencies[index].append(request.latency)
         else:
             chart.failed[index] += 1
-    for values in latencies:
-        values.sort()
-    chart.p50 = [_nearest_rank(values, 0.50) for values in latencies]
-    chart.p95 = [_nearest_rank(values, 0.95) for values in latencies]
-
-
-def _nearest_rank(ordered: Sequence[float], share: float) -> float | None:
-    # A latency that was measured, not one interpolated between two: a bin may hold a handful of requests.
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+    chart.p50 = [percentile(values, 0.50) if values else None for values in latencies]
+    chart.p95 = [percentile(values, 0.95) if values else None for values in latencies]
 
 
 def _all_steps(timeline: Timeline, span: Phase) -> dict[str, list[tuple[float, float]]]:

@@ -121,9 +121,12 @@ class RunStore:
 def load(folder: Path) -> RunRecord:
     """A stored run, from its folder or from a results.json itself.
 
-    Raises InputError naming the file: missing, cut short, not a run, or written by a newer harness.
+    A run that never finished comes with the experiments that were stored until it was cut short. Raises InputError
+    naming the file: missing, not whole, not a run, or written by a newer harness.
     """
-    return _read(folder if folder.is_file() else folder / RESULTS, RunRecord)
+    file = folder if folder.is_file() else folder / RESULTS
+    run = _read(file, RunRecord)
+    return run if run.finished else RunStore(file.parent).merge(run)
 
 
 def _json(record: BaseModel) -> str:

@@ -1,0 +1,80 @@
+"""The run at the end of pytest's output, and as properties of a JUnit test case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from harness.record import ExperimentRecord, RunRecord
+from harness.reporting import overview
+from harness.reporting.plain import display_width, fit, one_line
+from harness.verdict import Verdict
+
+Style = Literal["", "bold", "green", "yellow", "red"]
+Line = tuple[str, Style]
+
+STYLES: dict[Verdict, Style] = {Verdict.HELD: "green", Verdict.INCONCLUSIVE: "yellow", Verdict.BROKEN: "red"}
+HEADINGS = ("experiment", "verdict", "time to recover", "tightest objective")
+MAX_NAME = 44
+
+
+def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120) -> list[Line]:
+    """Lines with the style of each (a name of pytest's markup, or nothing), none wider than ``width`` columns.
+
+    A row an experiment or twin, those that did not pass with their reason beneath, then where the report lies.
+    """
+    verdict = overview.run_verdict(run)
+    lines: list[Line] = [(f"{verdict}: {overview.headline(run)}", STYLES[verdict])]
+    records = [record for family in overview.families(run) for record in family.members]
+    if records:
+        rows = [_row(record) for record in records]
+        columns = [max(display_width(row[index]) for row in [HEADINGS, *rows]) for index in range(3)]
+        lines.append((_joined(HEADINGS, columns, width), "bold"))
+        for record, row in zip(records, rows, strict=True):
+            lines.append((_joined(row, columns, width), STYLES[overview.contribution(record)]))
+            if not record.passed:
+                lines.append((fit(f"    {one_line(overview.reason(record))}", width).rstrip(), ""))
+    if report:
+        lines.append((f"report: {report}", "bold"))
+    return lines
+
+
+def _row(record: ExperimentRecord) -> tuple[str, str, str, str]:
+    name = f"  {one_line(f'twin {record.twin}')}" if record.twin else one_line(record.name)
+    verdict = record.verdict if record.stage == "judged" else Verdict.INCONCLUSIVE
+    said = f"{verdict}, as it must" if record.twin and record.passed else str(verdict)
+    return fit(name, MAX_NAME).rstrip(), said, overview.time_to_recover(record) or "–", _tightest(record)
+
+
+def _tightest(record: ExperimentRecord) -> str:
+    objective = overview.tightest(record.objectives)
+    if objective is None:
+        return "–"
+    limit = f" ({overview.limit_text(objective)})" if objective.limit is not None else ""
+    text = f"{objective.title} {overview.observed_text(objective)}{limit} {overview.margin_text(objective)}"
+    return one_line(text)
+
+
+def _joined(row: tuple[str, str, str, str], columns: list[int], width: int) -> str:
+    cells = [fit(cell, column) for cell, column in zip(row[:3], columns, strict=True)]
+    return fit("  ".join([*cells, row[3]]), width).rstrip()
+
+
+def junit_properties(record: ExperimentRecord, report: Path | None = None) -> list[tuple[str, str]]:
+    """Name and value of each property. Numbers are bare, in the unit that stands beside them, recovery in seconds."""
+    properties = [("verdict", str(record.verdict)), ("reason", overview.reason(record))]
+    if record.twin:
+        properties += [("twin", record.twin), ("twin.outcome", overview.outcome(record))]
+    for objective in record.objectives:
+        stem = f"objective.{objective.title}"
+        properties.append((f"{stem}.verdict", str(objective.verdict)))
+        numbers = {"observed": objective.observed, "limit": objective.limit, "margin": objective.margin}
+        properties += [(f"{stem}.{name}", f"{value:.6g}") for name, value in numbers.items() if value is not None]
+        properties += [(f"{stem}.unit", objective.unit)] if objective.unit else []
+        properties.append((f"{stem}.samples", str(objective.samples)))
+    for clock in overview.recoveries(record).values():
+        stem = f"recovery.{clock.clock}"
+        properties.append((f"{stem}.state", clock.state))
+        bounds = {"low": clock.low, "high": clock.high}
+        properties += [(f"{stem}.{name}", f"{value:.3f}") for name, value in bounds.items() if value is not None]
+    return [*properties, *([("report", str(report))] if report else [])]
