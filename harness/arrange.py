@@ -31,7 +31,7 @@ def remove_namespace(api: KubeApi, name: str, clock: Clock) -> None:
     be measured beside the shutdown of this one.
     """
     for pod in api.list(PODS, name).items:
-        _ignoring_absence(lambda pod=pod: api.delete(PODS, pod["metadata"]["name"], name, grace_seconds=0))  # type: ignore[misc]
+        _ignoring_absence(lambda pod=pod: api.delete(PODS, pod["metadata"]["name"], name, grace_seconds=0))
     _ignoring_absence(lambda: api.delete(NAMESPACES, name))
 
     def look() -> tuple[bool | None, str]:
@@ -52,7 +52,7 @@ def apply_workload(api: KubeApi, namespace: str, objects: Sequence[Object]) -> N
 
 
 def wait_for_workload(api: KubeApi, namespace: str, objects: Sequence[Object], clock: Clock) -> None:
-    """Wait until every Deployment, StatefulSet and DaemonSet is complete. Raises Inconclusive saying what is missing."""
+    """Wait until every Deployment, StatefulSet and DaemonSet is complete. Raises Inconclusive with what is missing."""
     waiting = [item for item in objects if item["kind"].lower() in WORKLOADS]
 
     def look() -> tuple[bool | None, str]:
@@ -78,7 +78,9 @@ def is_complete(item: Object) -> bool:
         desired = status.get("desiredNumberScheduled", 0)
         return bool(desired == status.get("numberReady", 0) == status.get("updatedNumberScheduled", 0))
     desired = spec.get("replicas", 1)
-    return bool(desired == status.get("readyReplicas", 0) == status.get("updatedReplicas", 0) == status.get("replicas", 0))
+    return bool(
+        desired == status.get("readyReplicas", 0) == status.get("updatedReplicas", 0) == status.get("replicas", 0)
+    )
 
 
 def why_not_ready(api: KubeApi, namespace: str) -> str:
@@ -99,10 +101,12 @@ def _pod_reasons(pod: Object) -> list[str]:
         waiting = container.get("state", {}).get("waiting") or {}
         if waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
             reasons.append(f"{waiting['reason']} {waiting.get('message', '')}".strip())
-    for condition in status.get("conditions", []):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            reasons.append(str(condition.get("message", "not scheduled")))
-    return reasons
+    unscheduled = [
+        str(condition.get("message", "not scheduled"))
+        for condition in status.get("conditions", [])
+        if condition["type"] == "PodScheduled" and condition["status"] == "False"
+    ]
+    return reasons + unscheduled
 
 
 def _ignoring_absence(call: Any) -> None:  # noqa: ANN401

@@ -7,7 +7,7 @@ before any cluster is asked anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -109,7 +109,7 @@ class Experiment:
     objectives: tuple[Objective, ...]
     file: Path
     load: Load | None = None
-    phases: Phases = Phases()
+    phases: Phases = field(default_factory=Phases)
     faults: tuple[Fault, ...] = ()
     probes: tuple[SnapshotProbe, ...] = ()
     twins: Mapping[str, Twin] | None = None

@@ -2,8 +2,8 @@
 
 A fault chooses its victims (reading only), injects (after its undo is in the journal), shows evidence that it bit, and
 knows how to take back what its journal entries describe. Undoing works from data alone, so that another process can do
-it after a crash; that is why ``inject`` is no context manager. The kinds stand in ``harness/faults``, one file each, and
-are found by their place; other packages add theirs by the entry point ``resilience.faults``.
+it after a crash; that is why ``inject`` is no context manager. The kinds stand in ``harness/faults``, one file each,
+and are found by their place; other packages add theirs by the entry point ``resilience.faults``.
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ def judge(experiment: Experiment, timeline: Timeline) -> Judgement:
     """Judge a finished run. What was not proven makes it INCONCLUSIVE whatever the objectives say: an outage that
     cannot be put down to the fault says nothing about it."""
     findings = [(objective, _finding(objective, timeline)) for objective in experiment.objectives]
-    unproven = [f"{seen.fault} is not proven to have bitten: {seen.evidence}" for seen in timeline.injections if not seen.proven]
+    unproven = [
+        f"{seen.fault} is not proven to have bitten: {seen.evidence}" for seen in timeline.injections if not seen.proven
+    ]
     if len(timeline.injections) < len(experiment.faults):
         unproven.append("not every fault was injected")
     if unproven:

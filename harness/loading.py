@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,30 @@ from harness.errors import InputError, Problem
 from harness.experiment import Declaration, Experiment, Load, describes
 from harness.fault import Fault
 from harness.labels import parse_selector
-from harness.load.behaviour import check_behaviour
-from harness.load.profile import find_profile
+from harness.load.catalogue import Catalogue
 from harness.manifests import Workload, load_workload
 from harness.objective import Objective
 
 BUILTIN = "builtin/"
+SHIPPED = Path(__file__).resolve().parents[1] / "experiments" / "workloads"
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class Sources:
     """Where names in experiment files are looked up: the project's folders first, then what the harness ships."""
 
     experiments: Path
-    profiles: Path
+    load: Catalogue
+
+    @classmethod
+    def for_root(cls, root: Path) -> Sources:
+        """Of a project whose experiments and load profiles stand in the folders of these names."""
+        return cls(root / "experiments", Catalogue.for_root(root))
 
     def workload_folder(self, name: str, beside: Path) -> Path | None:
         """The folder of a workload; never outside of the folders that may be named."""
         if name.startswith(BUILTIN):
-            roots = [Path(str(files("harness"))) / "builtin" / "workloads"]
+            roots = [SHIPPED]
             name = name.removeprefix(BUILTIN)
         else:
             roots = [beside, self.experiments]
@@ -45,7 +49,7 @@ class Catalogue:
         return None
 
 
-def load_experiment(file: Path, catalogue: Catalogue) -> Experiment:
+def load_experiment(file: Path, sources: Sources) -> Experiment:
     """The experiment of a file. Raises InputError with everything that is wrong with it."""
     document = load_document(file)
     try:
@@ -53,13 +57,17 @@ def load_experiment(file: Path, catalogue: Catalogue) -> Experiment:
     except ValidationError as error:
         # The parts below the top level are checked too, so that one run names all mistakes.
         raise InputError(document.problems(error) + _problems_of_parts(document)) from error
-    return _Assembly(document, declaration, catalogue).experiment()
+    return _Assembly(document, declaration, sources).experiment()
 
 
 def _problems_of_parts(document: Document) -> list[Problem]:
     problems: list[Problem] = []
     data = document.data if isinstance(document.data, dict) else {}
-    for key, kinds in (("faults", registry.faults()), ("objectives", registry.objectives()), ("probes", registry.probes())):
+    for key, kinds in (
+        ("faults", registry.faults()),
+        ("objectives", registry.objectives()),
+        ("probes", registry.probes()),
+    ):
         entries = data.get(key)
         if isinstance(entries, list):
             _parts(document, key, [entry for entry in entries if isinstance(entry, dict)], kinds, problems)
@@ -94,10 +102,10 @@ def _parts(
 class _Assembly:
     """Puts an experiment together and collects what does not fit."""
 
-    def __init__(self, document: Document, declaration: Declaration, catalogue: Catalogue) -> None:
+    def __init__(self, document: Document, declaration: Declaration, sources: Sources) -> None:
         self._document = document
         self._declared = declaration
-        self._catalogue = catalogue
+        self._sources = sources
         self._problems: list[Problem] = []
 
     def experiment(self) -> Experiment:
@@ -136,9 +144,9 @@ class _Assembly:
 
     def _workload(self) -> Workload | None:
         name = self._declared.workload
-        folder = self._catalogue.workload_folder(name, self._document.file.parent)
+        folder = self._sources.workload_folder(name, self._document.file.parent)
         if folder is None:
-            self._say(("workload",), f"found {name!r}, expected a folder of manifests in {self._catalogue.experiments}")
+            self._say(("workload",), f"found {name!r}, expected a folder of manifests in {self._sources.experiments}")
             return None
         try:
             return load_workload(folder)
@@ -148,13 +156,15 @@ class _Assembly:
 
     def _check_load(self, load: Load, workload: Workload | None) -> None:
         for field, check in (
-            ("profile", lambda: find_profile(load.profile, self._catalogue.profiles)),
-            ("behaviour", lambda: check_behaviour(load.behaviour, load.options, self._catalogue.profiles)),
+            ("profile", lambda: self._sources.load.profile(load.profile)),
+            ("behaviour", lambda: self._sources.load.behaviour(load.behaviour, load.options)),
         ):
             try:
                 check()
             except InputError as error:
-                self._problems += [self._document.problem(("load", field), problem.message) for problem in error.problems]
+                self._problems += [
+                    self._document.problem(("load", field), problem.message) for problem in error.problems
+                ]
         if workload is None:
             return
         service = workload.find(f"service/{load.service}")

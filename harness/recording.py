@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import isfinite
 
-from harness.clock import Clock, iso
+from harness.clock import iso
 from harness.experiment import Experiment
 from harness.judging import Judged
+from harness.naming import experiment_namespace
 from harness.observation import PHASES, Interval, RequestSeen, Timeline
 from harness.record import (
     Bounds,
@@ -20,24 +22,25 @@ from harness.record import (
     UndoRecord,
     VictimRecord,
 )
-from harness.recovery import recoveries
+from harness.recovery import Recovery, Since, recoveries
 from harness.reporting.chart import build_chart
 from harness.reporting.events import build_events
+from harness.run import Run
 from harness.statistics import percentile
 from harness.undo import UndoEntry
 
 
-def declared(experiment: Experiment, node_id: str, namespace: str, seed: int, clock: Clock) -> ExperimentRecord:
+def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord:
     """The record of an experiment that has not started yet."""
-    now = iso(clock.wall())
+    now = iso(run.clock.wall())
     return ExperimentRecord(
         id=node_id,
         name=experiment.name,
         twin=experiment.twin,
         file=experiment.file.name,
         hypothesis=experiment.hypothesis,
-        namespace=namespace,
-        seed=seed,
+        namespace=experiment_namespace(experiment.name, experiment.twin, run.id),
+        seed=run.seed,
         started=now,
         origin=now,
         breaks=list(experiment.breaks),
@@ -55,7 +58,7 @@ def describe_run(
     if experiment.load:
         record.load = _load(experiment, timeline)
     if seen:
-        record.recovery = [_clock(found) for of in _workloads(experiment) for found in recoveries(timeline, of)]
+        record.recovery = [_clock(found) for found in _recoveries(experiment, timeline)]
         record.chart = build_chart(timeline)
         record.events = build_events(timeline)
 
@@ -110,7 +113,7 @@ def _faults(experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry
 
 
 def _load(experiment: Experiment, timeline: Timeline) -> LoadRecord:
-    assert experiment.load is not None  # noqa: S101 - the caller asked only for an experiment with a load
+    assert experiment.load is not None
     summary = timeline.load
     return LoadRecord(
         profile=f"{experiment.load.profile} at {experiment.load.rate:g}/s",
@@ -132,14 +135,29 @@ def _latency(requests: Sequence[RequestSeen]) -> dict[str, float]:
     return {f"p{share}": percentile(good, share / 100) for share in (50, 95, 99)} | {"max": good[-1]}
 
 
-def _workloads(experiment: Experiment) -> list[str]:
-    """The workloads whose recovery some objective asks about."""
-    of = [str(getattr(objective, "of", "")) for objective in experiment.objectives]
-    return sorted({name for name in of if name.startswith(("deployment/", "statefulset/", "daemonset/"))})
+def _recoveries(experiment: Experiment, timeline: Timeline) -> Iterator[Recovery]:
+    """What every clock says of each workload that some objective asks about, counted as that objective counts."""
+    asked: dict[str, Since] = {}
+    for objective in experiment.objectives:
+        of = str(getattr(objective, "of", ""))
+        if of.startswith(("deployment/", "statefulset/", "daemonset/")):
+            asked[of] = getattr(objective, "since", asked.get(of, "injected"))
+    for of, since in sorted(asked.items()):
+        yield from recoveries(timeline, of, since=since)
 
 
-def _clock(found: object) -> ClockRecord:
-    raise AssertionError(found)
+def _clock(found: Recovery) -> ClockRecord:
+    length = found.length
+    return ClockRecord(
+        clock=found.clock,
+        subject=found.subject,
+        state=found.state,
+        low=length.low if length else None,
+        high=length.high if length and isfinite(length.high) else None,
+        began=found.began,
+        ended=found.ended,
+        reason=found.reason,
+    )
 
 
 def _bounds(interval: Interval) -> Bounds:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -17,6 +18,7 @@ import harness.faults
 import harness.objectives
 from harness.errors import HarnessError
 from harness.fault import Fault
+from harness.manifests import render
 from harness.objective import Objective
 from harness.undo import UndoAction
 
@@ -33,6 +35,12 @@ def objectives() -> dict[str, type[Objective]]:
     """All kinds of objective by name, sorted."""
     found: dict[str, type[Objective]] = _find(harness.objectives, Objective, "resilience.objectives")
     return found
+
+
+def render_fault(fault: Fault, image: Callable[[str], str]) -> Fault:
+    """The fault with every ``${image:…}`` in its parameters as the cluster's own reference."""
+    parameters = render(fault.model_dump(by_alias=True, exclude_unset=True), image)
+    return type(fault).model_validate(parameters)
 
 
 def undo_actions() -> dict[str, UndoAction]:

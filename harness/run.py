@@ -6,16 +6,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from harness.clock import Clock, iso
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NODES
+from harness.loading import Sources
 from harness.probes.prometheus import Prometheus
 from harness.record import EnvironmentRecord, NodeRecord
 from harness.reporting.store import RunStore
-
-Progress = Callable[[str], None]
 
 
 class Keep(StrEnum):
@@ -35,10 +33,10 @@ class Run:
     cluster: Cluster
     prometheus: Prometheus | None
     store: RunStore
-    profiles: Path
+    sources: Sources
     clock: Clock
     keep: Keep = Keep.NEVER
-    progress: Progress = lambda _text: None
+    progress: Callable[[str], None] = lambda _message: None
 
     def random(self, experiment: str) -> random.Random:
         """The random source of one experiment: the same for the same seed, whatever runs before it."""
@@ -72,7 +70,7 @@ def environment(cluster: Cluster, prometheus: Prometheus | None) -> EnvironmentR
     return EnvironmentRecord(
         context=cluster.context,
         server=cluster.api.server,
-        provider=cluster.provider,  # type: ignore[arg-type] - the protocol's docstring names the same words
+        provider=cluster.provider,
         kubernetes=cluster.api.version(),
         nodes=nodes,
         prometheus=prometheus.describe() if prometheus else "",

@@ -42,7 +42,9 @@ class Option:
 
 OPTIONS = (
     Option("kubeconfig", "kubeconfig file (default: the client's own)", metavar="FILE"),
-    Option("cluster-allow", "contexts that may be broken besides kind-* and local-*, comma separated", metavar="CONTEXTS"),
+    Option(
+        "cluster-allow", "contexts that may be broken besides kind-* and local-*, comma separated", metavar="CONTEXTS"
+    ),
     Option("cluster-name", "name of a local or kind cluster of ours", default="resilience", metavar="NAME"),
     Option("cluster-nodes", "worker nodes of a cluster that is made for the run", default="2", metavar="N"),
     Option("cluster-keep", "keep clusters and namespaces made for the run: never, on-failure, always", default="never"),

@@ -2,8 +2,8 @@
 
 An entry is data, never code: the kind of fault that knows how to undo it, and its parameters. It goes to disk
 (append-only, fsynced) and to the cluster (a ConfigMap in a namespace of the harness's own, labelled with the run)
-before the effect, so that whoever finds the cluster after a crash can take everything back. ``undo_all`` works in reverse,
-verifies, and keeps going when one entry fails; a failed undo is raised at the end with all of them named.
+before the effect, so that whoever finds the cluster after a crash can take everything back. ``undo_all`` works in
+reverse, verifies, and keeps going when one entry fails; a failed undo is raised at the end with all of them named.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from harness.clock import Clock
 from harness.errors import ApiError, TimedOut
@@ -47,7 +47,7 @@ def retrying(clock: Clock, attempts: int = 4) -> Retrying:
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.retryable),
         stop=stop_after_attempt(attempts),
-        wait=wait_exponential_jitter(initial=0.1, max=2.0),
+        wait=wait_random_exponential(multiplier=0.1, max=2.0),
         sleep=clock.sleep,
         reraise=True,
     )

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from harness.clock import Clock, FakeClock
 from harness.cluster.api import KubeApi, Object
@@ -125,7 +126,7 @@ class FakeCluster:
         self._api = KubeApi(FakeTransport(self.server), self.clock)
 
     @property
-    def provider(self) -> str:
+    def provider(self) -> Literal["fake"]:
         return "fake"
 
     @property

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from harness.cluster.api import KubeApi
+
+Provider = Literal["local", "kind", "kubeconfig", "fake"]
 
 
 class Capability(StrEnum):
@@ -41,8 +43,8 @@ class Cluster(Protocol):
     """A cluster that experiments can run on. Made by ``harness.cluster.choose``; closed by whoever asked for it."""
 
     @property
-    def provider(self) -> str:
-        """``local``, ``kind`` or ``kubeconfig``."""
+    def provider(self) -> Provider:
+        """Who made it."""
 
     @property
     def name(self) -> str:

@@ -1,0 +1,42 @@
+"""What the API itself tells of a cluster's capabilities."""
+
+from __future__ import annotations
+
+from harness.cluster.api import KubeApi
+from harness.cluster.protocol import Capability
+from harness.cluster.resources import API_SERVICES, STORAGE_CLASSES
+from harness.errors import ApiError
+
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+_METRICS = "v1beta1.metrics.k8s.io"
+
+
+def served_by_api(api: KubeApi) -> set[Capability]:
+    """Metrics and dynamic volumes, when the API shows them; an identity that may not look has not got them."""
+    found = set()
+    if _metrics_available(api):
+        found.add(Capability.METRICS_SERVER)
+    if _default_storage_class(api):
+        found.add(Capability.DYNAMIC_VOLUMES)
+    return found
+
+
+def _metrics_available(api: KubeApi) -> bool:
+    try:
+        service = api.find(API_SERVICES, _METRICS)
+    except ApiError as error:
+        if error.status == 403:
+            return False
+        raise
+    conditions = (service or {}).get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Available" and condition["status"] == "True" for condition in conditions)
+
+
+def _default_storage_class(api: KubeApi) -> bool:
+    try:
+        classes = api.list(STORAGE_CLASSES).items
+    except ApiError as error:
+        if error.status == 403:
+            return False
+        raise
+    return any(item["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for item in classes)

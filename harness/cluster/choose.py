@@ -1,0 +1,127 @@
+"""Which cluster ``--cluster`` means, and making it when it is one of ours and not there yet.
+
+``auto``: the current context when it is on the allow-list and answers, else kind when Docker and kind are there, else
+the local cluster. Any other context must be named in full and be allowed: nobody breaks production by accident.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubernetes import config
+from kubernetes.config import ConfigException
+
+from harness.cluster import kind
+from harness.cluster.api import KubeApi
+from harness.cluster.kubeconfig import KubeconfigCluster
+from harness.cluster.local import commands
+from harness.cluster.local.cluster import LocalCluster
+from harness.cluster.local.progress import Progress
+from harness.cluster.protocol import Cluster
+from harness.errors import ClusterRefused, ClusterUnreachable
+from harness.guard import check_context
+
+SELECTIONS = ("auto", "local", "kind", "current")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for: a selection or a context's name, and how a cluster of ours is to be made."""
+
+    selection: str
+    kubeconfig: Path | None = None
+    allowed: tuple[str, ...] = ()
+    name: str = "resilience"
+    workers: int = 2
+    images: str = ""
+    state: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A cluster, and whether it was made just now: only then may the run take it down."""
+
+    cluster: Cluster
+    made: bool = False
+
+
+def choose(wish: Wish, progress: Progress) -> Chosen:
+    """The cluster that a wish means. Raises ClusterRefused, ClusterUnreachable or ClusterBroken."""
+    if wish.selection == "local":
+        return _local(wish, progress)
+    if wish.selection == "kind":
+        return _kind(wish, progress)
+    if wish.selection == "auto":
+        return _auto(wish, progress)
+    current = wish.selection == "current"
+    context = _current_context(wish.kubeconfig) if current else wish.selection
+    if context is None:
+        raise ClusterUnreachable("--cluster=current: the kubeconfig has no current context")
+    return Chosen(_attach(wish, context, named_in_full=not current))
+
+
+def _auto(wish: Wish, progress: Progress) -> Chosen:
+    context = _current_context(wish.kubeconfig)
+    if context is not None:
+        try:
+            return Chosen(_attach(wish, context, named_in_full=False))
+        except (ClusterRefused, ClusterUnreachable) as error:
+            progress(f"not the current context {context}: {error}")
+    why_not = kind.available()
+    if why_not:
+        progress(f"not kind: {why_not}")
+        return _local(wish, progress)
+    return _kind(wish, progress)
+
+
+def _attach(wish: Wish, context: str, *, named_in_full: bool) -> Cluster:
+    check_context(context, wish.allowed, named_in_full=named_in_full)
+    api = KubeApi.connect(wish.kubeconfig, context)
+    api.version()
+    if context.startswith("local-") and commands.status(context.removeprefix("local-")).healthy:
+        api.close()
+        return LocalCluster.attach(context.removeprefix("local-"))
+    if context.startswith("kind-"):
+        return kind.KindCluster(api, wish.kubeconfig, context, mapped=False)
+    return KubeconfigCluster(api, wish.kubeconfig, context, wish.images)
+
+
+def _local(wish: Wish, progress: Progress) -> Chosen:
+    was_up = commands.status(wish.name).healthy
+    cluster = commands.up(wish.name, wish.workers, progress)
+    return Chosen(cluster, made=not was_up)
+
+
+def take_down(provider: str, wish: Wish, progress: Progress) -> None:
+    """Take down a cluster that ``choose`` made for the same wish. Raises ClusterBroken."""
+    if provider == "local":
+        commands.down(wish.name, progress)
+    elif provider == "kind":
+        kind.delete(wish.name, _kind_kubeconfig(wish))
+
+
+def _kind(wish: Wish, progress: Progress) -> Chosen:
+    why_not = kind.available()
+    if why_not:
+        raise ClusterUnreachable(f"--cluster=kind: {why_not}")
+    context = f"kind-{wish.name}"
+    if kind.exists(wish.name):
+        return Chosen(_attach(wish, context, named_in_full=True))
+    progress(f"kind: creating {wish.name}")
+    kubeconfig = _kind_kubeconfig(wish)
+    kind.create(wish.name, wish.workers, kubeconfig)
+    api = KubeApi.connect(kubeconfig, context)
+    return Chosen(kind.KindCluster(api, kubeconfig, context, mapped=True), made=True)
+
+
+def _kind_kubeconfig(wish: Wish) -> Path:
+    return wish.kubeconfig or wish.state / f"kind-{wish.name}.kubeconfig"
+
+
+def _current_context(kubeconfig: Path | None) -> str | None:
+    try:
+        _, current = config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)
+    except (ConfigException, OSError):
+        return None
+    return str(current["name"]) if current else None

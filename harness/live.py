@@ -1,0 +1,195 @@
+"""An experiment while it happens: the steps that both an experiment file and a Python test are made of.
+
+A live experiment owns a namespace, a timeline, an undo journal and a record. It is a context manager: whatever happens
+inside, on leaving it the effects are undone, load and observers stopped, and the namespace is gone (unless kept).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness import arrange, registry
+from harness.cluster.api import Object
+from harness.errors import ApiError, Inconclusive
+from harness.experiment import Experiment, Load
+from harness.fault import Evidence, Fault, FaultContext
+from harness.interrupts import deferred
+from harness.naming import experiment_namespace
+from harness.objective import Objective
+from harness.observation import RECOVERY, Injection, Interval, Phase, Timeline, Victim
+from harness.observers import Observers
+from harness.probe import ProbeContext, SnapshotProbe
+from harness.probes.standard import standard_probes
+from harness.run import Run
+from harness.target_load import TargetLoad
+from harness.timeouts import EVIDENCE_EVERY, LOAD_READY, LOOK_EVERY, OBSERVERS_READY
+from harness.undo import Journal
+
+
+class LiveExperiment:
+    """The steps of one experiment against the cluster of a run."""
+
+    def __init__(self, run: Run, experiment: Experiment, folder: Path) -> None:
+        self.experiment = experiment
+        self.folder = folder
+        self.namespace = experiment_namespace(experiment.name, experiment.twin, run.id)
+        self.timeline = Timeline(run.clock.monotonic(), run.clock.wall())
+        self.journal = Journal(run.cluster, self.folder / "undo.jsonl", run.id, self.namespace, run.clock)
+        self.keep: Callable[[], bool] = lambda: False
+        self._run = run
+        self._clock = run.clock
+        self._cluster = run.cluster
+        # Named after the experiment, not the twin: a twin must lose what its experiment survives the loss of.
+        rng = run.random(experiment.name)
+        self._context = FaultContext(run.cluster, self.namespace, rng, run.clock, self.journal)
+        self._faults: list[Fault] = []
+        self._load: TargetLoad | None = None
+        self._observers: Observers | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A second Ctrl-C must not leave half of it behind: it counts when everything is taken back.
+        with deferred():
+            self._stack.__exit__(kind, error, trace)
+
+    def say(self, text: str) -> None:
+        """One line of progress."""
+        self._run.progress(f"{self.experiment.title}: {text}")
+
+    def deploy(self, objects: Sequence[Object]) -> None:
+        """Apply objects in the experiment's namespace, wait until they are ready, and watch. Raises Inconclusive."""
+        self.say("deploying")
+        arrange.make_namespace(self._cluster.api, self.namespace, self._run.id, self.experiment.name)
+        self._stack.callback(self._remove_namespace)
+        arrange.apply_workload(self._cluster.api, self.namespace, objects)
+        arrange.wait_for_workload(self._cluster.api, self.namespace, objects, self._clock)
+        # Undone before the namespace goes, after load and observers have stopped: unless it was undone on the way.
+        self._stack.callback(self.undo)
+        self._observers = Observers(self._cluster, self.namespace, self.timeline, self._clock, standard_probes())
+        self._stack.enter_context(self._observers)
+        self._observers.wait_ready(OBSERVERS_READY)
+
+    def start_load(self, load: Load) -> None:
+        """Start the load and wait until it reaches its target. Raises Inconclusive when it does not."""
+        seconds = sum(self.experiment.phases.model_dump().values())
+        self._load = TargetLoad(
+            self._run, self.experiment.title, self.namespace, load, folder=self.folder, seconds=seconds
+        )
+        self._stack.enter_context(self._load)
+        self._load.wait_ready(LOAD_READY)
+
+    @contextmanager
+    def phase(self, name: str, detail: str = "") -> Iterator[Phase]:
+        """Mark a phase: everything seen in the body belongs to it."""
+        self.say(f"{name} {detail}".strip())
+        now = self._clock.monotonic()
+        phase = Phase(name, self.timeline.offset(now), float("inf"))
+        self.timeline.phases.append(phase)
+        if self._load:
+            self._load.phase(name, now)
+        try:
+            yield phase
+        finally:
+            ended = replace(phase, end=self.timeline.offset(self._clock.monotonic()))
+            self.timeline.phases[self.timeline.phases.index(phase)] = ended
+            self.read_requests()
+
+    def wait(self, seconds: float, meanwhile: Callable[[], None] | None = None) -> None:
+        """Pass time, and end it with Inconclusive when an observer or the load dies."""
+        until = self._clock.monotonic() + seconds
+        looked = self._clock.monotonic()
+        while (left := until - self._clock.monotonic()) > 0:
+            for dead in filter(None, self._failures()):
+                raise Inconclusive(dead)
+            if meanwhile and self._clock.monotonic() - looked >= EVIDENCE_EVERY:
+                meanwhile()
+                looked = self._clock.monotonic()
+            self._clock.sleep(min(LOOK_EVERY, left))
+
+    def choose(self, fault: Fault) -> tuple[Fault, tuple[Victim, ...]]:
+        """The fault as this cluster takes it, and whom it would hit. Raises Inconclusive when that is nobody."""
+        rendered = registry.render_fault(fault, self._cluster.image)
+        return rendered, rendered.choose(self._context)
+
+    def inject(self, fault: Fault, victims: tuple[Victim, ...]) -> None:
+        """Break it, with the bracket around the disrupting call on the timeline."""
+        self.say(f"{fault.kind} → {', '.join(str(victim) for victim in victims)}")
+        low = self.timeline.offset(self._clock.monotonic())
+        fault.inject(self._context, victims)
+        high = self.timeline.offset(self._clock.monotonic())
+        self._faults.append(fault)
+        self.timeline.injections.append(Injection(fault.kind, victims, Interval(low, high)))
+
+    def prove(self, *, last: bool = False) -> None:
+        """Look for evidence that each fault bit; with ``last`` what is missing is written down too."""
+        for index, injection in enumerate(self.timeline.injections):
+            if injection.proven:
+                continue
+            try:
+                evidence = self._faults[index].evidence(self._context, injection.victims)
+            except ApiError as error:
+                evidence = Evidence(proven=False, text=f"could not be looked at: {error}")
+            if evidence.proven or last:
+                proof = replace(injection, proven=evidence.proven, evidence=evidence.text)
+                self.timeline.injections[index] = proof
+
+    def undo(self) -> None:
+        """Take back everything that is not yet taken back. Raises UndoFailed."""
+        if all(entry.state == "done" for entry in self.journal.entries):
+            return
+        self.say("undoing")
+        low = self.timeline.offset(self._clock.monotonic())
+        with deferred():
+            self.journal.undo_all(registry.undo_actions())
+        undone = Interval(low, self.timeline.offset(self._clock.monotonic()))
+        self.timeline.injections[:] = [replace(seen, undone=seen.undone or undone) for seen in self.timeline.injections]
+
+    def recover(self, objectives: Iterable[Objective], at_most: float) -> None:
+        """The recovery phase: until no objective waits for anything any more, at most so many seconds."""
+        with self.phase(RECOVERY, f"at most {at_most:g} s"):
+            end = self._clock.monotonic() + at_most
+            while (left := end - self._clock.monotonic()) > 0:
+                self.read_requests()
+                if not any(objective.pending(self.timeline) for objective in objectives):
+                    break
+                self.wait(min(left, LOOK_EVERY))
+
+    def look(self, probes: Iterable[SnapshotProbe]) -> None:
+        """Let snapshot probes look once."""
+        context = ProbeContext(self._cluster, self.namespace, self.timeline, self._clock)
+        for probe in probes:
+            probe.look(context)
+
+    def stop(self) -> None:
+        """Stop the load and the observers: from now on the timeline does not grow by itself."""
+        if self._load:
+            self.timeline.load = self._load.stop()
+            self.read_requests()
+        if self._observers:
+            self._observers.stop()
+
+    def read_requests(self) -> None:
+        """Bring the requests of the load so far onto the timeline."""
+        if self._load:
+            self.timeline.requests = self._load.requests(self.timeline.origin)
+
+    def _failures(self) -> Iterator[str | None]:
+        yield self._observers.alive() if self._observers else None
+        yield self._load.failure() if self._load else None
+
+    def _remove_namespace(self) -> None:
+        if self.keep():
+            self.say(f"namespace {self.namespace} is kept")
+            return
+        self.say("cleaning up")
+        arrange.remove_namespace(self._cluster.api, self.namespace, self._clock)

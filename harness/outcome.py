@@ -1,0 +1,28 @@
+"""From a judged record to what a test runner shows: nothing, a failure, or an error."""
+
+from __future__ import annotations
+
+from harness.errors import HarnessError
+from harness.record import ExperimentRecord
+from harness.verdict import Verdict
+
+
+class Broken(AssertionError):
+    """An objective was missed: pytest's "failed"."""
+
+
+class Undecided(HarnessError):
+    """The verdict is INCONCLUSIVE: pytest's "error"."""
+
+
+def check(record: ExperimentRecord) -> None:
+    """Raise what is to be shown for a record that did not pass."""
+    if record.passed:
+        return
+    missed = [
+        f"{seen.verdict}: {seen.title}: {seen.reason}" for seen in record.objectives if seen.verdict != Verdict.HELD
+    ]
+    text = "\n".join([f"{record.verdict}: {record.reason}", *missed, *record.notes])
+    if record.verdict is Verdict.INCONCLUSIVE:
+        raise Undecided(text)
+    raise Broken(text)

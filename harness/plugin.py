@@ -1,0 +1,252 @@
+"""The pytest plugin: options, hooks and fixtures. What they do is done elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pluggy import Result
+
+from harness import hookspecs
+from harness.clock import SystemClock
+from harness.cluster.protocol import Cluster
+from harness.errors import CapabilityMissing, ClusterError, HarnessError, Inconclusive, InputError
+from harness.interrupts import terminate_as_interrupt
+from harness.items import RECORD_KEY, SESSION_KEY, ExperimentFile, ExperimentItem, is_experiment
+from harness.observation import Injection, Timeline
+from harness.outcome import Undecided
+from harness.probes.prometheus import Prometheus
+from harness.python_experiment import PythonExperiment
+from harness.record import RunRecord
+from harness.reporting.summary import junit_properties, terminal_lines
+from harness.run import new_run_id
+from harness.session import Session
+from harness.settings import OPTIONS, resolve
+
+# Outcomes of pytest itself end at 5; this one says that the cluster could not be had.
+CLUSTER_UNUSABLE = 6
+_RUN_KEY = pytest.StashKey[RunRecord]()
+_FIXTURES = {"cluster", "namespace", "load", "chaos", "prometheus", "experiment", "timeline"}
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("resilience", "resilience experiments on a live Kubernetes cluster")
+    group.addoption(
+        "--cluster",
+        dest="resilience_cluster",
+        nargs="?",
+        const="auto",
+        metavar="auto|local|kind|current|CONTEXT",
+        help="run experiments on this cluster (with =; alone it means auto); without it they are skipped",
+    )
+    for option in OPTIONS:
+        how = {"action": "store_true", "default": None} if option.flag else {"metavar": option.metavar}
+        group.addoption(option.command_line, dest=option.destination, help=option.help, **how)
+        parser.addini(option.ini, f"the same as {option.command_line}", default="")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(args: list[str]) -> None:
+    # argparse would take the path in `--cluster experiments/` for the option's value.
+    args[:] = ["--cluster=auto" if argument == "--cluster" else argument for argument in args]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "resilience: an experiment on a live cluster")
+    config.addinivalue_line("markers", "twin: a broken copy of an experiment that must come out BROKEN")
+    options = vars(config.option)
+    try:
+        chosen = config.getoption("resilience_cluster") or ""
+        settings = resolve(chosen, options.get, lambda name: str(config.getini(name)))
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from error
+    shared = getattr(config, "workerinput", {}).get("resilience") or {}
+    clock = SystemClock()
+    run_id = shared.get("run_id") or new_run_id(clock)
+    config.stash[SESSION_KEY] = Session(
+        settings=settings,
+        root=config.rootpath,
+        run_id=run_id,
+        seed=shared.get("seed", settings.seed if settings.seed is not None else int(run_id[-4:], 16)),
+        command=" ".join(["pytest", *config.invocation_params.args]),
+        progress=lambda message: _progress(config, message),
+        clock=clock,
+    )
+    if chosen and not _is_worker(config):
+        terminate_as_interrupt()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - a type of pytest-xdist
+    session = node.config.stash[SESSION_KEY]
+    node.workerinput["resilience"] = {"run_id": session.run_id, "seed": session.seed}
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if is_experiment(file_path):
+        collected: pytest.Collector = ExperimentFile.from_parent(parent, path=file_path)
+        return collected
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if _needs_cluster(item) and not config.stash[SESSION_KEY].settings.cluster:
+            item.add_marker(pytest.mark.skip(reason="needs a cluster: --cluster"))
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Connect when everything is collected and nothing was wrong with it, and before anything runs."""
+    if session.config.option.collectonly or session.testsfailed:
+        return
+    if any(_needs_cluster(item) for item in session.items):
+        _connect(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  # noqa: ANN401, ARG001
+    _connect(node.config)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    requires = [mark.args[0] for mark in item.iter_markers("requires")]
+    if requires and _needs_cluster(item):
+        missing = set(requires) - item.config.stash[SESSION_KEY].connect().cluster.capabilities()
+        if missing:
+            _lacking(item.config, ", ".join(sorted(missing)))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Result[Any], None]:
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()
+    if call.when == "call" and call.excinfo is not None:
+        if isinstance(call.excinfo.value, CapabilityMissing) and not item.config.stash[SESSION_KEY].settings.strict:
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, f"Skipped: this cluster cannot: {call.excinfo.value}")
+        elif isinstance(call.excinfo.value, Undecided | Inconclusive | ClusterError):
+            # pytest shows what fails outside the call as an error: nothing was shown either way.
+            report.when = "setup"
+    record = item.stash.get(RECORD_KEY, None)
+    if record is not None and call.when == "call":
+        report.user_properties += junit_properties(record)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    ours = session.config.stash[SESSION_KEY]
+    if _is_worker(session.config):
+        ours.close()
+        return
+    run = ours.write_report()
+    if run is not None:
+        session.config.stash[_RUN_KEY] = run
+        session.config.hook.pytest_resilience_run_finished(run=run, folder=str(ours.store.folder))
+    try:
+        ours.take_down(passed=exitstatus == pytest.ExitCode.OK)
+    except ClusterError as error:
+        _progress(session.config, f"the cluster could not be taken down: {error}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    run = config.stash.get(_RUN_KEY, None)
+    if run is None:
+        return
+    terminalreporter.section("resilience")
+    for text, style in terminal_lines(run):
+        terminalreporter.write_line(text, **({style: True} if style else {}))
+    terminalreporter.write_line(f"report: {config.stash[SESSION_KEY].report}")
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Cluster:
+    """The cluster of this session."""
+    return pytestconfig.stash[SESSION_KEY].connect().cluster
+
+
+@pytest.fixture(scope="session")
+def prometheus(pytestconfig: pytest.Config) -> Prometheus:
+    """The cluster's Prometheus; the test is skipped (with --cluster-strict: fails) when there is none."""
+    found = pytestconfig.stash[SESSION_KEY].connect().prometheus
+    if found is None:
+        _lacking(pytestconfig, "Prometheus")
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def experiment(request: pytest.FixtureRequest) -> Iterator[PythonExperiment]:
+    """An experiment that the test drives: see ``harness.python_experiment``."""
+    run = request.config.stash[SESSION_KEY].connect()
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
+    hypothesis = (request.function.__doc__ or request.node.name).strip()
+    made = PythonExperiment(run, name, hypothesis, request.path, request.node.nodeid)
+    with made.live:
+        yield made
+        request.node.stash[RECORD_KEY] = made.keeper.record
+
+
+@pytest.fixture
+def namespace(experiment: PythonExperiment) -> str:
+    """The experiment's own namespace."""
+    return experiment.namespace
+
+
+@pytest.fixture
+def load(experiment: PythonExperiment) -> Callable[..., None]:
+    """Start the load: ``load("steady", rate=50, target="service/podinfo:http")``."""
+    return experiment.load
+
+
+@pytest.fixture
+def chaos(experiment: PythonExperiment) -> Callable[..., AbstractContextManager[list[Injection]]]:
+    """Inject faults for the length of a block: ``with chaos(PodKill(selector="app=podinfo")): …``."""
+    return experiment.inject
+
+
+@pytest.fixture
+def timeline(experiment: PythonExperiment) -> Timeline:
+    """Everything seen so far."""
+    return experiment.timeline
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _needs_cluster(item: pytest.Item) -> bool:
+    return isinstance(item, ExperimentItem) or bool(_FIXTURES.intersection(getattr(item, "fixturenames", ())))
+
+
+def _connect(config: pytest.Config) -> None:
+    session = config.stash[SESSION_KEY]
+    if session.connected or not session.settings.cluster:
+        return
+    try:
+        _progress(config, session.header())
+    except HarnessError as error:
+        pytest.exit(f"{type(error).__name__}: {error}", returncode=CLUSTER_UNUSABLE)
+
+
+def _lacking(config: pytest.Config, what: str) -> None:
+    message = f"this cluster has no {what}"
+    if config.stash[SESSION_KEY].settings.strict:
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def _progress(config: pytest.Config, message: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if reporter is None or _is_worker(config):
+        return
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        reporter.ensure_newline()
+        reporter.write_line(message, light=True)

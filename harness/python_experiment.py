@@ -1,0 +1,125 @@
+"""The engine for experiments written as Python tests: the same steps as of an experiment file, in the test's own order.
+
+::
+
+    def test_one_pod_killed(experiment):
+        '''Losing one of three replicas costs next to nothing.'''
+        experiment.workload("workloads/podinfo")
+        experiment.load("steady", rate=50, target="service/podinfo:http")
+        experiment.baseline(seconds=8)
+        with experiment.inject(PodKill(selector="app=podinfo"), seconds=10):
+            ...                                    # the fault is there; it is undone at the end of the block
+        experiment.assert_objectives(Availability(min=0.99), RecoveryTime(of="deployment/podinfo", max=20))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, Problem
+from harness.experiment import Experiment, Load, Phases
+from harness.fault import Fault
+from harness.judging import judge
+from harness.loading import Sources
+from harness.manifests import Workload, load_workload
+from harness.objective import Objective
+from harness.observation import BASELINE, FAULT, SETTLE, Injection, Timeline
+from harness.outcome import check
+from harness.probes.prometheus_query import PrometheusQueries
+from harness.record import ExperimentRecord
+from harness.record_keeping import RecordKeeper
+from harness.run import Run
+
+LONGEST_TEST = 1800.0
+
+
+class PythonExperiment:
+    """An experiment that a test drives. The ``experiment`` fixture makes one and ends it."""
+
+    def __init__(self, run: Run, name: str, hypothesis: str, file: Path, node_id: str) -> None:
+        self._run = run
+        self._experiment = Experiment(
+            name=name,
+            hypothesis=hypothesis,
+            workload=Workload(file.parent, (), ()),
+            objectives=(),
+            file=file,
+            # How long a test takes is its own affair; the load outlives it by itself at most this long.
+            phases=Phases(recovery=LONGEST_TEST),
+        )
+        self.keeper = RecordKeeper(run, self._experiment, node_id)
+        self.live = self.keeper.live
+
+    @property
+    def namespace(self) -> str:
+        """The experiment's own namespace; there from ``workload`` on."""
+        return self.live.namespace
+
+    @property
+    def timeline(self) -> Timeline:
+        """What has been seen so far."""
+        return self.live.timeline
+
+    def workload(self, name: str) -> None:
+        """Deploy a workload: a folder of manifests, as an experiment file names it. Raises InputError, Inconclusive."""
+        sources: Sources = self._run.sources
+        folder = sources.workload_folder(name, self._experiment.file.parent)
+        if folder is None:
+            raise InputError([Problem(f"found the workload {name!r}, expected a folder in {sources.experiments}")])
+        workload = load_workload(folder)
+        self._change(workload=workload)
+        self.live.deploy(workload.rendered(self._run.cluster.image))
+
+    def load(self, profile: str, *, rate: float | str, target: str, behaviour: str = "http", **options: Any) -> None:  # noqa: ANN401
+        """Start the load: see ``Load`` for the fields. Raises ValidationError, InputError, Inconclusive."""
+        fields = {"profile": profile, "rate": rate, "target": target, "behaviour": behaviour, "options": options}
+        load = Load.model_validate(fields)
+        self._change(load=load)
+        self.live.start_load(load)
+
+    def baseline(self, seconds: float) -> None:
+        """The time before the fault."""
+        with self.live.phase(BASELINE, f"{seconds:g} s"):
+            self.live.wait(seconds)
+
+    @contextmanager
+    def inject(self, *faults: Fault, seconds: float = 0.0) -> Iterator[list[Injection]]:
+        """Break it, give it ``seconds``, run the body, and undo it. Yields the injections with their evidence."""
+        chosen = [self.live.choose(fault) for fault in faults]
+        self._change(faults=(*self._experiment.faults, *faults))
+        with self.live.phase(FAULT):
+            for fault, victims in chosen:
+                self.live.inject(fault, victims)
+            self.live.wait(seconds, self.live.prove)
+            try:
+                yield self.timeline.injections
+            finally:
+                self.live.prove(last=True)
+        self.live.undo()
+
+    def assert_objectives(
+        self, *objectives: Objective, recovery: float = 60.0, settle: float = 5.0
+    ) -> ExperimentRecord:
+        """Wait for the recovery, at most so many seconds, let it settle, and judge.
+
+        Raises Broken when an objective was missed and Undecided when nothing can be concluded.
+        """
+        self._change(objectives=objectives)
+        self.live.recover(objectives, recovery)
+        with self.live.phase(SETTLE, f"{settle:g} s"):
+            self.live.wait(settle)
+        self.live.stop()
+        if self._run.prometheus:
+            self.live.look([PrometheusQueries(self._run.prometheus, objectives)])
+        self.keeper.observed()
+        record = self.keeper.conclude(judge(self._experiment, self.timeline))
+        check(record)
+        return record
+
+    def _change(self, **changes: Any) -> None:  # noqa: ANN401
+        self._experiment = replace(self._experiment, **changes)
+        self.live.experiment = self._experiment

@@ -1,0 +1,145 @@
+"""One pytest session against one cluster: connecting late, sharing it between xdist workers, finishing once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness import __version__
+from harness.clock import Clock, SystemClock, iso
+from harness.cluster.choose import Wish, choose, take_down
+from harness.cluster.local.progress import Progress
+from harness.loading import Sources
+from harness.probes.prometheus import prometheus_for
+from harness.record import EnvironmentRecord, RunRecord
+from harness.reporting.html import render
+from harness.reporting.store import EXPERIMENTS, RunStore
+from harness.run import Keep, Run, environment
+from harness.settings import Settings
+
+REPORT = "index.html"
+
+
+@dataclass
+class Session:
+    """What one process of a pytest session knows. ``run_id`` and ``seed`` are the same in all of its processes."""
+
+    settings: Settings
+    root: Path
+    run_id: str
+    seed: int
+    command: str
+    progress: Progress
+    clock: Clock = field(default_factory=SystemClock)
+    started: str = ""
+    _run: Run | None = None
+    _environment: EnvironmentRecord | None = None
+
+    def __post_init__(self) -> None:
+        self.started = self.started or iso(self.clock.wall())
+
+    @property
+    def store(self) -> RunStore:
+        """Where the run lands."""
+        return RunStore(self.root / self.settings.report_dir / self.run_id)
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.store.folder / REPORT
+
+    @property
+    def sources(self) -> Sources:
+        """Where experiment files find workloads and profiles."""
+        return Sources.for_root(self.root)
+
+    @property
+    def connected(self) -> bool:
+        return self._run is not None
+
+    def connect(self) -> Run:
+        """The run with its cluster, which one process makes when it is not there while the others wait.
+
+        Raises ClusterError.
+        """
+        if self._run is None:
+            self.store.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.store.folder / ".cluster.lock"):
+                chosen = choose(self._wish, self.progress)
+                if chosen.made:
+                    # The process that takes it down at the end need not be the one that made it.
+                    self._made.write_text(chosen.cluster.provider, encoding="utf-8")
+            prometheus = prometheus_for(chosen.cluster, self.settings.prometheus_url)
+            self._environment = environment(chosen.cluster, prometheus)
+            self._run = Run(
+                id=self.run_id,
+                seed=self.seed,
+                cluster=chosen.cluster,
+                prometheus=prometheus,
+                store=self.store,
+                sources=self.sources,
+                clock=self.clock,
+                keep=self.settings.keep,
+                progress=self.progress,
+            )
+        return self._run
+
+    def header(self) -> str:
+        """One line that says where the run takes place. Raises ClusterError."""
+        cluster = self.connect().cluster
+        nodes = len(self._environment.nodes) if self._environment else 0
+        return (
+            f"resilience: {cluster.provider} cluster, context {cluster.context} at {cluster.api.server}, "
+            f"Kubernetes {cluster.api.version()}, {nodes} nodes; run {self.run_id}, seed {self.seed}"
+        )
+
+    def write_report(self) -> RunRecord | None:
+        """Gather what all processes stored into results.json and the HTML report; None when nothing ran."""
+        if not (self.store.folder / EXPERIMENTS).is_dir():
+            return None
+        run = RunRecord(
+            run=self.run_id,
+            started=self.started,
+            finished=iso(self.clock.wall()),
+            seed=self.seed,
+            command=self.command,
+            harness=__version__,
+            environment=self._environment,
+        )
+        run = self.store.merge(run)
+        self.store.write(run)
+        self.report.write_text(render(run), encoding="utf-8")
+        return run
+
+    def close(self) -> None:
+        """Let go of the cluster's connections."""
+        if self._run:
+            self._run.cluster.close()
+            self._run = None
+
+    def take_down(self, *, passed: bool) -> None:
+        """Take down the cluster if this session made it and need not keep it. Raises ClusterBroken."""
+        self.close()
+        keep = self.settings.keep is Keep.ALWAYS or (self.settings.keep is Keep.ON_FAILURE and not passed)
+        if self._made.exists() and not keep:
+            take_down(self._made.read_text(encoding="utf-8"), self._wish, self.progress)
+            self._made.unlink()
+
+    @property
+    def _made(self) -> Path:
+        return self.store.folder / ".cluster-made"
+
+    @property
+    def _wish(self) -> Wish:
+        chosen = self.settings
+        return Wish(
+            selection=chosen.cluster,
+            kubeconfig=chosen.kubeconfig,
+            allowed=chosen.allowed,
+            name=chosen.name,
+            workers=chosen.nodes,
+            images=chosen.images,
+            state=self.store.folder,
+        )
