@@ -26,6 +26,11 @@ def conditions(item: Object) -> dict[str, dict[str, Any]]:
     }
 
 
+def is_serving(pod: Object) -> bool:
+    """Whether a pod is ready and nobody is deleting it: one to run a command in."""
+    return conditions(pod).get("Ready", {}).get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
 def newest(*moments: float | None) -> float | None:
     """The latest of the moments that are known."""
     known = [at for at in moments if at is not None]

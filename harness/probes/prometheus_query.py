@@ -1,0 +1,184 @@
+"""Asks Prometheus, once the run is over, what the objectives want to know, phase by phase, and when targets were up.
+
+A phase is judged by itself: the window is its whole length in whole seconds, the time is pinned to its end, so that
+nothing from before the fault leaks in. The queries wait until everything of the last phase has been scraped.
+
+What counters cannot tell: a new pod is a new series, and ``increase()`` sees neither what it counted before its first
+scrape nor what a killed pod counted after its last. So the client's own requests are the truth, and this corroborates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.observation import Observation, Phase, Timeline
+from harness.probe import ProbeContext, SnapshotProbe
+from harness.probes.prometheus import NoData, Prometheus, PrometheusError, escape
+
+SERIES = "prometheus"
+# Fewer scrapes in a window than this, and a rate rests on two samples or none.
+SCRAPES_PER_WINDOW = 4
+SCRAPES_TO_WAIT = 2
+
+
+class Titled(Protocol):
+    """An objective; those of kind ``prometheus`` have ``good`` and ``total``, or ``value``: queries with ``$namespace``
+    and ``$window`` in them."""
+
+    kind: Any
+
+    @property
+    def title(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The queries of one objective by what they are called in the value: good and total, or value."""
+
+    title: str
+    queries: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all queries of one look share. ``now`` is on the timeline; ``ahead``: seconds by which Prometheus' clock is
+    ahead of ours."""
+
+    timeline: Timeline
+    namespace: str
+    now: float
+    interval: float
+    ahead: float
+
+    def theirs(self, at: float) -> float:
+        """A timeline instant by Prometheus' clock, in Unix seconds: its samples carry its own time."""
+        return self.timeline.wall(at) + self.ahead
+
+
+class PrometheusQueries(SnapshotProbe):
+    """Series ``prometheus``. Subject ``<title of the objective>``, one observation a phase, at its end: {"phase",
+    "window", "samples", "warnings"} and the numbers {"good", "total"} or {"value"}; ``window`` is in seconds,
+    ``samples`` counts the raw samples that were read (None when the server does not say). With an error, {"phase",
+    "window"} alone.
+
+    Subject ``up:<kind>/<name>``: how many scrape targets of the workload were up, a number every scrape interval. A new
+    pod is no target until Prometheus has heard of it, which takes it up to five seconds.
+    """
+
+    def __init__(
+        self, prometheus: Prometheus, objectives: Sequence[Titled], phases: Sequence[str] | None = None
+    ) -> None:
+        """``phases`` are the names of those to ask about; None means all."""
+        self._prometheus, self._phases = prometheus, phases
+        self._questions = [
+            _Question(objective.title, _queries(objective)) for objective in objectives if objective.kind == SERIES
+        ]
+
+    def look(self, context: ProbeContext) -> None:
+        """Wait for the last scrapes and ask about every phase that is over and was not asked about before. Failures
+        become observations with ``error``."""
+        timeline = context.timeline
+        phases = [phase for phase in timeline.phases if math.isfinite(phase.end) and self._wants(phase)]
+        if not phases:
+            return
+        end = phases[-1].end
+        try:
+            interval = self._prometheus.scrape_interval(context.namespace)
+            context.clock.sleep(end + SCRAPES_TO_WAIT * interval - timeline.offset(context.clock.monotonic()))
+            now = timeline.offset(context.clock.monotonic())
+            frame = _Frame(timeline, context.namespace, now, interval, self._ahead(context))
+        except PrometheusError as error:
+            for question in self._questions:
+                timeline.add(Observation(SERIES, question.title, end, error=f"{type(error).__name__}: {error}"))
+            return
+        for question in self._questions:
+            for phase in phases:
+                if not _asked(timeline, question, phase):
+                    timeline.add(self._answer(question, phase, frame))
+        for workload, pods in _pods_by_workload(timeline).items():
+            self._targets_up(workload, pods, frame)
+
+    def _wants(self, phase: Phase) -> bool:
+        return self._phases is None or phase.name in self._phases
+
+    def _ahead(self, context: ProbeContext) -> float:
+        before = context.clock.wall()
+        theirs = self._prometheus.number("time()").value
+        return theirs - (before + context.clock.wall()) / 2
+
+    def _answer(self, question: _Question, phase: Phase, frame: _Frame) -> Observation:
+        window = math.floor(phase.end - phase.start)
+        about: dict[str, Any] = {"phase": phase.name, "window": window}
+        at, wall = phase.end, frame.timeline.wall(phase.end)
+        if window < SCRAPES_PER_WINDOW * frame.interval:
+            error = f"a phase of {window} s is too short: it must hold {SCRAPES_PER_WINDOW} scrapes, one every"
+            return Observation(SERIES, question.title, at, about, f"{error} {frame.interval:g} s", wall)
+        read, warnings, numbers = 0, list[str](), dict[str, float]()
+        try:
+            for key, query in question.queries.items():
+                text = query.replace("$namespace", escape(frame.namespace)).replace("$window", f"{window}s")
+                number = self._prometheus.number(text, frame.theirs(at))
+                numbers[key] = number.value
+                read = max(read, number.samples or 0)
+                warnings += number.warnings
+        except PrometheusError as error:
+            return Observation(SERIES, question.title, at, about, f"{type(error).__name__}: {error}", wall)
+        value = {**about, **numbers, "samples": read or None, "warnings": warnings}
+        return Observation(SERIES, question.title, at, value, wall=wall)
+
+    def _targets_up(self, workload: str, pods: Sequence[str], frame: _Frame) -> None:
+        timeline, subject = frame.timeline, f"up:{workload}"
+        known = timeline.latest(SERIES, subject)
+        start = known.at + frame.interval if known else 0.0
+        query = up_query(frame.namespace, pods, frame.interval)
+        try:
+            samples = self._prometheus.range(query, frame.theirs(start), frame.theirs(frame.now), frame.interval)
+        except PrometheusError as error:
+            timeline.add(Observation(SERIES, subject, frame.now, error=f"{type(error).__name__}: {error}"))
+            return
+        # Zero all along means that nobody scrapes this workload, which is no outage.
+        if known or any(sample.value for sample in samples):
+            for sample in samples:
+                wall = sample.at - frame.ahead
+                timeline.add(Observation(SERIES, subject, wall - timeline.wall_origin, sample.value, wall=wall))
+
+
+def up_query(namespace: str, pods: Sequence[str], interval: float) -> str:
+    """How many targets of these pods were up at the last scrape; nothing while Prometheus itself scraped nothing.
+
+    Without the age a target that is no longer scraped, since Prometheus is down or cut off, would be up for another
+    five minutes (the lookback). An age of two and a half intervals lets a scrape come late, not fail.
+    """
+    names = "|".join(_literal(pod) for pod in sorted(pods))
+    up = f'up{{namespace="{escape(namespace)}",pod=~"{escape(names)}"}}'
+    age = 2.5 * interval
+    fresh = f"time() - timestamp({{}}) < {age:g}"
+    return f"(sum({up} and ({fresh.format(up)})) or vector(0)) and on() count({fresh.format('up')})"
+
+
+def _asked(timeline: Timeline, question: _Question, phase: Phase) -> bool:
+    return any(seen.at == phase.end for seen in timeline.observations(SERIES, question.title))
+
+
+def _literal(name: str) -> str:
+    # Names of pods are lower-case letters, digits, dashes and dots, of which only the dot means something to RE2.
+    return name.replace(".", "[.]")
+
+
+def _pods_by_workload(timeline: Timeline) -> dict[str, list[str]]:
+    pods: dict[str, set[str]] = {seen.subject: set() for seen in timeline.observations("workloads") if seen.subject}
+    for seen in timeline.observations("pods"):
+        if seen.error is None and seen.value["owner"] in pods:
+            pods[seen.value["owner"]].add(seen.subject)
+    return {workload: sorted(names) for workload, names in pods.items() if names}
+
+
+def _queries(objective: Titled) -> dict[str, str]:
+    found = {key: getattr(objective, key, None) for key in ("good", "total", "value")}
+    queries = {key: str(query) for key, query in found.items() if query}
+    if not queries:
+        raise NoData(f"{objective.title}: no query")
+    return queries
