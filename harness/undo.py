@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from harness.clock import Clock, iso
 from harness.cluster.api import KubeApi, Object
@@ -69,19 +70,23 @@ class Journal:
     def undo_all(self, actions: Mapping[str, UndoAction]) -> None:
         """Take back everything still pending, in reverse. Raises UndoFailed naming every entry that could not be."""
         failures: list[str] = []
-        for entry in reversed(self.entries):
-            if entry.state == "done":
-                continue
-            try:
-                actions[entry.kind](self._cluster, entry.parameters)
-            except HarnessError as error:
-                failures.append(f"{entry.description}: {error}")
-                self._mark(replace(entry, state="failed", error=str(error)))
-            else:
-                self._mark(replace(entry, state="done"))
+        # An exit stack runs all of it in reverse, whatever is raised on the way: a bug in one undo stops no other.
+        with ExitStack() as stack:
+            for entry in self.entries:
+                if entry.state != "done":
+                    stack.callback(self._undo, entry, actions, failures)
         if failures:
             raise UndoFailed("; ".join(failures))
         self._withdraw()
+
+    def _undo(self, entry: UndoEntry, actions: Mapping[str, UndoAction], failures: list[str]) -> None:
+        try:
+            _action(actions, entry.kind)(self._cluster, entry.parameters)
+        except HarnessError as error:
+            failures.append(f"{entry.description}: {error}")
+            self._mark(replace(entry, state="failed", error=str(error)))
+        else:
+            self._mark(replace(entry, state="done", error=""))
 
     def _mark(self, entry: UndoEntry) -> None:
         self._entries[entry.id] = entry
@@ -89,8 +94,11 @@ class Journal:
 
     def _append(self, entry: UndoEntry) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(entry)) + "\n")
+        with self._file.open("ab+") as stream:
+            # A line that a crash or a full disk has cut must not swallow this one.
+            if stream.tell() and not _ends_with_newline(stream):
+                stream.write(b"\n")
+            stream.write(json.dumps(asdict(entry)).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -117,6 +125,17 @@ def journal_object(name: str, run: str, entries: Sequence[UndoEntry]) -> Object:
         "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": {**MANAGED_BY, RUN_LABEL: run}},
         "data": {"journal": json.dumps([asdict(entry) for entry in entries], indent=1)},
     }
+
+
+def _action(actions: Mapping[str, UndoAction], kind: str) -> UndoAction:
+    if kind not in actions:
+        raise HarnessError(f"nothing here knows how to undo a {kind}")
+    return actions[kind]
+
+
+def _ends_with_newline(stream: BinaryIO) -> bool:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
 
 
 def ensure_system_namespace(api: KubeApi) -> None:

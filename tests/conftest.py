@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests. None of them touches a real cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.clock import FakeClock
+from harness.cluster.fake import FakeCluster
+from tests.fake_world import World
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    """A clock that moves only when something sleeps on it."""
+    return FakeClock()
+
+
+@pytest.fixture
+def fake_cluster(fake_clock: FakeClock) -> FakeCluster:
+    """An empty cluster in memory, without controllers."""
+    return FakeCluster(fake_clock)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A shop of three pods on a cluster in memory, with the controllers that bring them back."""
+    return World.build(tmp_path)
