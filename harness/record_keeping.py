@@ -10,7 +10,8 @@ from harness.judging import Judged, Judgement
 from harness.live import LiveExperiment
 from harness.record import ExperimentRecord
 from harness.recording import declared, describe_findings, describe_run
-from harness.run import Keep, Run
+from harness.run import Run
+from harness.settings import Keep
 from harness.verdict import Verdict
 
 

@@ -1,6 +1,7 @@
-"""Finds faults and objectives by their place: the classes in ``harness/faults`` and ``harness/objectives`` with a kind.
+"""Finds faults, objectives and probes by their place: the classes in ``harness/faults`` and so on that have a kind.
 
-Other packages add theirs by the entry points ``resilience.faults`` and ``resilience.objectives``, each naming a class.
+Other packages add theirs by the entry points ``resilience.faults``, ``resilience.objectives`` and
+``resilience.probes``, each naming a class.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel
+
 import harness.faults
 import harness.objectives
+import harness.probes
 from harness.errors import HarnessError
 from harness.fault import Fault
 from harness.manifests import render
 from harness.objective import Objective
+from harness.probe import SnapshotProbe
 from harness.undo import UndoAction
 
 
@@ -34,6 +39,13 @@ def faults() -> dict[str, type[Fault]]:
 def objectives() -> dict[str, type[Objective]]:
     """All kinds of objective by name, sorted."""
     found: dict[str, type[Objective]] = _find(harness.objectives, Objective, "resilience.objectives")
+    return found
+
+
+@cache
+def probes() -> dict[str, type[BaseModel]]:
+    """All kinds of snapshot probe that an experiment may ask for, by name, sorted."""
+    found: dict[str, type[BaseModel]] = _find(harness.probes, SnapshotProbe, "resilience.probes")
     return found
 
 

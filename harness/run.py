@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from harness.clock import Clock, iso
 from harness.cluster.protocol import Cluster
@@ -14,14 +13,7 @@ from harness.loading import Sources
 from harness.probes.prometheus import Prometheus
 from harness.record import EnvironmentRecord, NodeRecord
 from harness.reporting.store import RunStore
-
-
-class Keep(StrEnum):
-    """Whether what an experiment made in the cluster stays after it."""
-
-    NEVER = "never"
-    ON_FAILURE = "on-failure"
-    ALWAYS = "always"
+from harness.settings import Keep
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,16 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness import __version__
+from harness.choosing import Wish, choose, take_down
 from harness.clock import Clock, SystemClock, iso
-from harness.cluster.choose import Wish, choose, take_down
 from harness.cluster.local.progress import Progress
 from harness.loading import Sources
-from harness.probes.prometheus import prometheus_for
+from harness.probes.prometheus_discovery import prometheus_for
 from harness.record import EnvironmentRecord, RunRecord
 from harness.reporting.html import render
 from harness.reporting.store import EXPERIMENTS, RunStore
-from harness.run import Keep, Run, environment
-from harness.settings import Settings
+from harness.run import Run, environment
+from harness.settings import Keep, Settings
 
 REPORT = "index.html"
 

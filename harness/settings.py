@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from harness.errors import InputError, Problem
-from harness.run import Keep
 
 ENVIRONMENT_PREFIX = "RESILIENCE_"
+
+
+class Keep(StrEnum):
+    """Whether what an experiment made in the cluster stays after it."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True)

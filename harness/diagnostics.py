@@ -1,0 +1,163 @@
+"""Keeps what the cluster has to say about a namespace when a run did not pass, as plain files beside its record.
+
+``events.txt``, ``nodes.txt``, one YAML file a kind, and the logs of every container, before and after its last restart.
+Bounded in size; whatever cannot be read is written down as such and never stops the rest. Secrets are not asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.cluster.api import KubeApi, Object
+from harness.cluster.resources import (
+    AUTOSCALERS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    EVENTS,
+    NODES,
+    PODS,
+    REPLICA_SETS,
+    SERVICES,
+    STATEFUL_SETS,
+    VOLUME_CLAIMS,
+    Resource,
+)
+from harness.errors import ApiError
+
+LOG_LINES = 500
+MOST_CONTAINERS = 40
+INDEX = "index.txt"
+DESCRIBED = (
+    PODS,
+    DEPLOYMENTS,
+    STATEFUL_SETS,
+    DAEMON_SETS,
+    REPLICA_SETS,
+    AUTOSCALERS,
+    VOLUME_CLAIMS,
+    ENDPOINT_SLICES,
+    SERVICES,
+)
+# kubectl apply keeps a second copy of the object in here.
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def collect(api: KubeApi, namespace: str, folder: Path) -> list[Path]:
+    """Write what is known into ``folder``, which is made. The files written, the index last. Raises OSError alone."""
+    kept = _Collection(folder)
+    kept.write("events.txt", "events, oldest first", lambda: _events(api, namespace))
+    kept.write("nodes.txt", "conditions of the nodes", lambda: _nodes(api))
+    for resource in DESCRIBED:
+        kept.write(f"{resource.plural}.yaml", resource.kind, lambda kind=resource: _described(api, kind, namespace))  # type: ignore[misc]
+    _logs(api, namespace, kept)
+    return kept.finish()
+
+
+class _Collection:
+    """The files so far, and a line of the index for each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._paths: list[Path] = []
+        self._lines: list[str] = []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, name: str, about: str, read: Callable[[], str]) -> None:
+        """Keep what ``read`` returns, if it is anything; an error goes to the index."""
+        try:
+            text = read()
+        except (ApiError, LookupError, TypeError, ValueError, AttributeError) as error:
+            self.note(f"{name}: {about}: could not be read: {type(error).__name__}: {error}")
+            return
+        if not text:
+            self.note(f"{name}: {about}: nothing")
+            return
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+        self._paths.append(path)
+        self.note(f"{name}: {about}")
+
+    def note(self, line: str) -> None:
+        self._lines.append(line)
+
+    def finish(self) -> list[Path]:
+        index = self._folder / INDEX
+        index.write_text("\n".join(self._lines) + "\n", encoding="utf-8")
+        return [*self._paths, index]
+
+
+def _events(api: KubeApi, namespace: str) -> str:
+    lines = sorted(_event_line(event) for event in api.list(EVENTS, namespace).items)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _event_line(event: Object) -> str:
+    """A line that begins with the time, so that sorting the lines sorts the events."""
+    about, repeated = event.get("involvedObject", {}), event.get("series") or {}
+    at = repeated.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "unknown time"
+    count = repeated.get("count") or event.get("count") or 1
+    message = " ".join(str(event.get("message", "")).split())
+    times = f" (×{count})" if count > 1 else ""
+    return (
+        f"{at}  {event.get('type')}  {event.get('reason')}  {about.get('kind')}/{about.get('name')}  {message}{times}"
+    )
+
+
+def _nodes(api: KubeApi) -> str:
+    return "\n".join(line for node in api.list(NODES).items for line in _node_lines(node)) + "\n"
+
+
+def _node_lines(node: Object) -> Iterator[str]:
+    closed = " (cordoned)" if node.get("spec", {}).get("unschedulable") else ""
+    yield f"{node['metadata']['name']}{closed}"
+    for taint in node.get("spec", {}).get("taints") or ():
+        yield f"  taint {taint.get('key')}={taint.get('value', '')}:{taint.get('effect')}"
+    for condition in node.get("status", {}).get("conditions") or ():
+        since, message = condition.get("lastTransitionTime"), condition.get("message", "")
+        yield f"  {condition['type']}: {condition['status']} since {since}  {condition.get('reason')}: {message}"
+
+
+def _described(api: KubeApi, resource: Resource, namespace: str) -> str:
+    items = [_readable(item) for item in api.list(resource, namespace).items]
+    # Not the aliasing, sorting dumper: as people write manifests, and as `kubectl get -o yaml` would.
+    return yaml.dump_all(items, sort_keys=False, allow_unicode=True, width=120) if items else ""
+
+
+def _readable(item: Object) -> Object:
+    meta: dict[str, Any] = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
+    if "annotations" in meta:
+        meta["annotations"] = {key: value for key, value in meta["annotations"].items() if key != _LAST_APPLIED}
+    return {"apiVersion": item.get("apiVersion"), "kind": item.get("kind"), **item, "metadata": meta}
+
+
+def _logs(api: KubeApi, namespace: str, kept: _Collection) -> None:
+    try:
+        containers = [found for pod in api.list(PODS, namespace).items for found in _containers(pod)]
+    except ApiError as error:
+        kept.note(f"logs: could not be read: {error}")
+        return
+    # Those that restarted first: when there are too many, theirs are the ones to have.
+    containers.sort(key=lambda found: -found[2])
+    for pod, container, restarts in containers[:MOST_CONTAINERS]:
+        for previous in [False, True][: 1 + bool(restarts)]:
+            name = f"logs/{pod}.{container}{'.previous' if previous else ''}.log"
+            kept.write(name, f"last {LOG_LINES} lines", _log(api, namespace, pod, container, previous))
+    if len(containers) > MOST_CONTAINERS:
+        kept.note(f"logs: {len(containers) - MOST_CONTAINERS} more containers were left out")
+
+
+def _log(api: KubeApi, namespace: str, pod: str, container: str, previous: bool) -> Callable[[], str]:
+    return lambda: api.logs(namespace, pod, container, previous=previous, tail=LOG_LINES)
+
+
+def _containers(pod: Object) -> Iterator[tuple[str, str, int]]:
+    """Pod, container and restarts of every container that has been there, init containers included."""
+    status = pod.get("status", {})
+    for seen in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        yield pod["metadata"]["name"], seen["name"], int(seen.get("restartCount") or 0)
