@@ -7,6 +7,7 @@ Bounded in size; whatever cannot be read is written down as such and never stops
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,10 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 def collect(api: KubeApi, namespace: str, folder: Path) -> list[Path]:
     """Write what is known into ``folder``, which is made. The files written, the index last. Raises OSError alone."""
     kept = _Collection(folder)
-    kept.write("events.txt", "events, oldest first", lambda: _events(api, namespace))
-    kept.write("nodes.txt", "conditions of the nodes", lambda: _nodes(api))
+    kept.write("events.txt", "events, oldest first", partial(_events, api, namespace))
+    kept.write("nodes.txt", "conditions of the nodes", partial(_nodes, api))
     for resource in DESCRIBED:
-        kept.write(f"{resource.plural}.yaml", resource.kind, lambda kind=resource: _described(api, kind, namespace))  # type: ignore[misc]
+        kept.write(f"{resource.plural}.yaml", resource.kind, partial(_described, api, resource, namespace))
     _logs(api, namespace, kept)
     return kept.finish()
 
@@ -65,13 +66,18 @@ class _Collection:
         self._folder = folder
         self._paths: list[Path] = []
         self._lines: list[str] = []
+        self._unreachable = False
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, about: str, read: Callable[[], str]) -> None:
         """Keep what ``read`` returns, if it is anything; an error goes to the index."""
+        if self._unreachable:
+            return
         try:
             text = read()
         except (ApiError, LookupError, TypeError, ValueError, AttributeError) as error:
+            # Whoever waits for the report should not wait for a server's time-out a dozen times.
+            self._unreachable = isinstance(error, ApiError) and error.status == 0
             self.note(f"{name}: {about}: could not be read: {type(error).__name__}: {error}")
             return
         if not text:
@@ -146,14 +152,11 @@ def _logs(api: KubeApi, namespace: str, kept: _Collection) -> None:
     containers.sort(key=lambda found: -found[2])
     for pod, container, restarts in containers[:MOST_CONTAINERS]:
         for previous in [False, True][: 1 + bool(restarts)]:
+            read = partial(api.logs, namespace, pod, container, previous=previous, tail=LOG_LINES)
             name = f"logs/{pod}.{container}{'.previous' if previous else ''}.log"
-            kept.write(name, f"last {LOG_LINES} lines", _log(api, namespace, pod, container, previous))
+            kept.write(name, f"last {LOG_LINES} lines", read)
     if len(containers) > MOST_CONTAINERS:
         kept.note(f"logs: {len(containers) - MOST_CONTAINERS} more containers were left out")
-
-
-def _log(api: KubeApi, namespace: str, pod: str, container: str, previous: bool) -> Callable[[], str]:
-    return lambda: api.logs(namespace, pod, container, previous=previous, tail=LOG_LINES)
 
 
 def _containers(pod: Object) -> Iterator[tuple[str, str, int]]:
