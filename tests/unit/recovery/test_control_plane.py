@@ -1,0 +1,252 @@
+"""The control plane's clock: what it counts as seen, by UID and owner, and what it does not fall for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.recovery import Recovery, recoveries
+from tests.unit.timelines import ETCD, PODINFO, Story
+
+
+def clock(story: Story, workload: str = PODINFO, since: str = "injected") -> Recovery:
+    (found,) = recoveries(story.timeline, workload, since=since, clocks=["control plane"])
+    return found
+
+
+def test_a_replacement_that_gets_ready_is_the_recovery() -> None:
+    """Bounds: the condition's time at the earliest, the watch's arrival at the latest, from a bracketed injection."""
+    story = Story().replicas_ready("a", "b", "c").injected(10.0, ("podinfo-a", "a"), took=0.2)
+    story.pod(10.3, "podinfo-a", "a", deleting=True)
+    story.pod(10.5, "podinfo-d", "d", ready=False)
+    story.gone(11.0, "podinfo-a", "a").pod(13.4, "podinfo-d", "d", since=13.0)
+    found = clock(story)
+    assert found.state == "recovered"
+    assert (found.length.low, found.length.high) == pytest.approx((13.0 - 10.2, 13.4 - 10.0))
+    assert (found.began, found.ended) == (10.3, 13.4)
+    assert "2.80 s to 3.40 s after the fault" in found.reason
+
+
+def test_a_forced_deletion_shows_only_its_end() -> None:
+    """With a grace period of 0 the watch may see nothing of the victim but DELETED."""
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.gone(10.1, "podinfo-a", "a").pod(10.2, "podinfo-d", "d", ready=False).pod(12.0, "podinfo-d", "d")
+    assert clock(story).length.high == pytest.approx(2.0)
+
+
+def test_the_healthy_state_before_the_kill_is_seen_is_no_recovery() -> None:
+    """An unrelated event between the call and the victim's deletion must not satisfy the clock at once."""
+    story = Story().replicas_ready("a", "b", "c").injected(10.0, ("podinfo-a", "a"))
+    story.pod(10.2, "podinfo-b", "b")
+    story.gone(11.0, "podinfo-a", "a").pod(15.0, "podinfo-d", "d")
+    found = clock(story)
+    assert (found.began, found.ended) == (11.0, 15.0)
+
+
+def test_a_pod_that_comes_before_its_predecessor_is_seen_to_go_does_not_count_for_it() -> None:
+    """Never by order of arrival: a surge pod is ready, yet the second victim is still to go."""
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"), ("podinfo-b", "b"))
+    story.gone(10.1, "podinfo-a", "a").pod(11.0, "podinfo-d", "d")
+    story.gone(12.0, "podinfo-b", "b").pod(14.0, "podinfo-e", "e")
+    found = clock(story)
+    assert found.ended == 14.0
+
+
+def test_all_replicas_killed_are_back_with_the_last_one() -> None:
+    story = Story().replicas_ready("a", "b", "c")
+    story.injected(10.0, ("podinfo-a", "a"), ("podinfo-b", "b"), ("podinfo-c", "c"))
+    for at, uid in ((10.1, "a"), (10.2, "b"), (10.3, "c")):
+        story.gone(at, f"podinfo-{uid}", uid)
+    for at, uid in ((12.0, "d"), (13.0, "e"), (14.5, "f")):
+        story.pod(at, f"podinfo-{uid}", uid)
+    found = clock(story)
+    assert (found.began, found.ended) == (10.1, 14.5)
+
+
+def test_a_container_restarted_in_its_pod_recovers_under_the_same_uid() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.pod(11.0, "podinfo-a", "a", ready=False)
+    story.pod(12.0, "podinfo-a", "a", ready=False, container="c2", restarts=1)
+    story.pod(13.5, "podinfo-a", "a", container="c2", restarts=1, since=13.0)
+    found = clock(story)
+    assert (found.state, found.began, found.ended) == ("recovered", 11.0, 13.5)
+
+
+def test_a_restart_that_is_over_within_one_event_is_seen_by_its_container_id() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.pod(11.0, "podinfo-a", "a", container="c2", restarts=1)
+    found = clock(story)
+    assert (found.state, found.length.high) == ("recovered", pytest.approx(1.0))
+
+
+def test_a_stateful_pod_comes_back_under_its_name_with_a_new_uid() -> None:
+    story = Story()
+    for number in range(3):
+        story.pod(1.0, f"etcd-{number}", f"u{number}", owner=ETCD)
+    story.injected(10.0, ("etcd-1", "u1"))
+    story.pod(10.1, "etcd-1", "u1", owner=ETCD, deleting=True).gone(11.0, "etcd-1", "u1", owner=ETCD)
+    story.pod(11.1, "etcd-1", "v1", owner=ETCD, ready=False).pod(16.0, "etcd-1", "v1", owner=ETCD)
+    assert clock(story, ETCD).ended == 16.0
+
+
+def test_a_newcomer_of_the_same_name_tells_of_a_deletion_that_was_missed() -> None:
+    story = Story().pod(1.0, "etcd-0", "old", owner=ETCD).injected(10.0, ("etcd-0", "old"))
+    story.pod(12.0, "etcd-0", "new", owner=ETCD, ready=False).pod(13.0, "etcd-0", "new", owner=ETCD)
+    found = clock(story, ETCD)
+    assert (found.began, found.ended) == (12.0, 13.0)
+
+
+def test_pods_of_other_owners_are_none_of_it() -> None:
+    story = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a")).gone(10.1, "podinfo-a", "a")
+    story.pod(12.0, "cache-0", "x", owner="statefulset/cache").pod(13.0, "podinfo-d", "d")
+    assert clock(story).ended == 13.0
+
+
+def test_no_recovery_lasts_at_least_as_long_as_it_was_watched() -> None:
+    story = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a"), took=0.1).gone(10.2, "podinfo-a", "a")
+    found = clock(story)
+    assert found.state == "not recovered"
+    assert found.length.low == pytest.approx(55 - 10.1)
+    assert math.isinf(found.length.high)
+    assert found.ended is None
+
+
+def test_a_relapse_within_the_settle_time_takes_the_recovery_back() -> None:
+    """A crash loop's first start is no recovery: the last one counts, and the reason says so."""
+    story = Story(settle=5).replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d")
+    story.pod(15.0, "podinfo-d", "d", ready=False, restarts=1).pod(20.0, "podinfo-d", "d", restarts=1)
+    found = clock(story)
+    assert found.ended == 20.0
+    assert "2 outages" in found.reason
+
+
+def test_a_relapse_after_the_settle_time_is_another_matter_and_is_said() -> None:
+    story = Story(settle=5).replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d").pod(17.5, "podinfo-b", "b", ready=False)
+    found = clock(story)
+    assert (found.state, found.ended) == ("recovered", 12.0)
+    assert "1 later disrupted again" in found.reason
+
+
+def test_victims_that_stay_healthy_are_not_disrupted_and_not_waited_for() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a")).pod(12.0, "podinfo-b", "b")
+    assert clock(story).state == "not disrupted"
+
+
+def test_a_fault_that_names_no_pod_is_seen_by_the_count_of_ready_pods() -> None:
+    """A node's loss: the pods on it turn unready."""
+    story = Story().replicas_ready("a", "b").injected(10.0, ("node-1", "n1"))
+    story.pod(14.0, "podinfo-a", "a", ready=False).pod(30.0, "podinfo-d", "d")
+    found = clock(story)
+    assert (found.began, found.ended) == (14.0, 30.0)
+
+
+def test_fewer_pods_than_wanted_before_the_fault_do_not_lower_the_bar() -> None:
+    story = Story().add("workloads", PODINFO, 1.0, {"uid": "w", "desired": 3}).replicas_ready("a", "b")
+    story.injected(10.0, ("podinfo-a", "a")).gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d")
+    assert clock(story).state == "not recovered"
+
+
+def test_finished_pods_do_not_count_as_ready() -> None:
+    """An evicted pod stays in the list as Failed."""
+    story = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a"))
+    story.pod(11.0, "podinfo-a", "a", phase="Failed").pod(13.0, "podinfo-d", "d")
+    found = clock(story)
+    assert (found.began, found.ended) == (11.0, 13.0)
+
+
+def test_the_condition_never_puts_the_recovery_before_the_fault_or_after_the_arrival() -> None:
+    """A whole second's resolution and another machine's clock must not make the bounds lie."""
+    for since in (3.0, 99.0):
+        story = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a"), took=0.0)
+        found = clock(story.gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d", since=since))
+        assert 0.0 <= found.length.low <= found.length.high == pytest.approx(2.0)
+
+
+def test_after_an_undo_the_recovery_counts_from_it_and_no_unready_pod_may_be_left() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, undone=20.0)
+    story.pod(11.0, "podinfo-x", "x", ready=False)
+    story.pod(20.5, "podinfo-x", "x", ready=False, deleting=True).gone(23.0, "podinfo-x", "x")
+    found = clock(story, since="undone")
+    assert found.state == "recovered"
+    assert found.length.high == pytest.approx(0.5)
+    assert "after the undo" in found.reason
+
+
+def test_a_workload_that_was_back_before_the_undo_took_no_time_after_it() -> None:
+    story = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a"), undone=20.0)
+    story.gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d")
+    found = clock(story, since="undone")
+    assert (found.length.low, found.length.high) == (0.0, 0.0)
+    assert "before the undo" in found.reason
+
+
+def test_a_good_moment_before_the_undo_is_no_recovery_from_it() -> None:
+    """It held for longer than the settle time, but the disruption was still there."""
+    story = Story(settle=5).replicas_ready("a").injected(10.0, ("podinfo-a", "a"), undone=25.0)
+    story.gone(10.1, "podinfo-a", "a").pod(11.0, "podinfo-d", "d")
+    story.pod(20.0, "podinfo-d", "d", ready=False).pod(27.0, "podinfo-d", "d")
+    assert clock(story, since="undone").length.high == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("story", "reason"),
+    [
+        (Story().replicas_ready("a"), "nothing was injected"),
+        (Story().injected(10.0), "no pod was seen ready"),
+        (Story().replicas_ready("a").injected(10.0).gap("pods", 11.0, 12.0, complete=False), "may have gone unseen"),
+        (Story().replicas_ready("a").injected(10.0).gap("pods", 11.0), "may have gone unseen"),
+        (
+            Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a")).gone(10.1, "podinfo-a", "a").gap("pods", 11),
+            "before they were ready again",
+        ),
+    ],
+)
+def test_without_data_it_says_so_rather_than_anything_else(story: Story, reason: str) -> None:
+    found = clock(story)
+    assert (found.state, found.length) == ("no data", None)
+    assert reason in found.reason
+
+
+def test_a_gap_that_lost_nothing_leaves_the_clock_its_say() -> None:
+    story = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a")).gap("pods", 10.5, 12.5)
+    story.gone(12.4, "podinfo-a", "a").pod(13.0, "podinfo-d", "d")
+    assert clock(story).state == "recovered"
+    assert clock(Story().replicas_ready("a").injected(10.0).gap("pods", 11.0, 12.0)).state == "not disrupted"
+
+
+def test_not_undone_is_no_data_for_a_recovery_from_the_undo() -> None:
+    found = clock(Story().replicas_ready("a").injected(10.0), since="undone")
+    assert (found.state, found.reason) == ("no data", "the disruption was not undone")
+
+
+@settings(deadline=None)
+@given(
+    kills=st.lists(st.tuples(st.floats(0, 2), st.floats(0.1, 8)), min_size=1, max_size=4),
+    spare=st.integers(0, 2),
+    lag=st.floats(0, 0.3),
+)
+def test_bounds_hold_the_true_recovery_in_whatever_order_the_pods_come_back(
+    kills: list[tuple[float, float]], spare: int, lag: float
+) -> None:
+    """Each victim dies within the bracket and its replacement is ready some time later; the watch lags behind."""
+    story = Story().replicas_ready(*(f"v{index}" for index in range(len(kills))), *(f"s{i}" for i in range(spare)))
+    story.injected(10.0, *((f"podinfo-v{index}", f"v{index}") for index in range(len(kills))), took=2.0)
+    events = []
+    for index, (died, away) in enumerate(kills):
+        events.append((10 + died, f"v{index}", False))
+        events.append((10 + died + away, f"n{index}", True))
+    for at, uid, ready in sorted(events):
+        seen = at + lag
+        story.pod(seen, f"podinfo-{uid}", uid, since=math.floor(at)) if ready else story.gone(
+            seen, f"podinfo-{uid}", uid
+        )
+    found = clock(story)
+    true_end = max(10 + died + away for died, away in kills)
+    assert found.state == "recovered"
+    assert found.length.low <= true_end - 10.0 <= found.length.high
+    assert found.length.high <= true_end + lag - 10.0 + 1e-6

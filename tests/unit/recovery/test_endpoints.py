@@ -1,0 +1,88 @@
+"""The endpoints' clock: which Services it watches, and when their ready addresses are back."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.recovery import Recovery, recoveries
+from tests.unit.timelines import PODINFO, Story
+
+
+def clocks(story: Story, services: list[str] | None = None) -> list[Recovery]:
+    return recoveries(story.timeline, PODINFO, services=services, clocks=["endpoints"])
+
+
+def test_as_many_ready_addresses_as_before_without_the_victims_are_the_recovery() -> None:
+    story = Story().replicas_ready("a", "b", "c").injected(10.0, ("podinfo-a", "a"))
+    story.endpoints(10.4, "b", "c").endpoints(13.2, "b", "c", "d", wall=13.0)
+    (found,) = clocks(story)
+    assert (found.subject, found.state, found.began, found.ended) == ("service/podinfo", "recovered", 10.4, 13.2)
+    assert (found.length.low, found.length.high) == pytest.approx((13.0 - 10.1, 3.2))
+
+
+def test_addresses_that_still_hold_the_victim_are_no_recovery() -> None:
+    """A surge brings the number up before the victim has left."""
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.endpoints(10.5, "a", "b", "d").endpoints(12.0, "b", "d")
+    (found,) = clocks(story)
+    assert (found.began, found.ended) == (12.0, 12.0)
+
+
+def test_the_same_pod_may_leave_and_come_back() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.endpoints(11.0, "b").endpoints(14.0, "a", "b")
+    assert clocks(story)[0].ended == 14.0
+
+
+def test_several_victims_are_back_with_the_last_address() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"), ("podinfo-b", "b"))
+    story.endpoints(10.5, "b").endpoints(11.0, "b", "d").endpoints(11.5, "d").endpoints(13.0, "d", "e")
+    assert clocks(story)[0].ended == 13.0
+
+
+def test_a_relapse_counts() -> None:
+    story = Story(settle=5).replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.endpoints(10.5, "b").endpoints(12.0, "b", "d").endpoints(13.0, "b").endpoints(15.0, "b", "d")
+    assert clocks(story)[0].ended == 15.0
+
+
+def test_every_service_in_front_of_the_workload_has_a_clock_of_its_own() -> None:
+    story = Story().replicas_ready("a", "b").endpoints(1.0, "a", "b", service="headless")
+    story.endpoints(1.0, "z", service="other").injected(10.0, ("podinfo-a", "a"))
+    story.endpoints(10.5, "b").endpoints(12.0, "b", "d")
+    found = {clock.subject: clock.state for clock in clocks(story)}
+    assert found == {"service/headless": "not disrupted", "service/podinfo": "recovered"}
+    assert [clock.subject for clock in clocks(story, ["podinfo"])] == ["service/podinfo"]
+
+
+def test_addresses_that_never_come_back_are_not_recovered() -> None:
+    story = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a")).endpoints(10.5)
+    assert clocks(story)[0].state == "not recovered"
+
+
+def test_a_fault_without_a_victim_in_the_service_is_seen_by_the_number() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("node-1", "n1"))
+    story.endpoints(12.0, "a").endpoints(20.0, "a", "d")
+    assert (clocks(story)[0].began, clocks(story)[0].ended) == (12.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("story", "reason"),
+    [
+        (Story().injected(10.0), "no Service had a ready endpoint"),
+        (Story().replicas_ready("a").injected(10.0).gap("endpoints", 12.0), "may have gone unseen"),
+        (
+            Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a")).endpoints(11.0).gap("endpoints", 12.0),
+            "broke before they were back",
+        ),
+    ],
+)
+def test_without_data_it_says_so(story: Story, reason: str) -> None:
+    (found,) = clocks(story)
+    assert found.state == "no data"
+    assert reason in found.reason
+
+
+def test_a_service_asked_for_that_was_empty_has_no_data() -> None:
+    (found,) = clocks(Story().replicas_ready("a").injected(10.0), ["missing"])
+    assert (found.state, found.subject) == ("no data", "service/missing")

@@ -1,0 +1,114 @@
+"""The users' clock: outages out of requests, and the honesty of their bounds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from harness.recovery import Recovery, outages, recoveries
+from tests.unit.timelines import PODINFO, Story
+
+
+def clock(story: Story, since: str = "injected") -> Recovery:
+    (found,) = recoveries(story.timeline, PODINFO, since=since, clocks=["user"])
+    return found
+
+
+def test_an_outage_runs_from_the_last_good_request_to_the_first_good_one_after_it() -> None:
+    story = Story().injected(10.0, took=0.0).requests(0, 55, rate=10, failing=(10, 13), took=0.02)
+    (outage,) = outages(story.timeline.requests, 10.0)
+    assert (outage.began.low, outage.began.high) == pytest.approx((10.0, 10.02))
+    assert (outage.ended.low, outage.ended.high) == pytest.approx((12.9, 13.02))
+    found = clock(story)
+    assert found.state == "recovered"
+    assert (found.length.low, found.length.high) == pytest.approx((2.9, 3.02))
+
+
+def test_one_failed_request_among_good_ones_is_an_outage_of_about_a_period() -> None:
+    story = Story().injected(10.0).requests(0, 55, rate=20, failing=(20, 20.04))
+    (outage,) = outages(story.timeline.requests, 10.0)
+    assert outage.length.high <= 2 / 20 + 0.011
+    assert clock(story).ended == pytest.approx(20.06)
+
+
+def test_good_requests_between_failures_end_nothing_until_there_are_ten_in_a_row() -> None:
+    story = Story().injected(10.0)
+    for number in range(200):
+        story.request(9 + number / 10, ok=number % 10 != 9 or number > 100)
+    (outage,) = outages(story.timeline.requests, 10.0)
+    assert outage.ended.low == pytest.approx(9 + 99 / 10)
+
+
+def test_outages_apart_are_counted_and_the_span_reaches_to_the_end_of_the_last() -> None:
+    story = Story(settle=5).injected(10.0).requests(0, 12, failing=(10, 11)).requests(12, 55, failing=(14, 15))
+    found = clock(story)
+    assert len(outages(story.timeline.requests, 10.0)) == 2
+    assert found.ended == pytest.approx(15.01)
+    assert "2 outages" in found.reason
+    assert "down in all" in found.reason
+
+
+def test_a_failure_long_after_the_recovery_is_said_and_not_counted() -> None:
+    story = Story(settle=5).injected(10.0).requests(0, 30, failing=(10, 11)).requests(30, 55, failing=(30, 30.04))
+    found = clock(story)
+    assert found.ended == pytest.approx(11.01)
+    assert "1 later disrupted again" in found.reason
+
+
+def test_time_outs_are_ordered_by_when_they_were_sent() -> None:
+    """Those of the outage end among the good requests that came after it."""
+    story = Story().injected(10.0, took=0.0)
+    for number in range(200):
+        at = 9 + number / 20
+        down = 10 <= at < 12
+        story.request(at, ok=not down, took=1.0 if down else 0.01, outcome="timeout")
+    (outage,) = outages(story.timeline.requests, 10.0)
+    assert (outage.ended.low, outage.ended.high) == pytest.approx((11.95, 12.01))
+
+
+def test_a_request_in_flight_when_the_fault_came_may_show_it() -> None:
+    story = Story().injected(10.0).requests(0, 9.5).request(9.9, ok=False, took=0.5).requests(10, 55)
+    assert clock(story).state == "recovered"
+
+
+def test_failures_that_were_over_before_the_fault_are_not_its_doing() -> None:
+    story = Story().injected(10.0).requests(0, 55, failing=(3, 4))
+    assert clock(story).state == "not disrupted"
+
+
+def test_no_failure_is_no_disruption_of_more_than_the_load_leaves_room_for() -> None:
+    found = clock(Story().injected(10.0).requests(0, 55, rate=20, took=0.01))
+    assert found.state == "not disrupted"
+    assert found.length.low == 0
+    assert found.length.high == pytest.approx(1 / 20 + 0.01)
+
+
+def test_a_request_that_waited_the_outage_out_widens_the_bound() -> None:
+    """A frozen server answers late: nothing failed, and nobody was served."""
+    story = Story().injected(10.0).requests(0, 12).request(12.0, took=1.5).requests(13.5, 55)
+    assert clock(story).length.high >= 1.5
+
+
+def test_no_ten_good_requests_in_a_row_are_no_recovery() -> None:
+    story = Story().injected(10.0, took=0.0).requests(0, 20, rate=10, failing=(10, 19.5))
+    found = clock(story)
+    assert found.state == "not recovered"
+    assert found.length.low == pytest.approx(9.4)
+    assert math.isinf(found.length.high)
+
+
+def test_a_load_that_fell_silent_is_no_proof_of_health() -> None:
+    found = clock(Story().injected(10.0).requests(0, 25))
+    assert found.state == "no data"
+    assert "before the end" in found.reason
+
+
+def test_no_requests_after_the_fault_are_no_data() -> None:
+    assert clock(Story().injected(10.0).requests(0, 10)).state == "no data"
+    assert clock(Story().injected(10.0)).state == "no data"
+
+
+def test_from_an_undo_only_the_rest_of_the_outage_counts() -> None:
+    story = Story().injected(10.0, took=0.0, undone=20.0).requests(0, 55, rate=10, failing=(11, 23))
+    assert clock(story, since="undone").length.high == pytest.approx(3.01)
