@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.observation import Injection, Interval, LoadSummary, Observation, Phase, RequestSeen, Timeline, Victim
@@ -406,27 +408,39 @@ def autoscaling() -> ExperimentRecord:
 
 def hostile() -> RunRecord:
     """Strings of attackers and of bad luck in every place that a cluster or a user can fill."""
-    records = [broken(), twin(), inconclusive()]
-    poisoned = [_poison(record.model_dump(), iter(HOSTILE * 100)) for record in records]
-    made = run(*[ExperimentRecord.model_validate(data) for data in poisoned])
-    data = _poison(made.model_dump(exclude={"experiments"}), iter(HOSTILE * 100))
-    return RunRecord.model_validate({**data, "experiments": [record.model_dump() for record in made.experiments]})
+    return filled_with(itertools.cycle(HOSTILE))
+
+
+def harmless() -> RunRecord:
+    """The same run with words in their places."""
+    return filled_with(f"word{number}" for number in itertools.count())
+
+
+def filled_with(strings: Iterator[str]) -> RunRecord:
+    """A run of which every free text is one of these strings."""
+    records = [
+        ExperimentRecord.model_validate(_fill(record.model_dump(), strings))
+        for record in (broken(), twin(), inconclusive())
+    ]
+    frame = _fill(run().model_dump(exclude={"experiments"}), strings)
+    assert isinstance(frame, dict)
+    return RunRecord.model_validate({**frame, "experiments": [record.model_dump() for record in records]})
 
 
 _KEPT = {"verdict", "stage", "state", "clock", "provider", "schema_version", "comparison", "unit", "started", "origin"}
 
 
-def _poison(value: object, strings: object, key: str = "") -> object:
+def _fill(value: object, strings: Iterator[str], key: str = "") -> object:
     if isinstance(value, Verdict) or key in _KEPT:
         return value
     if isinstance(value, str):
-        return next(strings)  # type: ignore[call-overload]
+        return next(strings)
     if isinstance(value, list):
-        return [_poison(inner, strings, key) for inner in value]
+        return [_fill(inner, strings, key) for inner in value]
     if isinstance(value, dict) and key in {"steps", "outcomes", "latency", "detail", "parameters"}:
-        return {next(strings): _poison(inner, strings) for inner in value.values()}  # type: ignore[call-overload]
+        return {next(strings): inner if key == "latency" else _fill(inner, strings) for inner in value.values()}
     if isinstance(value, dict):
-        return {name: _poison(inner, strings, name) for name, inner in value.items()}
+        return {name: _fill(inner, strings, name) for name, inner in value.items()}
     return value
 
 
