@@ -78,6 +78,11 @@ class RunningLoad:
         return cls(process, settings, folder, clock)
 
     @property
+    def pid(self) -> int:
+        """The process; with a command in front of it, that command, and always the leader of its own group."""
+        return self._process.pid
+
+    @property
     def metrics_port(self) -> int | None:
         """The port of the Prometheus metrics, once it is ready; None when it serves none."""
         return self._reader.metrics_port
