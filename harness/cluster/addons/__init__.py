@@ -15,14 +15,14 @@ import yaml
 
 from harness.errors import InputError, Problem
 
+SUFFIX = ".yaml"
 PLACEHOLDER = re.compile(r"\(\(([a-z_]+)(\|int)?\)\)")
 
 
 def names() -> list[str]:
     """The names of all manifests."""
-    return sorted(
-        file.name.removesuffix(".yaml") for file in resources.files(__name__).iterdir() if _is_manifest(file.name)
-    )
+    files = (file.name for file in resources.files(__name__).iterdir())
+    return sorted(file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX))
 
 
 def placeholders(name: str) -> set[str]:
@@ -38,10 +38,11 @@ def render(name: str, values: Mapping[str, str]) -> list[dict[str, Any]]:
     missing = sorted(placeholders(name) - set(values))
     if missing:
         raise InputError([Problem(f"no value for (({key}))", field=f"addon {name}") for key in missing])
-    return [_filled(document, values) for document in yaml.safe_load_all(_text(name)) if document]
+    documents = yaml.safe_load_all(_text(name))
+    return [{key: _filled(part, values) for key, part in document.items()} for document in documents if document]
 
 
-def _filled(node: Any, values: Mapping[str, str]) -> Any:
+def _filled(node: object, values: Mapping[str, str]) -> object:
     if isinstance(node, dict):
         return {key: _filled(value, values) for key, value in node.items()}
     if isinstance(node, list):
@@ -55,8 +56,4 @@ def _filled(node: Any, values: Mapping[str, str]) -> Any:
 
 
 def _text(name: str) -> str:
-    return (resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def _is_manifest(file: str) -> bool:
-    return file.endswith(".yaml")
+    return (resources.files(__name__) / f"{name}{SUFFIX}").read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster.local.images import ImageSet
+from harness.cluster.local.oci import Descriptor
 
 
 def write_archive(images: ImageSet, blobs: Path, target: Path) -> Path:
@@ -21,19 +21,17 @@ def write_archive(images: ImageSet, blobs: Path, target: Path) -> Path:
     with tarfile.open(part, "w") as archive:
         for blob in sorted((blobs / "sha256").iterdir()):
             archive.add(blob, f"blobs/sha256/{blob.name}")
-        for name, _version, media_type, content in images.manifests():
-            entries.append(_descriptor(images.reference(name), media_type, content))
+        for name, manifest in images.manifests().items():
+            entries.append(_described(manifest, images.reference(name)))
         _add(archive, "oci-layout", {"imageLayoutVersion": "1.0.0"})
         _add(archive, "index.json", {"schemaVersion": 2, "manifests": entries})
     part.rename(target)
     return target
 
 
-def _descriptor(reference: str, media_type: str, content: bytes) -> dict[str, Any]:
+def _described(manifest: Descriptor, reference: str) -> dict[str, Any]:
     return {
-        "mediaType": media_type,
-        "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
-        "size": len(content),
+        **manifest.as_json(),
         "annotations": {
             "io.containerd.image.name": reference,
             "org.opencontainers.image.ref.name": reference.rsplit(":", 1)[1],

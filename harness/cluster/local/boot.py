@@ -13,17 +13,26 @@ from typing import Any
 from harness.clock import Clock
 from harness.cluster import addons
 from harness.cluster.api import KubeApi
-from harness.cluster.local import cgroups, containerd, control_plane, gateway, network, nodes, registry
+from harness.cluster.local import (
+    cgroups,
+    containerd,
+    control_plane,
+    gateway,
+    network,
+    nodes,
+    registry,
+    sockets,
+    unpacked,
+)
 from harness.cluster.local.credentials import Credentials, context_name
 from harness.cluster.local.images import ImageSet
 from harness.cluster.local.inventory import programs_of
 from harness.cluster.local.namespaces import HOLDER, READY, SYSTEM_GROUP, Namespaces, node_holder, switch_holder
 from harness.cluster.local.paths import ClusterPaths
-from harness.cluster.local.plan import DNS_ADDRESS, GATEWAY, SWITCH, Node
+from harness.cluster.local.plan import API_PORT, DNS_ADDRESS, GATEWAY, SWITCH, Node
 from harness.cluster.local.progress import Progress
 from harness.cluster.local.readiness import Readiness
 from harness.cluster.local.state import ClusterState
-from harness.cluster.resources import NODES
 from harness.cluster.transport import HttpTransport
 
 # In the order in which they are wanted: metrics-server needs two scrapes and is waited for last.
@@ -79,8 +88,11 @@ class Boot:
     def _write_files(self) -> None:
         Credentials(self._plan, self._paths).write(self._state.api_port)
         pause = self._images.reference("pause")
+        prepared = unpacked.folder_of(Path(self._state.images), nodes.snapshotter(self._paths.root))
         for node in self._plan.nodes:
-            nodes.write_files(self._plan, node, self._paths.node(node.role), pause)
+            paths = self._paths.node(node.role)
+            nodes.write_files(self._plan, node, paths, pause)
+            unpacked.give(prepared, paths.var)
         registry.link_blobs(self._images, self._paths.node(self._plan.control_plane.role))
 
     def _start_foundation(self) -> None:
@@ -92,6 +104,21 @@ class Boot:
             self._programs.start(containerd.program(plan.cluster, node, self._nodes[node.role]))
         self._programs.start(gateway.program(plan, self._state, self._paths, control.holder))
         self._readiness.local("the image registry", self._publish_images)
+        self._start_kubelets()
+
+    def _start_kubelets(self) -> None:
+        """Start the kubelets as soon as the API server listens.
+
+        It accepts connections long before it answers. A kubelet that is started now does its own beginning meanwhile
+        and is then answered at once; one whose connection is refused would back off for seconds.
+        """
+        control = self._nodes[self._plan.control_plane.role]
+        address = ("127.0.0.1", API_PORT)
+        self._readiness.local("the API server to listen", lambda: sockets.listens(control.network, address))
+        for node in self._plan.nodes:
+            namespaces = self._nodes[node.role]
+            self._readiness.local(f"containerd on {node.name}", namespaces.file(containerd.SOCKET).exists)
+            self._programs.start(nodes.kubelet(self._plan.cluster, node, namespaces))
 
     def _publish_images(self) -> bool:
         try:
@@ -111,10 +138,7 @@ class Boot:
         self._programs.start(control_plane.controller_manager(plan, control))
         self._programs.start(control_plane.scheduler(plan, control))
         for node in plan.nodes:
-            namespaces = self._nodes[node.role]
-            self._readiness.local(f"containerd on {node.name}", namespaces.file(containerd.SOCKET).exists)
-            api.create(NODES, node_object(node))
-            self._programs.start(nodes.kubelet(plan.cluster, node, namespaces))
+            api.apply(node_object(node))
         values = addon_values(self._state, self._images)
         for name in ADDONS:
             for body in addons.render(name, values):
@@ -125,14 +149,15 @@ class Boot:
 
 
 def node_object(node: Node) -> dict[str, Any]:
-    """The Node as made before its kubelet registers it: a kubelet may give itself neither a role nor a pod range."""
-    labels = {**nodes.node_labels(node), "kubernetes.io/hostname": node.name}
+    """What a Node needs beside what its kubelet says of it: a kubelet may give itself neither a role nor a pod range.
+
+    Whoever comes first makes the Node, so all that decides about scheduling is in both.
+    """
+    role = nodes.CONTROL_PLANE_TAINT["key"] if node.is_control_plane else "node-role.kubernetes.io/worker"
+    labels = {**nodes.node_labels(node), "kubernetes.io/hostname": node.name, role: ""}
     spec: dict[str, Any] = {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]}
     if node.is_control_plane:
-        labels[nodes.CONTROL_PLANE_TAINT["key"]] = ""
         spec["taints"] = [nodes.CONTROL_PLANE_TAINT]
-    else:
-        labels["node-role.kubernetes.io/worker"] = ""
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name, "labels": labels}, "spec": spec}
 
 

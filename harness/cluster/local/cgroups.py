@@ -1,9 +1,9 @@
 """Control groups: every process of a cluster lives under ``/resilience/<cluster>``, so that none can be lost.
 
-Version 1 (one hierarchy a controller), version 2 (one for all) and the hybrid of both are handled alike: a group is made,
-joined, emptied and removed in every mounted hierarchy. Nothing outside of ``/resilience/<cluster>`` is ever written,
-save for two things that a child group needs from its ancestors: on version 2 the controllers are passed down
-(``cgroup.subtree_control``), and the shared parent ``/resilience`` is made and, once empty, removed.
+Version 1 (one hierarchy a controller), version 2 (one for all) and the hybrid of both are handled alike: a group is
+made, joined, emptied and removed in every mounted hierarchy. Nothing outside of ``/resilience`` is ever written, save
+for what a child group needs from its ancestors on version 2: the controllers are passed down to it
+(``cgroup.subtree_control``). The shared parent ``/resilience`` is removed with the last cluster.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def make(path: str, leaf: str) -> list[Path]:
             if hierarchy.delegates:
                 _pass_down(ancestor)
             ancestor = _make_one(ancestor / part)
+            if part == PARENT:
+                _weigh(ancestor)
         if hierarchy.delegates:
             _pass_down(ancestor)
         leaves.append(_make_one(ancestor / leaf))
@@ -103,6 +105,18 @@ def _make_one(folder: Path) -> Path:
             if inherited and not value.read_text().strip():
                 value.write_text(inherited)
     return folder
+
+
+def _weigh(folder: Path) -> None:
+    """Give all clusters together the weight of a few processes: a group starts with that of a single one.
+
+    Twice the number of processors keeps a busy machine from starving a cluster, and a cluster from starving the load
+    generator, which is outside.
+    """
+    processes_worth = 2 * (os.cpu_count() or 1)
+    for name, one in (("cpu.shares", 1024), ("cpu.weight", 100)):
+        if (folder / name).exists():
+            (folder / name).write_text(str(min(processes_worth * one, 10000)))
 
 
 def _pass_down(folder: Path) -> None:

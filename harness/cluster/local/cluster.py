@@ -16,10 +16,10 @@ from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import SWITCH, SWITCH_ADDRESS
 from harness.cluster.local.progress import Progress
 from harness.cluster.local.state import LOOPBACK, ClusterState
-from harness.cluster.protocol import Address, Capability
+from harness.cluster.protocol import Address, Capability, Provider
 from harness.errors import ClusterUnreachable
 
-PROVIDER = "local"
+PROVIDER: Provider = "local"
 
 
 class LocalCluster:
@@ -57,7 +57,7 @@ class LocalCluster:
         return cls(state, paths, Namespaces(holder), clock or SystemClock())
 
     @property
-    def provider(self) -> str:
+    def provider(self) -> Provider:
         return PROVIDER
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.clock import SystemClock
-from harness.cluster.local import components, images, lifecycle, packages
+from harness.cluster.local import components, images, lifecycle, nodes, packages, unpacked
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.components import Binaries
 from harness.cluster.local.lifecycle import ClusterStatus
-from harness.cluster.local.paths import ClusterPaths
+from harness.cluster.local.paths import ClusterPaths, state_root
 from harness.cluster.local.progress import Lines, Progress
 from harness.errors import ClusterUnreachable
 
@@ -45,5 +45,6 @@ def build(progress: Progress | None = None) -> Binaries:
     packages.check_platform()
     packages.ensure(progress)
     binaries = components.ensure(progress)
-    images.ensure(binaries, progress)
+    made = images.ensure(binaries, progress)
+    unpacked.ensure(made, nodes.snapshotter(state_root()), progress)
     return binaries

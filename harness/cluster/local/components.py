@@ -1,7 +1,8 @@
 """The programs of the cluster: what is built from which module, with which version stamped in, and the cache of them.
 
-Everything in the cache has a folder named after what went into it (modules, their checksums, build settings, compiler),
-and every program appears there whole or not at all: two runs at once, a kill at any moment and a deleted cache are safe.
+Everything in the cache has a folder named after what went into it (modules, their checksums, build settings and the
+compiler), and every program appears there whole or not at all: two runs at once, a kill at any moment and a deleted
+cache are safe.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ REPORT_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One program. ``stamps`` are linker variables, in which ``{version}``, ``{major}`` and ``{minor}`` are filled in."""
+    """One program. ``stamps`` are linker variables; ``{version}``, ``{major}`` and ``{minor}`` are filled in."""
 
     name: str
     package: str

@@ -11,6 +11,7 @@ from harness.cluster.local.plan import Node
 from harness.cluster.local.processes import Program
 
 NAME = "containerd"
+ROOT = "/var/lib/containerd"
 SOCKET = "/run/containerd/containerd.sock"
 CNI_BINARIES = "/usr/lib/cni"
 CNI_CONFIG = CONFIG / "cni"
@@ -23,7 +24,7 @@ def config(pause_image: str, snapshotter: str, may_lower_oom_score: bool) -> str
     sections: dict[str, dict[str, Any]] = {
         "": {
             "version": 2,
-            "root": "/var/lib/containerd",
+            "root": ROOT,
             "state": "/run/containerd",
             "oom_score": 0,
             # Of no use to Kubernetes, and each costs time at the start.

@@ -70,9 +70,8 @@ class Image:
 def catalogue(versions: Mapping[str, str]) -> tuple[Image, ...]:
     """All images, with the versions of the programs in them."""
 
-    def tool(name: str, path: str = "", **rest: Any) -> Image:
-        place = path or f"/usr/local/bin/{name}"
-        return Image(name, versions[name], {place: name}, (place,), **rest)
+    def tool(name: str, place: str, arguments: tuple[str, ...] = (), user: int = NOBODY) -> Image:
+        return Image(name, versions[name], {place: name}, (place,), arguments, user)
 
     return (
         Image("busybox", versions["busybox"], arguments=("sh",)),
@@ -91,11 +90,11 @@ def catalogue(versions: Mapping[str, str]) -> tuple[Image, ...]:
             {"/usr/local/bin/etcd": "etcd", "/usr/local/bin/etcdctl": "etcdctl"},
             arguments=("/usr/local/bin/etcd",),
         ),
-        tool("agnhost", "/agnhost", arguments=("pause",)),
-        tool("coredns", "/coredns", user=NOBODY),
-        tool("metrics-server", "/metrics-server", user=NOBODY),
-        tool("prometheus", "/bin/prometheus", user=NOBODY),
-        tool("local-path-provisioner"),
+        tool("agnhost", "/agnhost", ("pause",), user=0),
+        tool("coredns", "/coredns"),
+        tool("metrics-server", "/metrics-server"),
+        tool("prometheus", "/bin/prometheus"),
+        tool("local-path-provisioner", "/usr/local/bin/local-path-provisioner"),
     )
 
 
@@ -113,19 +112,29 @@ class ImageSet:
             raise CapabilityMissing(f"there is no image {name!r} among those of the local cluster ({known})")
         return f"{REGISTRY_HOST}/{name}:{self._index[name]['version']}"
 
-    def manifests(self) -> list[tuple[str, str, str, bytes]]:
-        """Name, version, media type and content of every manifest, for the registry."""
-        blobs = BlobStore(self._root)
-        return [
-            (name, entry["version"], entry["mediaType"], blobs.path(entry["digest"]).read_bytes())
-            for name, entry in self._index.items()
-        ]
+    def manifests(self) -> dict[str, Descriptor]:
+        """The manifest of every image by its name."""
+        return {
+            name: Descriptor(entry["mediaType"], entry["digest"], entry["size"]) for name, entry in self._index.items()
+        }
+
+    def version(self, name: str) -> str:
+        """The version of an image."""
+        return str(self._index[name]["version"])
+
+    def blob(self, descriptor: Descriptor) -> bytes:
+        """The content of a small blob."""
+        return BlobStore(self._root).path(descriptor.digest).read_bytes()
+
+    def blobs(self) -> list[Path]:
+        """The files of all blobs."""
+        return sorted((self._root / "sha256").iterdir())
 
     def link_blobs(self, folder: Path) -> None:
         """Give a registry's folder all blobs, without copying where the file system allows."""
         target = folder / "sha256"
         target.mkdir(parents=True, exist_ok=True)
-        for blob in (self._root / "sha256").iterdir():
+        for blob in self.blobs():
             try:
                 os.link(blob, target / blob.name)
             except FileExistsError:
@@ -149,7 +158,7 @@ def ensure(binaries: Binaries, progress: Progress) -> Path:
 
 def busybox_version() -> str:
     """The version of the machine's static busybox. Raises ClusterBroken when it does not say."""
-    done = subprocess.run([str(BUSYBOX)], capture_output=True, text=True)
+    done = subprocess.run([str(BUSYBOX)], check=False, capture_output=True, text=True)
     match = re.search(r"BusyBox v(\S+)", done.stdout)
     if not match:
         raise ClusterBroken(f"{BUSYBOX} does not tell its version: {done.stdout[:100]!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.clock import Clock
-from harness.cluster.local import components, images, packages, teardown
+from harness.cluster.local import components, images, nodes, packages, teardown, unpacked
 from harness.cluster.local.boot import Boot
 from harness.cluster.local.credentials import context_name
 from harness.cluster.local.inventory import expected_programs, programs_of
@@ -95,6 +95,7 @@ def bring_up(name: str, workers: int | None, progress: Progress, clock: Clock) -
         packages.ensure(progress)
         binaries = components.ensure(progress, clock)
         made = images.ensure(binaries, progress)
+        unpacked.ensure(made, nodes.snapshotter(ClusterPaths.of(name).root), progress)
         _remove_remains(name, progress, clock)
         paths = ClusterPaths.of(name)
         with locked("slots", progress, "another process is choosing ports: waiting for it", LOCK_SECONDS):

@@ -49,7 +49,7 @@ class Descriptor:
 
 
 class BlobStore:
-    """Blobs as files ``sha256/<hex>``: the layout of an OCI image's ``blobs`` and of ``crane registry serve --disk``."""
+    """Blobs as files ``sha256/<hex>``: the layout of OCI's ``blobs`` and of ``crane registry serve --disk``."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "sha256"

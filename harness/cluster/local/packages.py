@@ -81,7 +81,9 @@ def ensure(progress: Progress) -> None:
 def _apt(*arguments: str) -> None:
     command = ["apt-get", "-q", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True
+    )
     if done.returncode != 0:
         said = "\n".join(f"  {line}" for line in (done.stdout + done.stderr).splitlines()[-15:])
         raise ClusterBroken(f"{' '.join(command)} ended with exit code {done.returncode}:\n{said}")
@@ -90,7 +92,7 @@ def _apt(*arguments: str) -> None:
 def _load_modules() -> None:
     for module, shown in KERNEL_MODULES.items():
         if not _has_feature(module, shown):
-            subprocess.run(["modprobe", module], capture_output=True, env={"PATH": SEARCH})
+            subprocess.run(["modprobe", module], check=False, capture_output=True, env={"PATH": SEARCH})
             if not _has_feature(module, shown):
                 raise ClusterBroken(f"this kernel has no {module}, which containers need: {WAY_OUT}")
 

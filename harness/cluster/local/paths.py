@@ -1,4 +1,4 @@
-"""Where the local clusters keep things: what is built once in the cache, what belongs to one cluster in its state folder.
+"""Where the local clusters keep things: what is built once in the cache, what is one cluster's in its state folder.
 
 The cache is safe to delete while no cluster is up. The state folder of a cluster holds all of its files; nothing of a
 cluster lies anywhere else, so removing the folder removes them all.

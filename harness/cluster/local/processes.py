@@ -119,7 +119,9 @@ def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
 
 def run(command: Sequence[str], what: str, stdin: str | None = None) -> str:
     """Run a short command to its end and return its output. Raises ClusterBroken with what it printed."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=_clean_environment(), cwd="/")
+    done = subprocess.run(
+        command, input=stdin, check=False, capture_output=True, text=True, env=_clean_environment(), cwd="/"
+    )
     if done.returncode != 0:
         raise ClusterBroken(f"{what}: {command[0]} ended with exit code {done.returncode}: {done.stderr.strip()}")
     return done.stdout

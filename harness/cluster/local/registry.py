@@ -20,13 +20,14 @@ def link_blobs(images: ImageSet, control_plane: NodePaths) -> None:
 
 
 def publish(images: ImageSet, namespaces: Namespaces) -> None:
-    """Send all manifests to the registry in the control plane's network. Raises ClusterBroken, OSError until it listens."""
+    """Send all manifests to the registry in the control plane's network. Raises OSError until it listens."""
     connection = http.client.HTTPConnection("127.0.0.1", REGISTRY_PORT)
     connection.sock = connect(namespaces.network, ("127.0.0.1", REGISTRY_PORT))
     try:
-        for name, version, media_type, content in images.manifests():
+        for name, manifest in images.manifests().items():
+            version = images.version(name)
             path = f"/v2/{urllib.parse.quote(name)}/manifests/{urllib.parse.quote(version)}"
-            connection.request("PUT", path, content, {"Content-Type": media_type})
+            connection.request("PUT", path, images.blob(manifest), {"Content-Type": manifest.media_type})
             answer = connection.getresponse()
             body = answer.read()
             if answer.status >= 300:

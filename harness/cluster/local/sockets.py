@@ -27,6 +27,15 @@ def connect(namespace: Path, address: tuple[str, int], timeout: float = 5.0) -> 
     return outcome
 
 
+def listens(namespace: Path, address: tuple[str, int]) -> bool:
+    """Whether something accepts connections at an address inside a network namespace."""
+    try:
+        connect(namespace, address).close()
+    except OSError:
+        return False
+    return True
+
+
 def _connect_there(
     namespace: Path, address: tuple[str, int], timeout: float, result: list[socket.socket | OSError]
 ) -> None:

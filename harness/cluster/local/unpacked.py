@@ -1,0 +1,95 @@
+"""The images as containerd keeps them after unpacking, made once, so that no boot has to pull and unpack them.
+
+containerd itself makes the folder: it starts for a moment in namespaces of its own, imports the images and ends. A node
+then gets a copy in which all files but the databases are hard links: content and unpacked layers never change, since
+containers write to layers of their own. Where links cannot be made, nodes pull from the registry as for any image.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from harness.cluster.local import containerd
+from harness.cluster.local.archive import write_archive
+from harness.cluster.local.images import ImageSet
+from harness.cluster.local.locks import locked
+from harness.cluster.local.processes import run
+from harness.cluster.local.progress import Progress
+
+# $1 working folder with config.toml and images.tar, $2 snapshotter. A process namespace of its own, so that
+# containerd ends with the script, however that ends.
+IMPORT = """
+set -e
+mkdir "$1/run" "$1/root"
+mount -t tmpfs run "$1/run"
+mkdir "$1/run/work"
+mount --bind "$1" "$1/run/work"
+mount --rbind "$1/run" /run
+containerd --config /run/work/config.toml > /run/work/log 2>&1 &
+tries=0
+until ctr version > /dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ $tries -lt 200 ] || { cat /run/work/log >&2; exit 1; }
+    sleep 0.05
+done
+ctr --namespace k8s.io images import --snapshotter "$2" /run/work/images.tar > /dev/null
+kill $!
+wait $! || true
+"""
+
+
+def folder_of(images: Path, snapshotter: str) -> Path:
+    """Where the unpacked images are, or would be."""
+    return images / f"unpacked-{snapshotter}"
+
+
+def ensure(images: Path, snapshotter: str, progress: Progress) -> None:
+    """Unpack the images unless that was done. Raises ClusterBroken."""
+    folder = folder_of(images, snapshotter)
+    if folder.exists():
+        return
+    with locked("images", progress, "another process is unpacking the images: waiting for it"):
+        if not folder.exists():
+            progress("unpacking the images")
+            _make(images, snapshotter, folder)
+
+
+def give(unpacked: Path, node_var: Path) -> bool:
+    """Give a node the images before its containerd starts. False where they cannot be linked: the node will pull."""
+    target = node_var / "lib/containerd"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if unpacked.stat().st_dev != target.parent.stat().st_dev:
+        return False
+    run(["cp", "--archive", "--link", str(unpacked), str(target)], f"link the images to {target}")
+    for database in unpacked.rglob("*.db"):
+        own = target / database.relative_to(unpacked)
+        own.unlink()
+        shutil.copy2(database, own)
+    return True
+
+
+def _make(images: Path, snapshotter: str, folder: Path) -> None:
+    work = images / f".unpacking-{os.getpid()}"
+    for abandoned in images.glob(".unpacking-*"):
+        shutil.rmtree(abandoned)
+    work.mkdir()
+    pause = ImageSet(images).reference("pause")
+    text = containerd.config(pause, snapshotter, may_lower_oom_score=True)
+    (work / "config.toml").write_text(text.replace(containerd.ROOT, "/run/work/root"))
+    command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    write_archive(ImageSet(images), images, work / "images.tar")
+    run([*command, "sh", "-c", IMPORT, "sh", str(work), snapshotter], "unpack the images")
+    _share_blobs(images, work / "root")
+    (work / "root").rename(folder)
+    shutil.rmtree(work)
+
+
+def _share_blobs(images: Path, root: Path) -> None:
+    """Let containerd's copies of the blobs be links to ours: the same bytes need the disk only once."""
+    for copy in (root / "io.containerd.content.v1.content/blobs/sha256").iterdir():
+        own = images / "sha256" / copy.name
+        if own.exists():
+            copy.unlink()
+            copy.hardlink_to(own)
