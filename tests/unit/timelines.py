@@ -113,7 +113,7 @@ class Story:
         return self
 
     def request(
-        self, at: float, ok: bool = True, took: float = 0.01, late: float = 0.0, key: str = "", outcome: str = "503"
+        self, at: float, ok: bool = True, *, took: float = 0.01, late: float = 0.0, key: str = "", outcome: str = "503"
     ) -> Story:
         """One request, due at ``at``, sent ``late`` seconds later, answered ``took`` seconds after that."""
         sent = at + late

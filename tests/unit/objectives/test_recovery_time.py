@@ -1,0 +1,123 @@
+"""Recovery time: the worst clock decides, by its bounds, and only once a disruption was seen."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from harness.objectives.recovery_time import RecoveryTime
+from harness.verdict import Verdict
+from tests.unit.timelines import PODINFO, Story
+
+HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
+
+
+def killed(pods: float | None = 12.0, slices: float | None = 12.5, users: float = 11.0, **fault: object) -> Story:
+    """A replica killed at 10 s: when its replacement is ready, when the Service has it, until when requests failed."""
+    story = Story().replicas_ready("a", "b").requests(0, 55, failing=(10.2, users))
+    story.injected(10.0, ("podinfo-a", "a"), **fault).gone(10.1, "podinfo-a", "a").endpoints(10.2, "b")
+    if pods is not None:
+        story.pod(pods, "podinfo-d", "d", since=pods)
+    if slices is not None:
+        story.endpoints(slices, "b", "d", wall=slices)
+    return story
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict"), [("3s", HELD), ("2.5s", HELD), ("2.45s", INCONCLUSIVE), ("2.3s", BROKEN), ("1s", BROKEN)]
+)
+def test_the_bounds_of_the_worst_clock_decide(limit: str, verdict: Verdict) -> None:
+    """The endpoints are the slowest here: back between 2.4 s and 2.5 s after a call that took 0.1 s."""
+    finding = RecoveryTime(of=PODINFO, max=limit).judge(killed().timeline)
+    assert finding.verdict is verdict
+    assert (finding.low, finding.observed, finding.high) == pytest.approx((2.4, 2.5, 2.5))
+    assert (finding.unit, finding.comparison) == ("s", "<=")
+
+
+def test_each_clock_can_be_the_worst() -> None:
+    assert RecoveryTime(of=PODINFO, max="5s").judge(killed(pods=16).timeline).verdict is BROKEN
+    assert RecoveryTime(of=PODINFO, max="5s").judge(killed(slices=16).timeline).verdict is BROKEN
+    assert RecoveryTime(of=PODINFO, max="5s").judge(killed(users=16).timeline).verdict is BROKEN
+
+
+def test_only_the_clocks_asked_for_decide_and_all_are_shown() -> None:
+    finding = RecoveryTime(of=PODINFO, max="5s", clocks=["user"]).judge(killed(pods=30, slices=30).timeline)
+    assert finding.verdict is HELD
+    assert finding.detail["control plane: deployment/podinfo"].startswith("recovered: ")
+    assert finding.detail["prometheus: deployment/podinfo"].startswith("no data: ")
+
+
+def test_never_back_is_broken_once_it_was_watched_for_longer_than_the_limit() -> None:
+    """Watched for 45 s: a limit of 20 s is missed for certain, one of 60 s is not."""
+    story = killed(pods=None)
+    assert RecoveryTime(of=PODINFO, max="20s").judge(story.timeline).verdict is BROKEN
+    finding = RecoveryTime(of=PODINFO, max="60s").judge(story.timeline)
+    assert finding.verdict is INCONCLUSIVE
+    assert finding.high is None
+    assert "still down" in finding.reason
+
+
+def test_a_clock_without_data_is_inconclusive() -> None:
+    finding = RecoveryTime(of=PODINFO, max="20s", clocks=["prometheus", "user"]).judge(killed().timeline)
+    assert finding.verdict is INCONCLUSIVE
+    assert "prometheus: no data" in finding.reason
+    silent = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a")).gone(10.1, "podinfo-a", "a")
+    silent.pod(11.0, "podinfo-d", "d").endpoints(10.2).endpoints(11.1, "d")
+    assert RecoveryTime(of=PODINFO, max="20s").judge(silent.timeline).verdict is INCONCLUSIVE
+
+
+def test_users_who_noticed_nothing_took_no_time_when_the_control_plane_did() -> None:
+    assert RecoveryTime(of=PODINFO, max="5s").judge(killed(users=10.0).timeline).verdict is HELD
+
+
+def test_a_disruption_that_no_clock_saw_shows_no_recovery() -> None:
+    story = Story().replicas_ready("a", "b").requests(0, 55).injected(10.0, ("podinfo-a", "a"))
+    finding = RecoveryTime(of=PODINFO, max="20s").judge(story.timeline)
+    assert finding.verdict is INCONCLUSIVE
+    assert "no clock saw a disruption of deployment/podinfo" in finding.reason
+
+
+def test_prometheus_alone_is_no_witness() -> None:
+    """A missed scrape looks like a lost target."""
+    story = Story().replicas_ready("a", "b").requests(0, 55).injected(10.0, ("podinfo-a", "a"))
+    story.up((at, 1 if at == 12 else 2) for at in range(55))
+    finding = RecoveryTime(of=PODINFO, max="20s", clocks=["prometheus"]).judge(story.timeline)
+    assert finding.verdict is INCONCLUSIVE
+
+
+@pytest.mark.parametrize("story", [killed(proven=False), Story().replicas_ready("a").requests(0, 55), Story()])
+def test_without_a_proven_fault_there_is_nothing_to_recover_from(story: Story) -> None:
+    assert RecoveryTime(of=PODINFO, max="20s").judge(story.timeline).verdict is INCONCLUSIVE
+
+
+def test_since_undone_counts_from_the_undo() -> None:
+    story = Story().replicas_ready("a", "b").requests(0, 55, failing=(12, 26)).injected(10.0, undone=24.0)
+    story.pod(12.0, "podinfo-a", "a", ready=False).endpoints(12.1, "b")
+    story.pod(25.0, "podinfo-a", "a", since=25).endpoints(25.1, "a", "b")
+    assert RecoveryTime(of=PODINFO, max="5s", since="undone").judge(story.timeline).verdict is HELD
+    assert RecoveryTime(of=PODINFO, max="5s").judge(story.timeline).verdict is BROKEN
+
+
+def test_the_recovery_phase_is_pending_until_every_clock_is_back() -> None:
+    objective = RecoveryTime(of=PODINFO, max="5s")
+    assert objective.pending(killed(slices=None).timeline).startswith("deployment/podinfo: endpoints: ")
+    assert objective.pending(killed().timeline) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"of": PODINFO}, "Field required"),
+        ({"of": "podinfo", "max": "5s"}, "found 'podinfo', expected deployment/NAME or statefulset/NAME"),
+        ({"of": "Deployment/podinfo", "max": "5s"}, "in lower case"),
+        ({"of": "pod/podinfo", "max": "5s"}, "found 'pod/podinfo'"),
+        ({"of": PODINFO, "max": "0s"}, "longer than 0 s"),
+        ({"of": PODINFO, "max": "soon"}, "expected a duration"),
+        ({"of": PODINFO, "max": "5s", "clocks": []}, "at least 1 item"),
+        ({"of": PODINFO, "max": "5s", "clocks": ["sundial"]}, "'controlPlane', 'endpoints', 'user' or 'prometheus'"),
+        ({"of": PODINFO, "max": "5s", "since": "tuesday"}, "'injected' or 'undone'"),
+    ],
+)
+def test_impossible_parameters_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        RecoveryTime(**fields)

@@ -1,0 +1,89 @@
+"""Restarts: counted per pod UID from the fault on."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from harness.objectives.restarts import Restarts
+from harness.verdict import Verdict
+from tests.unit.timelines import PODINFO, Story
+
+HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
+
+
+def hung(victim: int = 1, sibling: int = 0, before: int = 0) -> Story:
+    """Pod a hangs at 10 s; how often a and b were restarted afterwards, and before."""
+    story = Story().pod(1.0, "podinfo-a", "a", restarts=before).pod(1.0, "podinfo-b", "b", restarts=before)
+    story.injected(10.0, ("podinfo-a", "a"))
+    for count in range(1, victim + 1):
+        story.pod(15.0 + count, "podinfo-a", "a", restarts=before + count)
+    return story.pod(20.0, "podinfo-b", "b", restarts=before + sibling)
+
+
+def judge(story: Story, **fields: object) -> tuple[Verdict, str]:
+    finding = Restarts(of=PODINFO, **fields).judge(story.timeline)
+    return finding.verdict, finding.reason
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(0, BROKEN), (1, HELD), (2, HELD), (3, BROKEN)])
+def test_restarts_lie_between_the_bounds(count: int, verdict: Verdict) -> None:
+    assert judge(hung(count), min=1, max=2)[0] is verdict
+
+
+@pytest.mark.parametrize(("fields", "verdict"), [({"min": 2}, BROKEN), ({"min": 1}, HELD), ({"max": 0}, BROKEN)])
+def test_one_bound_is_enough(fields: dict[str, int], verdict: Verdict) -> None:
+    assert judge(hung(1), **fields)[0] is verdict
+
+
+def test_restarts_before_the_fault_are_not_its_doing() -> None:
+    assert judge(hung(before=7), min=1, max=1) == (HELD, "1 container restarts, 1 asked for")
+
+
+def test_a_new_pod_counts_from_zero() -> None:
+    story = hung(0).pod(12.0, "podinfo-d", "d").pod(30.0, "podinfo-d", "d", restarts=2)
+    assert judge(story, max=1)[0] is BROKEN
+
+
+def test_siblings_must_not_restart_when_only_victims_may() -> None:
+    verdict, reason = judge(hung(1, sibling=1), only_victims=True)
+    assert (verdict, reason) == (BROKEN, "pods that the fault did not hit restarted: podinfo-b")
+    assert judge(hung(1), onlyVictims=True)[0] is HELD
+
+
+def test_other_workloads_are_none_of_it() -> None:
+    story = hung(1).pod(1.0, "x", "x", owner="deployment/x").pod(20.0, "x", "x", owner="deployment/x", restarts=4)
+    assert judge(story, max=1, only_victims=True)[0] is HELD
+
+
+@pytest.mark.parametrize(
+    "story", [Story(), Story().injected(10.0), Story().pod(1.0, "podinfo-a", "a"), hung(1).gap("pods", 30.0)]
+)
+def test_without_data_nothing_is_held_or_broken(story: Story) -> None:
+    assert judge(story, min=1, max=1)[0] is INCONCLUSIVE
+
+
+def test_too_many_stay_too_many_when_the_watch_breaks() -> None:
+    assert judge(hung(3).gap("pods", 30.0), max=2)[0] is BROKEN
+
+
+def test_the_recovery_phase_is_pending_until_there_are_enough() -> None:
+    objective = Restarts(of=PODINFO, min=1)
+    assert objective.pending(hung(0).timeline) == "deployment/podinfo had 0 restarts, at least 1 asked for"
+    assert objective.pending(hung(1).timeline) == ""
+    assert Restarts(of=PODINFO, max=1).pending(hung(0).timeline) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"of": PODINFO}, "found no demand"),
+        ({"of": PODINFO, "min": 3, "max": 2}, "found min: 3 above max: 2"),
+        ({"of": PODINFO, "min": -1}, "greater than or equal to 0"),
+        ({"of": "podinfo", "min": 1}, "found 'podinfo'"),
+        ({"min": 1}, "Field required"),
+    ],
+)
+def test_impossible_parameters_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Restarts(**fields)

@@ -1,0 +1,200 @@
+"""A bad rollout halts, and a rollback brings the former template back."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from harness.objectives.rolled_back import RolledBack
+from harness.objectives.rollout_halts import RolloutHalts
+from harness.verdict import Verdict
+from tests.unit.timelines import PODINFO, WALL, Story
+
+HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
+
+
+def seen(
+    story: Story,
+    at: float,
+    *,
+    template: str = "good",
+    total: int = 3,
+    available: int = 3,
+    updated: int = 3,
+    exceeded: float | None = None,
+    generation: int = 1,
+    observed: int = 1,
+) -> Story:
+    """The Deployment as the watch tells it; ``exceeded`` is when its deadline passed."""
+    conditions = {"Progressing": {"status": "True", "reason": "NewReplicaSetAvailable", "since": WALL}}
+    if exceeded is not None:
+        conditions = {
+            "Progressing": {"status": "False", "reason": "ProgressDeadlineExceeded", "since": WALL + exceeded}
+        }
+    value = {
+        "uid": "d",
+        "desired": 3,
+        "replicas": total,
+        "ready": available,
+        "available": available,
+        "updated": updated,
+        "generation": generation,
+        "observed_generation": observed,
+        "template": template,
+        "conditions": conditions,
+    }
+    return story.add("workloads", PODINFO, at, value)
+
+
+def bad_rollout(reported: float | None = 22.0, least: int = 3, most: int = 4, back: float | None = 33.0) -> Story:
+    """A bad template at 10 s, undone at 30 s."""
+    story = seen(Story(fault=20), 1.0).injected(10.0, undone=30.0)
+    seen(story, 10.2, template="bad", generation=2, updated=0)
+    seen(story, 10.5, template="bad", generation=2, observed=2, updated=1, total=most, available=least)
+    if reported is not None:
+        seen(story, reported, template="bad", total=most, available=least, updated=1, exceeded=reported - 0.5)
+    seen(story, 30.1, total=most, available=least, updated=3, generation=3, observed=2)
+    if back is not None:
+        seen(story, back, generation=3, observed=3)
+    return story
+
+
+def halts(story: Story, **fields: object) -> tuple[Verdict, str]:
+    finding = RolloutHalts(of=PODINFO, **({"within": "15s", "minAvailable": 3, "maxTotal": 4} | fields)).judge(
+        story.timeline
+    )
+    return finding.verdict, finding.reason
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [("12s", HELD), ("11.7s", INCONCLUSIVE), ("11s", BROKEN)])
+def test_the_deadline_is_reported_in_time_within_the_condition_and_the_arrival(limit: str, verdict: Verdict) -> None:
+    assert halts(bad_rollout(), within=limit)[0] is verdict
+
+
+@pytest.mark.parametrize(
+    ("story", "verdict", "reason"),
+    [
+        (bad_rollout(least=2), BROKEN, "2 replicas available at 10.50 s, at least 3 asked for"),
+        (bad_rollout(most=5), BROKEN, "5 replicas in all at 10.50 s, at most 4 asked for"),
+        (bad_rollout(), HELD, "reported that its deadline is exceeded"),
+    ],
+)
+def test_what_served_goes_on_serving_at_every_observation(story: Story, verdict: Verdict, reason: str) -> None:
+    found, why = halts(story)
+    assert found is verdict
+    assert reason in why
+
+
+def test_what_comes_after_the_undo_is_not_the_rollouts_doing() -> None:
+    assert halts(seen(bad_rollout(), 31.0, available=0))[0] is HELD
+
+
+def test_the_state_at_the_injection_counts() -> None:
+    story = seen(Story(fault=20), 1.0, available=2).injected(10.0)
+    seen(story, 12.0, template="bad", exceeded=11.0)
+    assert halts(story)[0] is BROKEN
+
+
+def test_a_deadline_never_reported_is_broken_once_there_was_time_for_it() -> None:
+    """20 s lie between the injection and the undo."""
+    assert halts(bad_rollout(reported=None), within="15s")[0] is BROKEN
+    assert halts(bad_rollout(reported=None), within="25s")[0] is INCONCLUSIVE
+
+
+def test_a_condition_left_over_from_before_tells_nothing() -> None:
+    story = seen(Story(fault=20), 1.0, exceeded=0.5).injected(10.0)
+    seen(story, 11.0, template="bad", exceeded=0.5)
+    assert halts(story)[0] is INCONCLUSIVE
+    seen(story, 12.0, template="bad")
+    seen(story, 20.0, template="bad", exceeded=19.5)
+    assert halts(story)[0] is HELD
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        Story(),
+        Story().injected(10.0),
+        seen(Story(), 1.0).injected(10.0),
+        bad_rollout().gap("workloads", 12.0, 13.0, complete=False),
+        bad_rollout(reported=None).gap("workloads", 12.0),
+    ],
+)
+def test_without_data_nothing_is_held(story: Story) -> None:
+    assert halts(story)[0] is INCONCLUSIVE
+
+
+def back(story: Story, limit: str = "10s") -> tuple[Verdict, str]:
+    finding = RolledBack(of=PODINFO, within=limit).judge(story.timeline)
+    return finding.verdict, finding.reason
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [("3s", HELD), ("2.95s", INCONCLUSIVE), ("2.5s", BROKEN)])
+def test_the_former_template_is_complete_again_in_time(limit: str, verdict: Verdict) -> None:
+    """Back at 33 s after an undo from 30.0 s to 30.1 s."""
+    assert back(bad_rollout(), limit)[0] is verdict
+
+
+@pytest.mark.parametrize(
+    "half_way",
+    [
+        {"template": "bad"},
+        {"updated": 2},
+        {"available": 2},
+        {"total": 4},
+        {"generation": 3, "observed": 2},
+    ],
+)
+def test_anything_less_is_not_complete(half_way: dict[str, object]) -> None:
+    assert back(seen(bad_rollout(back=None), 33.0, **half_way))[0] is BROKEN
+
+
+def test_complete_and_disturbed_again_counts_from_the_last_time() -> None:
+    story = seen(bad_rollout(), 35.0, available=2)
+    assert back(story)[0] is BROKEN
+    finding = RolledBack(of=PODINFO, within="10s").judge(seen(story, 38.0).timeline)
+    assert (finding.verdict, finding.observed) == (HELD, 8.0)
+
+
+def test_never_back_needs_to_have_been_watched_for_longer_than_the_limit() -> None:
+    """35 s of watching follow the undo."""
+    assert back(bad_rollout(back=None), "34s")[0] is BROKEN
+    assert back(bad_rollout(back=None), "36s")[0] is INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("story", "reason"),
+    [
+        (Story(), "nothing was injected"),
+        (seen(Story(), 1.0).injected(10.0), "was not undone"),
+        (Story().injected(10.0, undone=20.0), "was not seen before"),
+        (seen(seen(Story(), 1.0).injected(10.0, undone=20.0), 21.0), "nothing to roll back"),
+        (bad_rollout(back=None).gap("workloads", 32.0), "broke before"),
+    ],
+)
+def test_without_data_no_rollback_is_held(story: Story, reason: str) -> None:
+    verdict, why = back(story)
+    assert verdict is INCONCLUSIVE
+    assert reason in why
+
+
+def test_the_recovery_phase_is_pending_until_the_template_is_back() -> None:
+    objective = RolledBack(of=PODINFO, within="10s")
+    assert "not complete" in objective.pending(bad_rollout(back=None).timeline)
+    assert objective.pending(bad_rollout().timeline) == ""
+    assert objective.pending(Story().timeline) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        (RolloutHalts, {"of": PODINFO}, "Field required"),
+        (RolloutHalts, {"of": "statefulset/etcd", "within": "9s"}, "expected deployment/NAME"),
+        (RolloutHalts, {"of": PODINFO, "within": "9s", "minAvailable": -1}, "greater than or equal to 0"),
+        (RolledBack, {"of": PODINFO}, "Field required"),
+        (RolledBack, {"of": "podinfo", "within": "9s"}, "found 'podinfo'"),
+    ],
+)
+def test_impossible_parameters_are_refused(kind: type, fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        kind(**fields)
