@@ -43,7 +43,10 @@ class Identity(Objective):
             return inconclusive(f"no pod of {self.of} was looked at before the fault")
         after = {seen.subject: seen for seen in looks if seen.at >= origin.disrupted.high}
         if not after:
-            return inconclusive(f"no pod of {self.of} was looked at after the fault")
+            errors = [seen.error for seen in timeline.observations("identity", self.of) if seen.error]
+            return inconclusive(
+                f"no pod of {self.of} was looked at after the fault: {', '.join(errors[-1:]) or 'no look'}"
+            )
         hit = [victim for injection in timeline.injections for victim in injection.victims if victim.name in before]
         parts = [_same(before[name], after.get(name)) for name in sorted(before)]
         parts += [_replaced(victim, after.get(victim.name)) for victim in hit]
@@ -78,7 +81,10 @@ def _same(before: Observation, after: Observation | None) -> Finding:
         return Finding(Verdict.BROKEN, f"{name} had the volumes {_show(was)} and came back with {_show(now)}")
     dns, address = after.value.get("dns"), after.value.get("ip")
     if dns is None or not address:
-        return inconclusive(f"{name}: {'its DNS record was not looked up' if address else 'it has no address'}")
+        why = (
+            f"its DNS record was not looked up: {after.value.get('dns_error', '')}" if address else "it has no address"
+        )
+        return inconclusive(f"{name}: {why}")
     if address not in dns:
         found = ", ".join(dns) or "no address"
         return Finding(Verdict.BROKEN, f"the DNS record of {name} leads to {found}, the pod is at {address}")

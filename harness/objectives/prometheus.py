@@ -43,7 +43,8 @@ class Prometheus(Objective):
         None, description="a number; for a ratio a share such as 99.9%"
     )
     max: float | None = None
-    phases: Phases = ("fault", "recovery")
+    # The recovery phase ends as soon as everything is back: it is often too short for a window.
+    phases: Phases = ("fault", "settle")
     no_data: Literal["inconclusive", "broken"] = "inconclusive"
 
     @model_validator(mode="after")

@@ -36,15 +36,15 @@ def test_a_ratio_is_held_against_its_minimum(good: float, verdict: Verdict) -> N
 
 
 def test_every_phase_is_judged_by_itself() -> None:
-    """A good recovery must not make up for a bad fault."""
-    finding = Prometheus(**RATIO).judge(ratios(("fault", 90.0, 100.0), ("recovery", 9000.0, 9000.0)).timeline)
+    """A good settle phase must not make up for a bad fault."""
+    finding = Prometheus(**RATIO).judge(ratios(("fault", 90.0, 100.0), ("settle", 9000.0, 9000.0)).timeline)
     assert finding.verdict is BROKEN
     assert finding.reason.startswith("fault: 90% of 100")
-    assert finding.detail == {"fault": "90 of 100", "recovery": "9000 of 9000"}
+    assert finding.detail == {"fault": "90 of 100", "settle": "9000 of 9000"}
 
 
 def test_the_closest_phase_gives_the_numbers() -> None:
-    finding = Prometheus(**RATIO).judge(ratios(("fault", 100.0, 100.0), ("recovery", 995.0, 1000.0)).timeline)
+    finding = Prometheus(**RATIO).judge(ratios(("fault", 100.0, 100.0), ("settle", 995.0, 1000.0)).timeline)
     assert (finding.verdict, finding.observed) == (HELD, pytest.approx(99.5))
 
 
