@@ -20,8 +20,10 @@ _TOLD_BY_PODS = frozenset(
     {"Created", "Pulled", "Pulling", "Scheduled", "Started", "SuccessfulCreate", "SuccessfulDelete"}
 )
 
+_STARTING = frozenset({"ContainerCreating", "PodInitializing"})
+
 State = dict[str, Any]
-Difference = Callable[[State | None, State], Iterator[str]]
+Difference = Callable[[State, State], Iterator[str]]
 
 
 def build_events(timeline: Timeline) -> list[EventRecord]:
@@ -72,9 +74,19 @@ def _injection(injection: Injection) -> Iterator[EventRecord]:
 def _differences(timeline: Timeline, series: str, source: str, difference: Difference) -> Iterator[EventRecord]:
     known: dict[str, State] = {}
     for seen in _states(timeline, series):
-        for message in difference(known.get(seen.subject), seen.value):
+        for message in _life(known.pop(seen.subject, None), seen.value, difference):
             yield EventRecord(at=seen.at, source=source, subject=seen.subject, message=message)
-        known[seen.subject] = seen.value
+        if seen.value.get("event") != "DELETED":
+            known[seen.subject] = seen.value
+
+
+def _life(before: State | None, now: State, difference: Difference) -> Iterator[str]:
+    if now.get("event") == "DELETED":
+        yield "deleted"
+    elif before is not None:
+        yield from difference(before, now)
+    elif now.get("event") == "ADDED":
+        yield "created"
 
 
 def _states(timeline: Timeline, series: str) -> list[Observation]:
@@ -82,9 +94,7 @@ def _states(timeline: Timeline, series: str) -> list[Observation]:
     return sorted(states, key=lambda seen: seen.at)
 
 
-def _workload(before: State | None, now: State) -> Iterator[str]:
-    if before is None:
-        return
+def _workload(before: State, now: State) -> Iterator[str]:
     if before.get("uid") != now.get("uid"):
         yield "replaced by a new object of the same name"
     if before.get("revision") != now.get("revision"):
@@ -94,9 +104,7 @@ def _workload(before: State | None, now: State) -> Iterator[str]:
     yield from _conditions(before, now)
 
 
-def _autoscaler(before: State | None, now: State) -> Iterator[str]:
-    if before is None:
-        return
+def _autoscaler(before: State, now: State) -> Iterator[str]:
     if before.get("desired") != now.get("desired"):
         metrics = ", ".join(f"{name} {value:g}" for name, value in (now.get("metrics") or {}).items())
         bounds = f"between {now.get('min')} and {now.get('max')}"
@@ -115,18 +123,14 @@ def _conditions(before: State, now: State) -> Iterator[str]:
             yield f"{name} is {is_now.get('status')}" + "".join(f": {part}" for part in (reason, message) if part)
 
 
-def _node(before: State | None, now: State) -> Iterator[str]:
-    if before is None:
-        return
+def _node(before: State, now: State) -> Iterator[str]:
     if bool(before.get("ready")) != bool(now.get("ready")):
         yield "ready" if now.get("ready") else "not ready"
     if bool(before.get("schedulable", True)) != bool(now.get("schedulable", True)):
         yield "schedulable again" if now.get("schedulable") else "cordoned"
 
 
-def _endpoints(before: State | None, now: State) -> Iterator[str]:
-    if before is None:
-        return
+def _endpoints(before: State, now: State) -> Iterator[str]:
     was, is_now = len(before.get("ready") or ()), len(now.get("ready") or ())
     if was != is_now:
         yield f"{was} → {is_now} ready"
@@ -171,7 +175,7 @@ def _containers(before: dict[str, State], now: dict[str, State]) -> Iterator[str
             ended = f", exit code {code}" if code is not None else ""
             yield f"container {name} restarted (restart {restarts}{ended})"
         waiting = container.get("waiting")
-        if waiting and waiting != was.get("waiting") and waiting != "ContainerCreating":
+        if waiting and waiting != was.get("waiting") and waiting not in _STARTING:
             yield f"container {name} waits: {waiting}"
 
 

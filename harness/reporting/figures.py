@@ -72,7 +72,7 @@ def offset(value: float) -> str:
 
 def precise_offset(value: float) -> str:
     """The same to a hundredth of a second, for columns in which neighbours are told apart: ``+0.05 s``."""
-    return f"{'+' if value >= 0 else MINUS}{abs(value):.2f}{NBSP}s"
+    return f"{'+' if round(value, 2) >= 0 else MINUS}{abs(value):.2f}{NBSP}s"
 
 
 def count(value: int) -> str:

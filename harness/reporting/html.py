@@ -17,13 +17,14 @@ from markupsafe import Markup
 
 from harness.record import ExperimentRecord, RunRecord
 from harness.reporting import figures, overview
-from harness.reporting.panels import panels, zero_of
+from harness.reporting.frame import zero_of
+from harness.reporting.panels import panels
 from harness.reporting.store import slug
 from harness.verdict import Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
 EVENTS_SHOWN = 15
-BROKEN_SHOWN = 8
+FAILING_SHOWN = 8
 
 
 def render(run: RunRecord) -> str:
@@ -47,9 +48,12 @@ def render(run: RunRecord) -> str:
         Verdict=Verdict,
         css=_css(),
         events_shown=EVENTS_SHOWN,
-        broken_shown=BROKEN_SHOWN,
     )
-    return environment.get_template("report.html").render(run=run, families=overview.families(run))
+    families = overview.families(run)
+    failing = [record for family in families for record in family.members if not record.passed]
+    return environment.get_template("report.html").render(
+        run=run, families=families, failing=failing[:FAILING_SHOWN], more=max(0, len(failing) - FAILING_SHOWN)
+    )
 
 
 def _css() -> Markup:

@@ -121,6 +121,11 @@ def recoveries(record: ExperimentRecord) -> dict[str, ClockRecord]:
     return found
 
 
+def clocks(record: ExperimentRecord) -> list[ClockRecord]:
+    """All clocks of all subjects, the users' first."""
+    return sorted(record.recovery, key=lambda clock: CLOCKS.index(clock.clock))
+
+
 def _severity(clock: ClockRecord) -> tuple[int, float]:
     return _STATES.index(clock.state), -(clock.high or clock.low or 0.0)
 
@@ -161,8 +166,8 @@ def _slack(objective: ObjectiveRecord) -> float:
     if objective.margin is None or objective.limit is None:
         return float("inf")
     budget = abs(objective.limit)
-    if objective.unit in figures.SHARES and objective.comparison == ">=":
-        budget = 1 - objective.limit
+    if objective.comparison == ">=" and (objective.unit == "%" or objective.unit in figures.SHARES):
+        budget = (100 if objective.unit == "%" else 1) - objective.limit
     return objective.margin / budget if budget else objective.margin
 
 

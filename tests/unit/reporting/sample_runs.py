@@ -291,7 +291,8 @@ def twin(held: bool = False) -> ExperimentRecord:
     shape = Shape(outage=(20.03, 26.2), replicas=1, ready_again=26.1, slow=(26.2, 27.0))
     objectives = [availability(0.901), latency(), recovery_time(6.1)]
     reason = "availability: 306 of 3085 requests failed"
-    return experiment("pod-kill", shape, **changes, verdict=Verdict.BROKEN, reason=reason, objectives=objectives)  # type: ignore[arg-type]
+    changes |= {"verdict": Verdict.BROKEN, "reason": reason, "objectives": objectives}
+    return experiment("pod-kill", shape, **changes)
 
 
 def inconclusive() -> ExperimentRecord:

@@ -93,6 +93,19 @@ def test_autoscaler_node_and_endpoint_changes_are_told() -> None:
     assert told(made, "endpoints") == [(11.0, "web", "1 → 4 ready")]
 
 
+def test_objects_made_and_deleted_are_told_as_that() -> None:
+    """A deleted workload has not been scaled to zero, and one made anew has not been scaled back."""
+    made = timeline()
+    for at, event, desired in [(1.0, "SYNC", 3), (11.0, "DELETED", 0), (12.0, "ADDED", 3), (13.0, "MODIFIED", 5)]:
+        made.add(Observation("workloads", "deployment/web", at, {"event": event, "uid": str(at), "desired": desired}))
+    assert [(at, message) for at, _, message in told(made, "rollout")] == [
+        (11.0, "deleted"),
+        (12.0, "created"),
+        (13.0, "replaced by a new object of the same name"),
+        (13.0, "desired replicas 3 → 5"),
+    ]
+
+
 def test_repeated_kubernetes_events_are_one_with_its_count() -> None:
     made = timeline()
     for at, times in [(11.0, 1), (12.0, 4), (13.0, 9)]:

@@ -71,6 +71,11 @@ def test_margins_are_signed_and_shares_differ_by_points() -> None:
     assert [plain(text) for text in shown] == ["-13 points", "+0.04 points", "-3.1 s", "±0 ms", "+2"]
 
 
+def test_places_on_the_axis_are_signed_and_zero_is_zero() -> None:
+    assert [plain(figures.offset(at)) for at in (-20.0, -0.01, 0.0, 3.25)] == ["-20 s", "0 s", "0 s", "+3.2 s"]
+    assert [plain(figures.precise_offset(at)) for at in (-0.004, 0.03, -1.5)] == ["+0.00 s", "+0.03 s", "-1.50 s"]
+
+
 def test_the_runs_verdict_is_the_worst_and_nothing_run_is_no_success() -> None:
     held, broken, unclear = sample_runs.experiment(), sample_runs.broken(), sample_runs.inconclusive()
     assert overview.run_verdict(sample_runs.run(held, broken, unclear)) is Verdict.BROKEN
@@ -112,6 +117,8 @@ def test_the_tightest_objective_is_measured_in_error_budgets() -> None:
     unclear = ObjectiveRecord(kind="k", title="t", verdict=Verdict.INCONCLUSIVE, reason="no samples")
     assert overview.tightest([narrow, unclear]) is unclear
     assert overview.tightest([]) is None
+    percent = narrow.model_copy(update={"observed": 99.91, "limit": 99.9, "margin": 0.01, "unit": "%"})
+    assert overview.tightest([wide, percent]) is percent
 
 
 def test_the_time_to_recover_is_the_users_and_of_the_worst_subject() -> None:

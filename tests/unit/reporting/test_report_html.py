@@ -141,6 +141,14 @@ def test_sixty_experiments_stay_a_few_megabytes() -> None:
     assert html.count('class="experiment"') == 60
 
 
+def test_a_first_screen_lists_no_more_failures_than_it_holds() -> None:
+    broken = [sample_runs.broken().model_copy(update={"id": str(index), "name": f"b-{index}"}) for index in range(30)]
+    html = render(sample_runs.run(*broken))
+    first_screen = html[: html.index("<main>")]
+    assert first_screen.count("<li>") == 9
+    assert "22 more in the table below." in first_screen
+
+
 def test_the_chart_names_its_failures_and_its_faults() -> None:
     rows = panels(sample_runs.broken())
     titles = [row.title for row in rows if row.title]
