@@ -66,18 +66,18 @@ class _Collection:
         self._folder = folder
         self._paths: list[Path] = []
         self._lines: list[str] = []
-        self._unreachable = False
+        self.unreachable = False
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, about: str, read: Callable[[], str]) -> None:
         """Keep what ``read`` returns, if it is anything; an error goes to the index."""
-        if self._unreachable:
+        if self.unreachable:
             return
         try:
             text = read()
         except (ApiError, LookupError, TypeError, ValueError, AttributeError) as error:
             # Whoever waits for the report should not wait for a server's time-out a dozen times.
-            self._unreachable = isinstance(error, ApiError) and error.status == 0
+            self.unreachable = isinstance(error, ApiError) and error.status == 0
             self.note(f"{name}: {about}: could not be read: {type(error).__name__}: {error}")
             return
         if not text:
@@ -143,6 +143,8 @@ def _readable(item: Object) -> Object:
 
 
 def _logs(api: KubeApi, namespace: str, kept: _Collection) -> None:
+    if kept.unreachable:
+        return
     try:
         containers = [found for pod in api.list(PODS, namespace).items for found in _containers(pod)]
     except ApiError as error:

@@ -14,6 +14,7 @@ import pytest
 
 from harness.clock import FakeClock, SystemClock
 from harness.cluster.api import KubeApi
+from harness.cluster.fake import FakeCluster
 from harness.cluster.resources import NODES, PODS
 from harness.cluster.transport import Request
 from harness.errors import ApiError, Inconclusive
@@ -163,6 +164,50 @@ def test_a_gap_longer_than_the_limit_is_no_watching_any_more() -> None:
         stand.tell(DROP)
         stand.wait_for(1)
         assert "observer of names (pods) has been cut off for" in (observers.alive() or "")
+
+
+def test_on_a_whole_cluster_no_event_is_lost_to_broken_connections_or_a_compacted_history() -> None:
+    cluster = FakeCluster(SystemClock())
+    timeline = Timeline(cluster.clock.monotonic(), cluster.clock.wall())
+
+    def write(name: str, text: str) -> None:
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "ns"},
+            "spec": {"text": text},
+        }
+        cluster.api.apply(body, "ns")
+
+    def told(count: int) -> list[tuple[str, str, str]]:
+        for _ in range(2000):
+            seen = [(one.subject, *one.value.values()) for one in timeline if one.error is None]
+            if len(seen) >= count:
+                return seen
+            cluster.clock.sleep(0.005)
+        raise AssertionError(f"only {seen}")
+
+    cluster.server.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns"}})
+    write("a", "0")
+    with Observers(cluster, "ns", timeline, cluster.clock, [NameProbe()]) as observers:
+        observers.wait_ready(5)
+        write("a", "1")
+        told(2)
+        cluster.server.drop_connections()
+        write("a", "2")
+        write("b", "0")
+        told(4)
+        with cluster.server.store.changed:
+            cluster.server.dropped += 1
+            cluster.server.store.changed.notify_all()
+            write("a", "3")
+            cluster.api.delete(PODS, "b", "ns", grace_seconds=0)
+            cluster.server.store.compact()
+        seen = told(6)
+    assert seen[:4] == [("a", "SYNC", "0"), ("a", "MODIFIED", "1"), ("a", "MODIFIED", "2"), ("b", "ADDED", "0")]
+    assert sorted(seen[4:]) == [("a", "MODIFIED", "3"), ("b", "DELETED", "0")]
+    ends = [one.value["complete"] for one in timeline if one.error and one.value["gap"] == "ended"]
+    assert ends == [True, False]
 
 
 def test_stopping_interrupts_a_hanging_watch_and_closes_its_connection() -> None:

@@ -1,0 +1,105 @@
+"""What every probe owes the timeline, whoever writes it: found by its place, JSON values, errors as observations."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import harness.probes
+from harness import registry
+from harness.clock import FakeClock
+from harness.cluster.fake import FakeCluster
+from harness.cluster.resources import Resource
+from harness.observation import Timeline
+from harness.probe import ProbeContext, SnapshotProbe, WatchProbe
+from harness.probes.standard import standard_probes
+from harness.probes.workloads import WorkloadProbe
+
+MODULES = [
+    importlib.import_module(module.name)
+    for module in pkgutil.iter_modules(harness.probes.__path__, harness.probes.__name__ + ".")
+]
+CLASSES = [
+    member
+    for module in MODULES
+    for _, member in inspect.getmembers(module, inspect.isclass)
+    if member.__module__ == module.__name__
+]
+WATCHES = [cls for cls in CLASSES if issubclass(cls, WatchProbe)]
+SNAPSHOTS = [cls for cls in CLASSES if issubclass(cls, SnapshotProbe) and hasattr(cls, "kind")]
+# Parameters with which a snapshot probe can be made when it cannot without any.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "identity": {"of": "statefulset/db"},
+    "readable": {"selector": "app=db", "command": ["list-keys"]},
+}
+
+
+def label(probe: Any) -> str:
+    return f"{type(probe).__name__}-{probe.resource.plural}"
+
+
+def test_there_are_probes() -> None:
+    assert len(WATCHES) >= 6
+    assert len(SNAPSHOTS) >= 2
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_module_says_what_it_looks_at(module: Any) -> None:
+    assert module.__doc__
+
+
+@pytest.mark.parametrize("cls", WATCHES, ids=lambda cls: cls.__name__)
+def test_every_watch_probe_watches_in_every_run_and_names_its_series(cls: type[WatchProbe]) -> None:
+    assert any(isinstance(probe, cls) for probe in standard_probes())
+    assert f"``{cls.series}``" in (cls.__doc__ or "")
+    import harness.observation
+
+    assert f"``{cls.series}``" in (harness.observation.__doc__ or "")
+
+
+@pytest.mark.parametrize("probe", standard_probes(), ids=label)
+@pytest.mark.parametrize("event", ["SYNC", "ADDED", "MODIFIED", "DELETED"])
+def test_a_watch_probe_can_read_the_barest_object_and_makes_json_of_it(probe: WatchProbe, event: str) -> None:
+    bare = {"metadata": {"name": "a", "resourceVersion": "1", "labels": {"kubernetes.io/service-name": "a"}}}
+    for sighting in probe.see(event, bare):
+        assert isinstance(sighting.subject, str)
+        assert json.loads(json.dumps(sighting.value, allow_nan=False)) == sighting.value
+        assert sighting.wall is None
+
+
+def test_standard_probes_are_new_ones_for_every_run() -> None:
+    one, other = standard_probes(), standard_probes()
+    assert not [probe for probe in one if any(probe is twin for twin in other)]
+
+
+def test_no_two_probes_watch_the_same_thing() -> None:
+    watched = [(probe.resource.plural, probe.selector) for probe in standard_probes()]
+    assert len(watched) == len(set(watched))
+    assert all(isinstance(probe.resource, Resource) for probe in standard_probes())
+    assert {type(probe) for probe in standard_probes() if probe.series == "workloads"} == {WorkloadProbe}
+
+
+@pytest.mark.parametrize("cls", SNAPSHOTS, ids=lambda cls: cls.__name__)
+def test_a_snapshot_probe_is_found_by_its_kind_and_refuses_unknown_keys(cls: Any) -> None:
+    assert registry.probes()[cls.kind] is cls
+    assert issubclass(cls, BaseModel)
+    assert cls.model_config["extra"] == "forbid"
+    assert cls.model_config["frozen"]
+    assert all(field.description or not field.is_required() for field in cls.model_fields.values())
+
+
+@pytest.mark.parametrize("cls", SNAPSHOTS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("status", [0, 403, 500])
+def test_a_cluster_in_trouble_becomes_an_observation_with_an_error(cls: Any, status: int) -> None:
+    clock = FakeClock()
+    cluster, timeline = FakeCluster(clock), Timeline(clock.monotonic(), clock.wall())
+    cluster.server.fail_next(status, count=1000)
+    cls.model_validate(EXAMPLES.get(cls.kind, {})).look(ProbeContext(cluster, "shop", timeline, clock))
+    assert [seen for seen in timeline if seen.error]
+    assert all(seen.value is None for seen in timeline)

@@ -1,0 +1,174 @@
+"""The adapter pins times, keeps warnings, and gives a number only where there is one."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+
+from harness.probes.prometheus import (
+    Ambiguous,
+    NoData,
+    NotANumber,
+    Prometheus,
+    PrometheusError,
+    PrometheusUnreachable,
+    QueryRefused,
+    Sample,
+    escape,
+)
+from tests.unit.probes.scripted_prometheus import Scripted, config, matrix, refused, scalar, targets, vector
+
+
+def asking(**answers: Any) -> tuple[Prometheus, Scripted]:
+    script = Scripted({page.replace("__", "/"): answer for page, answer in answers.items()})
+    return script.prometheus(), script
+
+
+def test_the_time_of_a_query_is_pinned() -> None:
+    prometheus, script = asking(query=vector(3))
+    assert prometheus.number("up", at=1700000000.25).value == 3.0
+    assert script.asked[0].query["time"] == "1700000000.25"
+
+
+def test_a_number_comes_with_what_it_rests_on_and_what_the_server_had_to_say() -> None:
+    answer = vector(3, samples=18, warnings=["a bucket is missing"], infos=["metric might not be a counter"])
+    number = asking(query=answer)[0].number("up")
+    assert (number.samples, number.warnings) == (18, ("a bucket is missing", "metric might not be a counter"))
+
+
+def test_a_server_that_does_not_count_samples_says_nothing_of_them() -> None:
+    assert asking(query=vector(3))[0].number("up").samples is None
+
+
+def test_warnings_belong_to_the_last_answer_alone() -> None:
+    answers = iter([vector(1, warnings=["old"]), vector(2)])
+    prometheus, _ = asking(query=lambda _: next(answers))
+    prometheus.number("up")
+    assert prometheus.number("up").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (vector(), NoData, "no series at all: the query"),
+        (vector("NaN"), NotANumber, "nan: the query"),
+        (vector("+Inf"), NotANumber, "inf: the query"),
+        (vector(1, 2, labels={"pod": "a"}), Ambiguous, "2 series where one was meant, {'pod': 'a'"),
+        (refused(400, "1:5: parse error"), QueryRefused, "1:5: parse error: the query"),
+        (refused(422, "duplicate series"), QueryRefused, "duplicate series"),
+        ((403, b"<html>no</html>"), QueryRefused, "403"),
+        (requests.ConnectionError("refused"), PrometheusUnreachable, "does not answer: refused"),
+        (requests.Timeout("too slow"), PrometheusUnreachable, "does not answer: too slow"),
+        (b"<html>hello</html>", PrometheusUnreachable, "does not answer"),
+        ({"hello": "world"}, PrometheusUnreachable, "no answer as Prometheus would"),
+        ([1, 2], PrometheusUnreachable, "no answer as Prometheus would"),
+    ],
+)
+def test_where_there_is_no_number_the_error_says_why(answer: Any, error: type[PrometheusError], words: str) -> None:
+    with pytest.raises(error) as raised:
+        asking(query=answer)[0].number("the query")
+    assert words in str(raised.value)
+
+
+def test_a_scalar_is_a_number_too() -> None:
+    assert asking(query=scalar(12.5))[0].number("time()").value == 12.5
+
+
+def test_a_range_is_asked_for_to_the_millisecond_and_comes_in_the_order_of_time() -> None:
+    two = matrix((3.0, 1), (4.0, 2))
+    two["data"]["result"].append({"metric": {"pod": "b"}, "values": [[3.5, "7"]]})
+    prometheus, script = asking(query_range=two)
+    samples = prometheus.range("up", 1700000000.123, 1700000009.877, 0.5)
+    assert samples == [Sample({}, 3.0, 1.0), Sample({"pod": "b"}, 3.5, 7.0), Sample({}, 4.0, 2.0)]
+    query = script.asked[0].query
+    assert (query["start"], query["end"], query["step"]) == ("1700000000.123", "1700000009.877", "0.5")
+
+
+def test_the_scrape_interval_is_the_longest_of_the_namespaces_targets() -> None:
+    answer = targets(shop="1s", other="5s")
+    answer["data"]["activeTargets"].append({"labels": {"namespace": "shop"}, "scrapeInterval": "2s500ms"})
+    assert asking(targets=answer)[0].scrape_interval("shop") == 2.5
+
+
+@pytest.mark.parametrize("place", [None, "shop"])
+def test_without_targets_of_its_own_the_global_interval_counts(place: str | None) -> None:
+    prometheus, _ = asking(targets=targets(other="5s"), status__config=config("15s"))
+    assert prometheus.scrape_interval(place) == 15.0
+
+
+@pytest.mark.parametrize("page", [(403, b"no"), {"status": "success", "data": {"yaml": "global: {}"}}])
+def test_where_the_configuration_is_kept_secret_the_interval_is_measured(page: Any) -> None:
+    assert asking(status__config=page, query=vector(20))[0].scrape_interval() == 15.0
+
+
+def test_ready_says_why_not() -> None:
+    script = Scripted({"/-/ready": (200, b"Ready")})
+    assert script.prometheus().ready() is None
+    script.answers["/-/ready"] = (503, b"Service Unavailable")
+    assert script.prometheus().ready() == "http://prometheus.invalid is not ready: 503 Service Unavailable"
+    script.answers["/-/ready"] = requests.ConnectionError("refused")
+    assert script.prometheus().ready() == "http://prometheus.invalid does not answer: refused"
+
+
+def test_a_description_tells_the_version_and_no_password() -> None:
+    script = Scripted({"status/buildinfo": {"status": "success", "data": {"version": "3.13.0"}}})
+    prometheus = Prometheus("http://prometheus.invalid/", via=script)
+    assert prometheus.describe() == "Prometheus 3.13.0 at http://prometheus.invalid"
+    assert Prometheus("https://me:secret@prometheus.invalid/x").place == "https://prometheus.invalid/x"
+
+
+@pytest.mark.parametrize(
+    ("value", "escaped"), [("shop", "shop"), ('a"b', 'a\\"b'), ("a\\d", "a\\\\d"), ("a\nb", "a\\nb")]
+)
+def test_label_values_are_escaped(value: str, escaped: str) -> None:
+    assert escape(value) == escaped
+
+
+@pytest.fixture
+def flaky() -> Iterator[tuple[str, list[int]]]:
+    """A server on loopback that answers with these statuses, one after the other."""
+    statuses: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = statuses.pop(0)
+            body = json.dumps(vector(7) if status == 200 else {"status": "error", "error": f"state {status}"}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", statuses
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_server_in_trouble_is_asked_again_and_a_mistake_is_not(flaky: tuple[str, list[int]]) -> None:
+    url, statuses = flaky
+    statuses += [503, 200]
+    assert Prometheus(url).number("up").value == 7.0
+    statuses += [400, 200]
+    with pytest.raises(QueryRefused, match="state 400"):
+        Prometheus(url).number("up")
+    assert statuses == [200]
+
+
+def test_a_server_that_stays_in_trouble_is_given_up_with_its_own_words(flaky: tuple[str, list[int]]) -> None:
+    url, statuses = flaky
+    statuses += [503, 503, 503, 200]
+    with pytest.raises(QueryRefused, match="state 503"):
+        Prometheus(url).number("up")
+    assert statuses == [200]
