@@ -23,6 +23,7 @@ from harness.load.generator.client import ArrivalClient
 from harness.load.generator.commands import read_commands
 from harness.load.generator.http_connections import HttpConnections
 from harness.load.generator.metrics import Metrics
+from harness.load.generator.priority import raise_priority
 from harness.load.generator.recorder import Recorder
 from harness.load.plan import Settings
 from harness.load.schedule import ArrivalSchedule
@@ -72,6 +73,7 @@ class Arrivals:
 
     def run(self) -> None:
         """From the first probe to the last record."""
+        raise_priority()
         signal.alarm(int(self._settings.max_seconds) + ALARM_GRACE)
         port = self._metrics.serve()
         for greenlet in (

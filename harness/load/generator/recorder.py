@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import gevent
+from gevent.lock import RLock
+from gevent.os import tp_write
 from locust.env import Environment
 
 from harness.load.generator.metrics import Metrics
@@ -30,6 +32,7 @@ class Recorder:
     def __init__(self, file: Path, metrics: Metrics, environment: Environment) -> None:
         self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._buffer: list[bytes] = []
+        self._writing = RLock()
         self._metrics = metrics
         self._fire: Callable[..., None] = environment.events.request.fire
         self._offered = 0
@@ -106,8 +109,10 @@ class Recorder:
         self._buffer.append(record_line("count", round(self._counted_at, 6), self._offered, self._dropped))
         data = b"".join(self._buffer)
         self._buffer.clear()
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        with self._writing:
+            while data:
+                # In a thread: a disk that is busy with somebody's fsync must not hold up the arrivals.
+                data = data[tp_write(self._descriptor, data) :]
 
     def _on_quitting(self, **_: object) -> None:
         self.flush()
