@@ -109,7 +109,7 @@ def test_every_anchor_leads_somewhere_and_every_id_is_there_once() -> None:
 
 def test_the_verdict_and_what_broke_by_how_much_come_first() -> None:
     text = " ".join("".join(Page(render(sample_runs.mixed())).text).split())
-    first_screen = text[text.index("Resilience report") : text.index("Experiments Verdict")]
+    first_screen = text[text.index("Resilience report") : text.index("Experiments HELD")]
     for words in ("BROKEN", "5 experiments: 1 broke, 2 inconclusive, 2 held.", "kill-all", "86.9%", "8.1 s (user)"):
         assert words in first_screen
     assert "−13\N{NO-BREAK SPACE}points" in "".join(Page(render(sample_runs.mixed())).text)
