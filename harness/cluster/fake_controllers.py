@@ -6,12 +6,12 @@ progress deadlines, pausing, and the Recreate strategy.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
 
 from harness.cluster.api import Object
+from harness.cluster.fake_patches import copied
 from harness.cluster.fake_store import Change, Store
 from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
 
@@ -133,7 +133,7 @@ class DeploymentController:
         replica_set = store.get(REPLICA_SETS, namespace, name)
         pods = _pods(store, namespace, replica_set)
         for _ in range(replica_set["spec"]["replicas"] - len(pods)):
-            template = copy.deepcopy(replica_set["spec"]["template"])
+            template = copied(replica_set["spec"]["template"])
             metadata = {**template.get("metadata", {}), "generateName": f"{name}-"}
             metadata["ownerReferences"] = [_reference(replica_set)]
             store.create(PODS, namespace, {"metadata": metadata, "spec": template["spec"]})
@@ -162,7 +162,7 @@ class DeploymentController:
 
 
 def _replica_set(deployment: Object, name: str, digest: str, revision: int) -> Object:
-    template = copy.deepcopy(deployment["spec"]["template"])
+    template = copied(deployment["spec"]["template"])
     labels = {**template.get("metadata", {}).get("labels", {}), HASH_LABEL: digest}
     template["metadata"] = {**template.get("metadata", {}), "labels": labels}
     owner = _reference(deployment)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 from harness.cluster.api import Object
 from harness.errors import ApiError
 
 # Whatever JSON can hold.
 Json: TypeAlias = Any
+T = TypeVar("T")
+
+
+def copied(value: T) -> T:
+    """A copy that shares nothing. ``copy.deepcopy`` takes five times as long, and a fake cluster copies everything."""
+    return cast(T, _copied(value))
+
+
+def _copied(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def merge_patch(target: Json, patch: Json) -> Json:
     """JSON merge patch (RFC 7386): null removes, lists are replaced whole."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return copied(patch)
     merged = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
@@ -44,12 +55,12 @@ def strategic_merge(target: Json, patch: Json) -> Json:
         for item in patch:
             by_name[item["name"]] = strategic_merge(by_name.get(item["name"]), item)
         return list(by_name.values())
-    return copy.deepcopy(patch)
+    return copied(patch)
 
 
 def json_patch(target: Object, operations: Sequence[Object]) -> Object:
     """JSON patch (RFC 6902): add, remove, replace, test. ApiError 422 when an operation cannot be applied."""
-    patched = copy.deepcopy(target)
+    patched = copied(target)
     for operation in operations:
         *parents, last = [_unescape(part) for part in operation["path"].split("/")[1:]]
         place: Json = patched
@@ -60,7 +71,7 @@ def json_patch(target: Object, operations: Sequence[Object]) -> Object:
 
 
 def _operate(place: Json, key: str, operation: Object) -> None:
-    name, value = operation["op"], copy.deepcopy(operation.get("value"))
+    name, value = operation["op"], copied(operation.get("value"))
     if name == "add":
         if isinstance(place, list):
             place.insert(len(place) if key == "-" else int(key), value)

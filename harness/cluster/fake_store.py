@@ -6,7 +6,6 @@ part of its own, graceful deletion of pods, finalizers, garbage collection by ow
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 from harness.clock import Clock, iso
 from harness.cluster.api import Object
+from harness.cluster.fake_patches import copied
 from harness.cluster.resources import NAMESPACES, PODS, Resource
 from harness.errors import ApiError
 from harness.labels import parse_selector
@@ -65,7 +65,7 @@ class Store:
         """ApiError 404 when there is none."""
         with self.changed:
             try:
-                return copy.deepcopy(self._objects[self._key(resource, namespace, name)][1])
+                return copied(self._objects[self._key(resource, namespace, name)][1])
             except KeyError:
                 raise ApiError(404, "NotFound", f'{resource.plural} "{name}" not found') from None
 
@@ -74,7 +74,7 @@ class Store:
         wanted = parse_selector(selector)
         with self.changed:
             found = [
-                copy.deepcopy(item)
+                copied(item)
                 for kind, item in self._objects.values()
                 if kind == resource
                 and namespace in {None, item["metadata"].get("namespace", "")}
@@ -85,7 +85,7 @@ class Store:
     def create(self, resource: Resource, namespace: str, body: Object, *, with_status: bool = False) -> Object:
         """ApiError 409 when the name is taken, 404 when the namespace is missing. ``with_status`` keeps the body's."""
         with self.changed:
-            item = copy.deepcopy(body)
+            item = copied(body)
             metadata = item.setdefault("metadata", {})
             self._place(resource, namespace, metadata)
             if not with_status:
@@ -98,7 +98,7 @@ class Store:
             if resource == NAMESPACES:
                 item.setdefault("status", {"phase": "Active"})
             self._write("ADDED", resource, item, None)
-            return copy.deepcopy(item)
+            return copied(item)
 
     def update(
         self, resource: Resource, namespace: str, name: str, change: Callable[[Object], Object], part: str = ""
@@ -106,7 +106,7 @@ class Store:
         """Change an object, or only its status when ``part`` is ``status``. ApiError 404, 409."""
         with self.changed:
             before = self.get(resource, namespace, name)
-            after = copy.deepcopy(change(copy.deepcopy(before)))
+            after = copied(change(copied(before)))
             _check_preconditions(resource, before, after)
             if part == "status":
                 after = {**before, "status": after.get("status", {})}
@@ -124,7 +124,7 @@ class Store:
                 self.remove(resource, namespace, name)
                 return after
             self._write("MODIFIED", resource, after, before)
-            return copy.deepcopy(after)
+            return copied(after)
 
     def delete(self, resource: Resource, namespace: str, name: str, options: Object) -> None:
         """Delete as the options say: UID precondition (409), grace period of a scheduled pod, finalizers, owners."""
@@ -139,7 +139,7 @@ class Store:
             if not item["metadata"].get("finalizers") and grace == 0:
                 self.remove(resource, namespace, name, cascade=options.get("propagationPolicy") != "Orphan")
             elif "deletionTimestamp" not in item["metadata"]:
-                after = copy.deepcopy(item)
+                after = copied(item)
                 after["metadata"] |= {"deletionTimestamp": self.now(), "deletionGracePeriodSeconds": grace}
                 self._write("MODIFIED", resource, after, item)
 
@@ -183,7 +183,7 @@ class Store:
         item = _stamped(item, self.version + 1)
         metadata = item["metadata"]
         self._objects[self._key(resource, metadata.get("namespace", ""), metadata["name"])] = (resource, item)
-        self._record(Change(self.version + 1, kind, resource, copy.deepcopy(item), before))
+        self._record(Change(self.version + 1, kind, resource, copied(item), before))
 
     def _record(self, change: Change) -> None:
         self.version = change.version
@@ -232,7 +232,7 @@ def _grace(resource: Resource, item: Object, options: Object) -> int:
 
 
 def _stamped(item: Object, version: int) -> Object:
-    item = copy.deepcopy(item)
+    item = copied(item)
     item["metadata"]["resourceVersion"] = str(version)
     return item
 

@@ -19,11 +19,10 @@ import urllib3
 import yaml
 from kubernetes import client, config
 from kubernetes.client import rest
-from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
-from kubernetes.stream import ws_client
-from websocket import WebSocketBadStatusException, WebSocketException, setdefaulttimeout
+from websocket import WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
+from harness.cluster import channels
 from harness.errors import ApiError, ClusterUnreachable
 
 Query = Mapping[str, str]
@@ -96,7 +95,8 @@ class HttpTransport:
                 context=context,
                 client_configuration=configuration,
             )
-        except (ConfigException, OSError) as error:
+        except (ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError, LookupError, ValueError) as error:
+            # The client checks no shapes: a file that is no kubeconfig fails wherever it is first looked into.
             raise ClusterUnreachable(f"kubeconfig {kubeconfig or '(default)'}, context {context}: {error}") from error
         return cls(configuration)
 
@@ -170,23 +170,17 @@ class HttpTransport:
         if container:
             query.append(("container", container))
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec"
-        url = ws_client.get_websocket_url(self.server + path, query)
+        url = f"ws{self.server.removeprefix('http')}{path}?{urlencode(query)}"
         what = f"exec of {command[0]} in {namespace}/{pod}"
-        # The client opens its socket with the library's default, which is to wait for ever.
-        setdefaulttimeout(timeout)
         try:
-            socket = ws_client.WSClient(self._configuration, url, self._authorization(), capture_all=False)
-            try:
-                socket.run_forever(timeout=timeout)
-                if socket.is_open():
-                    raise ApiError(0, "ExecTimedOut", f"{what} ran over {timeout:g} s")
-                return _exec_result(socket, what)
-            finally:
-                socket.close()
+            found = channels.read_channels(self._configuration, url, self._authorization(), timeout)
+        except WebSocketTimeoutException as error:
+            raise ApiError(0, "ExecTimedOut", f"{what} ran over {timeout:g} s") from error
         except WebSocketBadStatusException as error:
             raise _api_error(error.status_code, error.resp_body, Request("POST", path)) from error
-        except (ApiException, WebSocketException, OSError) as error:
+        except (WebSocketException, OSError) as error:
             raise ApiError(0, "ConnectionFailed", f"{what}: {error}") from error
+        return _exec_result(found, what)
 
     def clone(self) -> HttpTransport:
         return HttpTransport(self._configuration)
@@ -195,11 +189,13 @@ class HttpTransport:
         self._pool.clear()
 
 
-def _exec_result(socket: ws_client.WSClient, what: str) -> ExecResult:
-    stdout, stderr = socket.read_stdout() or "", socket.read_stderr() or ""
+def _exec_result(found: Mapping[int, bytes], what: str) -> ExecResult:
+    stdout, stderr = (
+        found.get(channel, b"").decode(errors="replace") for channel in (channels.STDOUT, channels.STDERR)
+    )
     try:
-        status = yaml.safe_load(socket.read_channel(ws_client.ERROR_CHANNEL))
-    except yaml.YAMLError as error:
+        status = json.loads(found.get(channels.STATUS, b"null"))
+    except ValueError as error:
         raise ApiError(0, "BadAnswer", f"{what}: {error}") from error
     if not isinstance(status, dict):
         raise ApiError(0, "ConnectionLost", f"{what}: the connection ended before the command did")
