@@ -1,8 +1,8 @@
 """Outages as a clock saw them, and the rule that makes one recovery of them.
 
 The recovery is the end of the last outage that belongs to the fault. A relapse belongs to it when it comes before the
-recovery has held for the settle time; later ones are another matter, and are mentioned but not counted. Counting the
-first good moment instead would call a crash loop's first start a recovery.
+recovery has held for the settle time, or in the settle phase itself, which is there to see it; others are another
+matter, mentioned but not counted. Counting the first good moment would call a crash loop's first start a recovery.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 from harness.observation import SETTLE, Interval, Timeline
@@ -62,13 +63,15 @@ class Origin:
     """Where recovery counts from, and how far the run was watched. All in timeline seconds.
 
     ``disrupted`` brackets the disrupting calls: nothing before it is its doing. ``counted`` brackets what the recovery
-    counts from: the same, or the undo. ``settle`` is how long a recovery must hold.
+    counts from: the same, or the undo. ``settle`` is how long a recovery must hold, ``settling`` when the settle phase
+    began (infinite before it has).
     """
 
     since: Since
     disrupted: Interval
     counted: Interval
     settle: float
+    settling: float
     until: float
 
     @property
@@ -93,7 +96,8 @@ def origin_of(timeline: Timeline, since: Since) -> Origin | str:
         counted = Interval(min(bracket.low for bracket in undone), max(bracket.high for bracket in undone))
     phase = timeline.phase(SETTLE)
     settle = phase.end - phase.start if phase and math.isfinite(phase.end) else _SETTLE
-    return Origin(since, disrupted, counted, settle, watched_until(timeline))
+    settling = phase.start if phase else math.inf
+    return Origin(since, disrupted, counted, settle, settling, watched_until(timeline))
 
 
 def watched_until(timeline: Timeline) -> float:
@@ -135,15 +139,15 @@ def show(length: Interval) -> str:
     return f"{show_seconds(length.low)} to {show_seconds(length.high)}"
 
 
-def _belonging(outages: Sequence[Outage], origin: Origin) -> list[Outage]:
-    """The outages up to the first good stretch that held for the settle time, counted from the origin."""
-    counted = [outages[0]]
-    for outage in outages[1:]:
-        good_since = max(counted[-1].ended.high, origin.counted.low)
-        if outage.began.high - good_since > origin.settle:
-            break
-        counted.append(outage)
-    return counted
+def _belonging(outages: Sequence[Outage], origin: Origin) -> Sequence[Outage]:
+    """The outages up to the last one that belongs to the fault."""
+    last, chained = 0, True
+    for index, (before, outage) in enumerate(pairwise(outages), 1):
+        good_since = max(before.ended.high, origin.counted.low)
+        chained = chained and outage.began.high - good_since <= origin.settle
+        if chained or outage.began.high >= origin.settling:
+            last = index
+    return outages[: last + 1]
 
 
 def _after(origin: Origin) -> str:

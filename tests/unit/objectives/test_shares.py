@@ -68,12 +68,21 @@ def test_latency_is_the_share_of_successful_requests_below_the_threshold(slow: i
     assert finding.detail["slowest"] == ("500 ms" if slow else "20 ms")
 
 
-def test_latency_counts_from_the_intended_start() -> None:
-    """A client that stalled must not hide the stall: the answer was quick, the request was not."""
+def late(took: float, late: float) -> Story:
     story = Story()
     for number in range(400):
-        story.request(10 + number / 10, late=1.0, took=0.01)
-    assert Latency(share="95%", below="200ms").judge(story.load().timeline).verdict is BROKEN
+        story.request(10 + number / 10, late=late, took=took)
+    return story.load()
+
+
+def test_latency_counts_from_the_intended_start_but_the_generators_own_lateness_breaks_nothing() -> None:
+    """A client that stalled must not hide the stall, nor put its own lateness down to the service."""
+    objective = Latency(share="95%", below="200ms")
+    finding = objective.judge(late(took=0.01, late=1.0).timeline)
+    assert finding.verdict is INCONCLUSIVE
+    assert "400 of them were slow only because the load generator started them late" in finding.reason
+    assert objective.judge(late(took=0.3, late=1.0).timeline).verdict is BROKEN
+    assert objective.judge(late(took=0.01, late=0.1).timeline).verdict is HELD
 
 
 def test_a_latency_of_exactly_the_threshold_is_not_below_it() -> None:

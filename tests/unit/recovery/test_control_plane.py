@@ -132,6 +132,16 @@ def test_a_relapse_after_the_settle_time_is_another_matter_and_is_said() -> None
     assert "1 later disrupted again" in found.reason
 
 
+def test_a_relapse_in_the_settle_phase_counts_however_late() -> None:
+    """From 50 s on here: the phase is there to see whether the recovery holds."""
+    story = Story(settle=5).replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d")
+    story.pod(30.0, "podinfo-d", "d", ready=False).pod(31.0, "podinfo-d", "d")
+    assert clock(story).ended == 12.0
+    story.pod(50.0, "podinfo-d", "d", ready=False).pod(52.0, "podinfo-d", "d")
+    assert clock(story).ended == 52.0
+
+
 def test_victims_that_stay_healthy_are_not_disrupted_and_not_waited_for() -> None:
     story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a")).pod(12.0, "podinfo-b", "b")
     assert clock(story).state == "not disrupted"
