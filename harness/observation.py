@@ -109,13 +109,18 @@ class Injection:
 
 @dataclass(frozen=True, slots=True)
 class LoadSummary:
-    """What the load generator was asked for and did: counts of requests, dropped ones were due but never started."""
+    """What the load generator was asked for and did, in requests.
+
+    ``dropped`` were due and never started; ``saturated`` when they are more than one in a hundred. ``late`` started more
+    than 100 ms after they were due: their latency is blurred by the generator itself.
+    """
 
     offered: int = 0
     achieved: int = 0
     dropped: int = 0
     failed: int = 0
     saturated: bool = False
+    late: int = 0
     error: str = ""
 
 
