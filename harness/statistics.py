@@ -28,11 +28,11 @@ def binomial_tail(successes: int, trials: int, share: float) -> float:
     binomial probabilities. Only the side where terms fall is ever summed: the rising side would start with terms that
     underflow to zero and lose the sum. Raises ValueError for counts or shares that are not those of a binomial.
     """
-    if not 0 <= successes <= trials + 1 or not 0 <= share <= 1:
+    if not 0 <= successes <= trials or not 0 <= share <= 1:
         raise ValueError(f"found {successes} of {trials} at {share}, expected 0 ≤ successes ≤ trials and 0 ≤ share ≤ 1")
     if successes == 0 or share == 1:
-        return 1.0 if successes <= trials else 0.0
-    if successes > trials or share == 0:
+        return 1.0
+    if share == 0:
         return 0.0
     if successes <= trials * share:
         return 1.0 - binomial_tail(trials - successes + 1, trials, 1.0 - share)
