@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.clock import Clock
-from harness.cluster.api import KubeApi, Listing, Object, WatchEvent
+from harness.cluster.api import WATCH_SECONDS, KubeApi, Listing, Object, WatchEvent
 from harness.cluster.resources import Resource
 from harness.errors import ApiError
 
@@ -123,6 +123,7 @@ class Reflector:
         self._synced = False
         self._in_gap = False
         self._failures = 0
+        self._heard = clock.monotonic()
         # What a list said while contact was lost: the gap is over once the events have led to exactly that.
         self._goal: dict[str, str] | None = None
 
@@ -158,7 +159,9 @@ class Reflector:
 
     def _list(self) -> Listing:
         watched = self._watched
-        return self._api.list(watched.resource, watched.namespace, watched.selector)
+        listing = self._api.list(watched.resource, watched.namespace, watched.selector)
+        self._heard = self._clock.monotonic()
+        return listing
 
     def _watch(self, stop: threading.Event) -> None:
         began, heard = self._clock.monotonic(), False
@@ -166,14 +169,14 @@ class Reflector:
             at = self._clock.monotonic()
             if stop.is_set():
                 return
-            heard, self._failures = True, 0
+            heard, self._heard, self._failures = True, at, 0
             change = self._mirror.told(event)
             if change is not None:
                 self._sink.changed(change, at)
             self._catch_up(at)
         if not heard and self._clock.monotonic() - began < SHORTEST_WATCH:
             raise ApiError(0, "WatchEnded", "the server ended the watch at once without an event")
-        self._failures = 0
+        self._failures, self._heard = 0, self._clock.monotonic()
 
     def _events(self) -> Iterator[WatchEvent]:
         watched, version = self._watched, self._mirror.resource_version
@@ -200,7 +203,9 @@ class Reflector:
         self._goal = None
         if not self._in_gap:
             self._in_gap = True
-            self._sink.lost(reason, self._clock.monotonic())
+            now = self._clock.monotonic()
+            # A healthy watch ends by itself before: the peer had gone silent long before anybody noticed.
+            self._sink.lost(reason, self._heard if now - self._heard > WATCH_SECONDS else now)
 
 
 def _pause(failures: int) -> float:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.clock import FakeClock
-from harness.cluster.api import Listing, WatchEvent
+from harness.cluster.api import WATCH_SECONDS, Listing, WatchEvent
 from harness.cluster.resources import PODS
 from harness.cluster.transport import Request
 from harness.errors import ApiError
@@ -164,6 +164,20 @@ def test_a_watch_that_ends_at_once_without_a_word_counts_as_lost_contact() -> No
     clock = FakeClock()
     seen = follow(ScriptedTransport([([], 1)], [[lambda: clock.advance(50.0)], []]), clock)
     assert [entry[0] for entry in seen.log] == ["synced", "lost", "resumed"]
+
+
+def test_a_gap_begins_where_a_silent_peer_was_last_heard() -> None:
+    clock = FakeClock(monotonic=100.0)
+    lines = [lambda: clock.advance(2.0), event("ADDED", pod("a", 2)), lambda: clock.advance(WATCH_SECONDS + 5.0), DROP]
+    seen = follow(ScriptedTransport([([], 1), ([pod("a", 2)], 2)], [lines]), clock)
+    assert seen.lost_at == [102.0]
+
+
+def test_a_gap_begins_now_when_the_connection_breaks_with_a_bang() -> None:
+    clock = FakeClock(monotonic=100.0)
+    lines = [event("ADDED", pod("a", 2)), lambda: clock.advance(WATCH_SECONDS - 1.0), DROP]
+    seen = follow(ScriptedTransport([([], 1), ([pod("a", 2)], 2)], [lines]), clock)
+    assert seen.lost_at == [100.0 + WATCH_SECONDS - 1.0]
 
 
 def test_arrival_is_stamped_before_anything_is_digested() -> None:

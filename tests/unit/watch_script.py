@@ -97,6 +97,7 @@ class Seen:
     """A sink that writes down what it is told; ``log`` holds all of it in order, for comparing."""
 
     log: list[tuple[Any, ...]] = field(default_factory=list)
+    lost_at: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -110,6 +111,7 @@ class Seen:
 
     def lost(self, reason: str, at: float) -> None:
         self.log.append(("lost", reason))
+        self.lost_at.append(at)
 
     def resumed(self, complete: bool, at: float) -> None:
         self.log.append(("resumed", complete))
