@@ -7,6 +7,7 @@ from datetime import datetime
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 SHARES = frozenset({"share", "ratio", "fraction"})
+MEASURED = SHARES | {"%", "s"}
 # What differs by less than this many further decimals is called equal: float noise, not a finding.
 FURTHER_DECIMALS = 4
 
@@ -45,6 +46,8 @@ def between(low: float | None, high: float | None, unit: str = "s") -> str:
     assert low is not None
     assert high is not None
     first, last = quantity(low, unit), quantity(high, unit)
+    if low == 0 and not last.startswith("0"):
+        return f"0–{last}"
     if first == last:
         return first
     # The unit is written once where both bounds have the same one: ``4.2–4.6 s``, ``99.95–99.99%``.

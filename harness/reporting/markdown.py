@@ -47,11 +47,7 @@ def _name(record: ExperimentRecord) -> str:
 
 def _tightest(record: ExperimentRecord) -> str:
     objective = overview.tightest(record.objectives)
-    if objective is None:
-        return "–"
-    limit = f" ({overview.limit_text(objective)})" if objective.limit is not None else ""
-    margin = overview.margin_text(objective)
-    return f"{_text(objective.title)} {overview.observed_text(objective)}{limit}" + (f" **{margin}**" if margin else "")
+    return _text(overview.finding_text(objective)) if objective else "–"
 
 
 def _place(run: RunRecord) -> str:

@@ -158,7 +158,13 @@ def time_to_recover(record: ExperimentRecord) -> str:
 
 def tightest(objectives: Sequence[ObjectiveRecord]) -> ObjectiveRecord | None:
     """The objective nearest to its limit or furthest beyond it: broken ones first, then inconclusive ones."""
-    return min(objectives, key=lambda objective: (_ORDER[objective.verdict], _slack(objective)), default=None)
+    return min(objectives, key=_tightness, default=None)
+
+
+def _tightness(objective: ObjectiveRecord) -> tuple[int, bool, float]:
+    # A count that held says little by its margin: "no write lost" is always at its limit. Measured ones come first.
+    counted = objective.verdict is Verdict.HELD and objective.unit not in figures.MEASURED
+    return _ORDER[objective.verdict], counted, _slack(objective)
 
 
 def _slack(objective: ObjectiveRecord) -> float:
@@ -166,7 +172,7 @@ def _slack(objective: ObjectiveRecord) -> float:
     if objective.margin is None or objective.limit is None:
         return float("inf")
     budget = abs(objective.limit)
-    if objective.comparison == ">=" and (objective.unit == "%" or objective.unit in figures.SHARES):
+    if objective.comparison == ">=" and objective.unit in {"%", *figures.SHARES}:
         budget = (100 if objective.unit == "%" else 1) - objective.limit
     return objective.margin / budget if budget else objective.margin
 
@@ -191,6 +197,19 @@ def bounds_text(objective: ObjectiveRecord) -> str:
     if objective.low is not None and objective.low == objective.high:
         return ""
     return figures.between(objective.low, objective.high, objective.unit)
+
+
+def finding_text(objective: ObjectiveRecord) -> str:
+    """An objective in one line: ``recovery of deployment/web: 7.4 s (at most 20 s), +12.6 s``.
+
+    The limit is left out where the title says it already, and all numbers where there is none.
+    """
+    if objective.observed is None:
+        return f"{objective.title}: {'no number' if objective.verdict is not Verdict.INCONCLUSIVE else 'not judged'}"
+    limit = objective.limit is not None and limit_text(objective)
+    told = not limit or figures.quantity(objective.limit or 0.0, objective.unit) in objective.title
+    parts = [observed_text(objective) + ("" if told else f" ({limit})"), margin_text(objective)]
+    return f"{objective.title}: {', '.join(part for part in parts if part)}"
 
 
 def margin_text(objective: ObjectiveRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Literal
 
 from harness.record import ExperimentRecord, RunRecord
@@ -16,6 +17,8 @@ Line = tuple[str, Style]
 STYLES: dict[Verdict, Style] = {Verdict.HELD: "green", Verdict.INCONCLUSIVE: "yellow", Verdict.BROKEN: "red"}
 HEADINGS = ("experiment", "verdict", "time to recover", "tightest objective")
 MAX_NAME = 44
+MAX_REASON = 400
+INDENT = "    "
 
 
 def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120) -> list[Line]:
@@ -33,7 +36,8 @@ def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120)
         for record, row in zip(records, rows, strict=True):
             lines.append((_joined(row, columns, width), STYLES[overview.contribution(record)]))
             if not record.passed:
-                lines.append((fit(f"    {one_line(overview.reason(record))}", width).rstrip(), ""))
+                why = wrap(one_line(overview.reason(record), MAX_REASON), width - len(INDENT))
+                lines.extend((INDENT + line, "") for line in why)
     if report:
         lines.append((f"report: {report}", "bold"))
     return lines
@@ -50,9 +54,7 @@ def _tightest(record: ExperimentRecord) -> str:
     objective = overview.tightest(record.objectives)
     if objective is None:
         return "–"
-    limit = f" ({overview.limit_text(objective)})" if objective.limit is not None else ""
-    text = f"{objective.title} {overview.observed_text(objective)}{limit} {overview.margin_text(objective)}"
-    return one_line(text)
+    return one_line(overview.finding_text(objective))
 
 
 def _joined(row: tuple[str, str, str, str], columns: list[int], width: int) -> str:

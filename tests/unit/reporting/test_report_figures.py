@@ -55,6 +55,8 @@ def test_a_quantity_has_its_unit_and_stands_on_its_side_of_the_limit(
         (130.0, 140.0, "s", "2 min 10 s–2 min 20 s"),
         (0.9995, 0.9999, "share", "99.95–99.99%"),
         (3.0, 4.0, "", "3–4"),
+        (0.0, 1.3, "s", "0–1.3 s"),
+        (0.0, 0.0, "s", "0 ms"),
         (60.0, None, "s", "over 60 s"),
         (None, 2.0, "s", "under 2 s"),
         (None, None, "s", ""),
@@ -116,9 +118,21 @@ def test_the_tightest_objective_is_measured_in_error_budgets() -> None:
     assert overview.tightest([narrow, beyond]) is beyond
     unclear = ObjectiveRecord(kind="k", title="t", verdict=Verdict.INCONCLUSIVE, reason="no samples")
     assert overview.tightest([narrow, unclear]) is unclear
+    counted = narrow.model_copy(update={"observed": 0.0, "limit": 0.0, "margin": 0.0, "unit": "writes lost"})
+    assert overview.tightest([counted, wide]) is wide
     assert overview.tightest([]) is None
     percent = narrow.model_copy(update={"observed": 99.91, "limit": 99.9, "margin": 0.01, "unit": "%"})
     assert overview.tightest([wide, percent]) is percent
+
+
+def test_a_finding_names_its_limit_once() -> None:
+    """Titles that hold the limit say it for both; what has no number says so."""
+    made = sample_runs.recovery_time(7.4)
+    assert plain(overview.finding_text(made)) == "recovery of deployment/podinfo: 7.4 s (at most 20 s), +12.6 s"
+    told = sample_runs.availability(1.0).model_copy(update={"title": "availability at least 99.9%"})
+    assert plain(overview.finding_text(told)) == "availability at least 99.9%: 100%, +0.1 points"
+    unclear = ObjectiveRecord(kind="k", title="t", verdict=Verdict.INCONCLUSIVE, reason="no samples")
+    assert overview.finding_text(unclear) == "t: not judged"
 
 
 def test_the_time_to_recover_is_the_users_and_of_the_worst_subject() -> None:

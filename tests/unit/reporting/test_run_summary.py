@@ -20,7 +20,7 @@ def test_the_summary_tells_verdict_recovery_and_margin_of_each() -> None:
     lines = terminal_lines(sample_runs.mixed(), REPORT, width=160)
     text = [line.replace("\N{NO-BREAK SPACE}", " ") for line, _ in lines]
     assert text[0].startswith("BROKEN: 5 experiments: 1 broke")
-    assert re.match(r"kill-all +BROKEN +8.1 s \(user\) +availability 86.9% \(at least 99.9%\) −13 points$", text[2])
+    assert re.match(r"kill-all +BROKEN +8.1 s \(user\) +availability: 86.9% \(at least 99.9%\), −13 points$", text[2])
     assert text[3].strip().startswith("availability: 403 of 3085 requests failed")
     assert re.search(r"^  twin single-replica +BROKEN, as it must +6.2 s", "\n".join(text), re.MULTILINE)
     assert text[-1] == f"report: {REPORT}"
