@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.cluster.api import KubeApi
 from harness.cluster.capabilities import served_by_api
-from harness.cluster.local.components import versions
+from harness.cluster.local.binaries import versions
 from harness.cluster.protocol import Address, Capability, Provider
 from harness.cluster.resources import NODES
 from harness.errors import CapabilityMissing

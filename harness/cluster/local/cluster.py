@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.clock import Clock, SystemClock
 from harness.cluster.api import KubeApi
+from harness.cluster.capabilities import served_by_api
 from harness.cluster.local.credentials import context_name
 from harness.cluster.local.images import ImageSet
 from harness.cluster.local.inventory import programs_of
@@ -25,13 +26,12 @@ PROVIDER: Provider = "local"
 class LocalCluster:
     """A running local cluster. Closing lets go of connections; ``commands.down`` takes the cluster away."""
 
-    def __init__(self, state: ClusterState, paths: ClusterPaths, switch: Namespaces, clock: Clock) -> None:
+    def __init__(self, state: ClusterState, paths: ClusterPaths, switch: Namespaces) -> None:
         self._state = state
         self._paths = paths
         self._switch = switch
         self._images = ImageSet(Path(state.images))
         self._api = KubeApi.connect(paths.kubeconfig, context_name(state.name))
-        self._clock = clock
 
     @classmethod
     def boot(cls, name: str, nodes: int | None, progress: Progress, clock: Clock | None = None) -> LocalCluster:
@@ -40,10 +40,10 @@ class LocalCluster:
         Raises ClusterBroken when it cannot be made, InputError for a name or number that cannot be.
         """
         bring_up(name, nodes, progress, clock or SystemClock())
-        return cls.attach(name, clock)
+        return cls.attach(name)
 
     @classmethod
-    def attach(cls, name: str, clock: Clock | None = None) -> LocalCluster:
+    def attach(cls, name: str) -> LocalCluster:
         """The cluster of this name, which must be up. Raises ClusterUnreachable otherwise."""
         paths = ClusterPaths.of(name)
         state = ClusterState.load(paths)
@@ -54,7 +54,7 @@ class LocalCluster:
             raise ClusterUnreachable(
                 f"the local cluster {name!r} is not up; `harness cluster up --name {name}` repairs it"
             )
-        return cls(state, paths, Namespaces(holder), clock or SystemClock())
+        return cls(state, paths, Namespaces(holder))
 
     @property
     def provider(self) -> Provider:
@@ -77,8 +77,9 @@ class LocalCluster:
         return self._api
 
     def capabilities(self) -> frozenset[Capability]:
-        """All of them: this cluster was not handed over before each was seen to work."""
-        return frozenset(Capability)
+        """What its network and registry are made for, and what its API shows now (an experiment may have broken it)."""
+        built_in = {Capability.LOAD_BALANCED_SERVICE, Capability.LOCAL_IMAGES, Capability.SCRAPE_LOAD}
+        return frozenset(built_in | served_by_api(self._api))
 
     def node_port(self, port: int) -> Address:
         """On the control plane's node, which no experiment's victim is, as dialled from the switch."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.clock import SystemClock
-from harness.cluster.local import components, images, lifecycle, nodes, packages, unpacked
+from harness.cluster.local import binaries, images, lifecycle, nodes, packages, unpacked
+from harness.cluster.local.binaries import Binaries
 from harness.cluster.local.cluster import LocalCluster
-from harness.cluster.local.components import Binaries
 from harness.cluster.local.lifecycle import ClusterStatus
 from harness.cluster.local.paths import ClusterPaths, state_root
 from harness.cluster.local.progress import Lines, Progress
@@ -44,7 +44,7 @@ def build(progress: Progress | None = None) -> Binaries:
     progress = progress or Lines()
     packages.check_platform()
     packages.ensure(progress)
-    binaries = components.ensure(progress)
-    made = images.ensure(binaries, progress)
+    built = binaries.ensure(progress)
+    made = images.ensure(built, progress)
     unpacked.ensure(made, nodes.snapshotter(state_root()), progress)
-    return binaries
+    return built

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.cluster.local.components import Binaries
+from harness.cluster.local.binaries import Binaries
 from harness.cluster.local.locks import locked
 from harness.cluster.local.oci import BlobStore, Descriptor, Entry
 from harness.cluster.local.paths import cache_root
@@ -207,12 +207,16 @@ def _base_texts() -> dict[str, str]:
     }
 
 
-def _base_entries() -> list[Entry]:
+def busybox_applets() -> list[str]:
+    """The names under which busybox can be called."""
     listed = subprocess.run([str(BUSYBOX), "--list"], check=True, capture_output=True, text=True)
-    applets = sorted(set(listed.stdout.split()) - {"busybox"})
+    return sorted(set(listed.stdout.split()) - {"busybox"})
+
+
+def _base_entries() -> list[Entry]:
     folders = [Entry(path) for path in ("bin", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var")]
     temporary = [Entry(path, mode=0o1777) for path in ("tmp", "var/tmp")]
     texts = [Entry(path, text=text, mode=0o644) for path, text in _base_texts().items()]
-    links = [Entry(f"bin/{applet}", link="busybox", mode=0o777) for applet in applets]
+    links = [Entry(f"bin/{applet}", link="busybox", mode=0o777) for applet in busybox_applets()]
     more = [Entry("usr/bin/env", link="/bin/busybox", mode=0o777)]
     return [*folders, *temporary, *texts, Entry("bin/busybox", source=BUSYBOX), *links, *more]

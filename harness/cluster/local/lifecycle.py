@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.clock import Clock
-from harness.cluster.local import components, images, nodes, packages, teardown, unpacked
+from harness.cluster.local import binaries, images, nodes, packages, teardown, unpacked
 from harness.cluster.local.boot import Boot
 from harness.cluster.local.credentials import context_name
 from harness.cluster.local.inventory import expected_programs, programs_of
@@ -93,14 +93,14 @@ def bring_up(name: str, workers: int | None, progress: Progress, clock: Clock) -
         if _is_up_already(name, workers, progress):
             return
         packages.ensure(progress)
-        binaries = components.ensure(progress, clock)
-        made = images.ensure(binaries, progress)
+        built = binaries.ensure(progress, clock)
+        made = images.ensure(built, progress)
         unpacked.ensure(made, nodes.snapshotter(ClusterPaths.of(name).root), progress)
         _remove_remains(name, progress, clock)
         paths = ClusterPaths.of(name)
         with locked("slots", progress, "another process is choosing ports: waiting for it", LOCK_SECONDS):
             slot = free_slot(taken_slots(), port_is_free)
-            state = ClusterState(name, workers or DEFAULT_WORKERS, slot, str(binaries.folder), str(made))
+            state = ClusterState(name, workers or DEFAULT_WORKERS, slot, str(built.folder), str(made))
             state.save(paths)
         _boot(state, paths, progress, clock)
 

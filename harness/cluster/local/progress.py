@@ -11,7 +11,7 @@ from harness.clock import Clock, SystemClock
 class Progress(Protocol):
     """Called with a sentence whenever something is begun or done."""
 
-    def __call__(self, message: str) -> None: ...
+    def __call__(self, message: str, /) -> None: ...
 
 
 class Lines:

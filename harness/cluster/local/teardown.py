@@ -18,6 +18,7 @@ from harness.cluster.local import cgroups
 from harness.cluster.local.namespace_members import members, namespace_of
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.processes import run
+from harness.errors import ClusterBroken
 
 END_SECONDS = 20.0
 
@@ -40,11 +41,16 @@ def end_processes(name: str, clock: Clock) -> None:
 def remove(name: str, clock: Clock) -> None:
     """Remove all of a cluster. Raises ClusterBroken when something of it does not go away."""
     end_processes(name, clock)
+    deadline = clock.monotonic() + END_SECONDS
     root = ClusterPaths.of(name).root
     for mount in mounts_below(root, Path("/proc/self/mountinfo").read_text()):
         run(["umount", "--lazy", str(mount)], f"unmount {mount}")
-    if root.exists():
-        shutil.rmtree(root)
+    # Repeated, for a command of a killed `up` may still be on its way and write a last file.
+    while root.exists():
+        shutil.rmtree(root, ignore_errors=True)
+        if clock.monotonic() > deadline:
+            raise ClusterBroken(f"{root} cannot be removed")
+        clock.sleep(0.05 if root.exists() else 0)
     # The folder of all clusters goes with the last of them.
     with suppress(OSError):
         root.parent.rmdir()

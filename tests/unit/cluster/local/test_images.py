@@ -1,0 +1,128 @@
+"""Images made without Docker: the same content gives the same digest, and every image can be run."""
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from harness.cluster.local import images
+from harness.cluster.local.archive import write_archive
+from harness.cluster.local.binaries import Binaries, versions
+from harness.cluster.local.images import ImageSet
+from harness.cluster.local.oci import BlobStore, Entry
+from harness.cluster.local.paths import CACHE_VARIABLE
+from harness.errors import CapabilityMissing
+
+
+def entries(source: Path) -> list[Entry]:
+    return [Entry("bin"), Entry("bin/tool", source=source), Entry("bin/alias", link="tool"), Entry("etc", text="x")]
+
+
+def test_the_same_content_has_the_same_digest_whenever_and_wherever_it_is_made(tmp_path: Path) -> None:
+    digests = set()
+    for number in (1, 2):
+        source = tmp_path / f"tool{number}"
+        source.write_bytes(b"program")
+        source.touch()
+        digests.add(BlobStore(tmp_path / str(number)).add_layer(entries(source)).digest)
+    assert len(digests) == 1
+
+
+def test_different_content_has_a_different_digest(tmp_path: Path) -> None:
+    source = tmp_path / "tool"
+    source.write_bytes(b"one")
+    first = BlobStore(tmp_path).add_layer(entries(source)).digest
+    source.write_bytes(b"two")
+    assert BlobStore(tmp_path).add_layer(entries(source)).digest != first
+
+
+def test_blobs_are_named_by_what_is_in_them(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    blob = store.add_bytes("text/plain", b"content")
+    assert blob.digest == f"sha256:{hashlib.sha256(b'content').hexdigest()}"
+    assert store.path(blob.digest).read_bytes() == b"content"
+
+
+def test_a_layer_keeps_owners_modes_and_links(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    layer = store.add_layer([Entry("tmp", mode=0o1777), Entry("home", owner=1000), Entry("sh", link="busybox")])
+    with tarfile.open(store.path(layer.digest)) as archive:
+        temporary, home, shell = archive.getmembers()
+    assert (temporary.mode, home.uid, shell.linkname) == (0o1777, 1000, "busybox")
+
+
+def test_an_image_lists_the_digests_of_its_layers_as_they_are_unpacked(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    layer = store.add_layer([Entry("tmp")])
+    manifest = json.loads(store.path(store.add_image([layer], {}, "x86_64").digest).read_bytes())
+    config = json.loads(store.path(manifest["config"]["digest"]).read_bytes())
+    assert config["rootfs"]["diff_ids"] == [layer.digest]
+    assert config["architecture"] == "amd64"
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real catalogue, of programs that are a few bytes each."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(images, "BUSYBOX", tmp_path / "busybox")
+    monkeypatch.setattr(images, "busybox_version", lambda: "1.35.0")
+    monkeypatch.setattr(images, "busybox_applets", lambda: ["kill", "pidof", "ps", "sh"])
+    (tmp_path / "busybox").write_bytes(b"busybox")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in versions():
+        (folder / name).write_bytes(name.encode())
+    return images.ensure(Binaries(folder, versions()), lambda _message: None)
+
+
+def test_every_image_has_a_reference_at_a_registry_that_exists_in_the_cluster_only(made: Path) -> None:
+    found = ImageSet(made)
+    for name in ("podinfo", "etcd", "agnhost", "pause", "coredns", "metrics-server", "prometheus", "busybox"):
+        assert found.reference(name).startswith(f"resilience.local/{name}:")
+
+
+def test_an_unknown_image_is_refused_with_the_names_there_are(made: Path) -> None:
+    with pytest.raises(CapabilityMissing, match=r"'nginx'.*podinfo"):
+        ImageSet(made).reference("nginx")
+
+
+def test_a_second_time_nothing_is_made(made: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    binaries = Binaries(made.parents[2] / "bin", versions())
+    assert images.ensure(binaries, lambda _message: None) == made
+    assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+
+
+def test_every_image_shares_the_layer_with_the_shell(made: Path) -> None:
+    found = ImageSet(made)
+    bases = {json.loads(found.blob(manifest))["layers"][0]["digest"] for manifest in found.manifests().values()}
+    assert len(bases) == 1
+    with tarfile.open(made / "sha256" / bases.pop().removeprefix("sha256:")) as archive:
+        assert {"bin/sh", "bin/kill", "bin/pidof", "etc/passwd", "tmp"} <= set(archive.getnames())
+
+
+def test_the_program_lies_where_the_image_starts_it(made: Path) -> None:
+    found = ImageSet(made)
+    manifest = json.loads(found.blob(found.manifests()["prometheus"]))
+    config = json.loads((made / "sha256" / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes())
+    with tarfile.open(made / "sha256" / manifest["layers"][1]["digest"].removeprefix("sha256:")) as archive:
+        assert config["config"]["Entrypoint"][0].lstrip("/") in archive.getnames()
+
+
+def test_the_archive_for_other_clusters_names_every_image(made: Path, tmp_path: Path) -> None:
+    archive = write_archive(ImageSet(made), made, tmp_path / "images.tar")
+    with tarfile.open(archive) as tar:
+        index = tar.extractfile("index.json")
+        assert index is not None
+        named = {entry["annotations"]["io.containerd.image.name"] for entry in json.load(index)["manifests"]}
+    assert named == {ImageSet(made).reference(name) for name in ImageSet(made).manifests()}
+
+
+def test_a_registrys_folder_gets_every_blob(made: Path, tmp_path: Path) -> None:
+    ImageSet(made).link_blobs(tmp_path / "registry")
+    ImageSet(made).link_blobs(tmp_path / "registry")
+    assert {path.name for path in (tmp_path / "registry/sha256").iterdir()} == {
+        path.name for path in (made / "sha256").iterdir()
+    }

@@ -1,0 +1,47 @@
+"""Waiting for a cluster that starts: a program that dies ends the wait at once, with its log."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.clock import FakeClock
+from harness.cluster.local.processes import Programs
+from harness.cluster.local.readiness import Readiness, condition, is_complete
+from harness.errors import ClusterBroken
+
+
+def test_a_wait_ends_with_the_first_program_that_died(tmp_path: Path) -> None:
+    folder = tmp_path / "programs/control-plane"
+    folder.mkdir(parents=True)
+    (folder / "etcd.pid").write_text("4711")
+    (folder / "etcd.exit").write_text("1")
+    clock = FakeClock()
+    start = clock.monotonic()
+    readiness = Readiness(Programs(tmp_path / "programs", tmp_path / "logs", "resilience/shop"), clock)
+    with pytest.raises(ClusterBroken, match="etcd on control-plane ended with exit code 1"):
+        readiness.local("the API server", lambda: False)
+    assert clock.monotonic() == start
+
+
+def test_a_wait_that_takes_too_long_says_what_for_and_where_the_logs_are(tmp_path: Path) -> None:
+    readiness = Readiness(Programs(tmp_path / "programs", tmp_path / "logs", "resilience/shop"), FakeClock())
+    with pytest.raises(ClusterBroken, match=rf"the image registry: not within 3 s.*{tmp_path}/logs"):
+        readiness.local("the image registry", lambda: False, 3.0)
+
+
+def deployment(**status: int) -> dict[str, object]:
+    return {"metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status}
+
+
+def test_a_deployment_is_complete_only_when_the_current_one_is_available() -> None:
+    assert is_complete(deployment(observedGeneration=2, updatedReplicas=1, availableReplicas=1))
+    assert not is_complete(deployment(observedGeneration=1, updatedReplicas=1, availableReplicas=1))
+    assert not is_complete(deployment(observedGeneration=2, updatedReplicas=1))
+    assert not is_complete(deployment())
+
+
+def test_a_condition_counts_only_when_it_is_true() -> None:
+    node = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}, {"type": "Other", "status": "True"}]}}
+    assert not condition(node, "Ready")
+    assert condition(node, "Other")
+    assert not condition({}, "Ready")
