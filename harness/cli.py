@@ -10,15 +10,14 @@ from pathlib import Path
 
 from harness import __version__
 from harness.cluster.local import commands
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, Problem
 from harness.items import is_experiment
 from harness.loading import Sources, load_experiment
-from harness.reporting.html import render
 from harness.reporting.markdown import render_markdown
+from harness.reporting.publish import write_report
 from harness.reporting.schema import results_schema
 from harness.reporting.store import load
 from harness.schemas import experiment_schema
-from harness.session import REPORT
 
 FAILED = 1
 BAD_INPUT = 2
@@ -107,7 +106,7 @@ def _build(_options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     sources = Sources.for_root(Path.cwd())
     files = [file for path in options.paths for file in _files(path)]
-    problems = []
+    problems: list[Problem] = []
     for file in files:
         try:
             load_experiment(file, sources)
@@ -130,9 +129,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.markdown:
         print(render_markdown(run))
         return 0
-    target = options.run / REPORT
-    target.write_text(render(run), encoding="utf-8")
-    print(target)
+    print(write_report(options.run, run))
     return 0
 
 

@@ -115,6 +115,7 @@ class Experiment:
     twins: Mapping[str, Twin] | None = None
     twin: str = ""
     breaks: Sequence[str] = ()
+    because: str = ""
 
     @property
     def title(self) -> str:
@@ -124,7 +125,8 @@ class Experiment:
     def as_twin(self, name: str) -> Experiment:
         """The experiment with a twin's workload in place of its own. KeyError when there is no such twin."""
         twin = (self.twins or {})[name]
-        return replace(self, workload=self.workload.patched(twin.patch), twin=name, breaks=tuple(twin.breaks))
+        workload = self.workload.patched(twin.patch)
+        return replace(self, workload=workload, twin=name, breaks=tuple(twin.breaks), because=twin.because)
 
 
 def describes(objective: Objective, name: str) -> bool:

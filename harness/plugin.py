@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import pytest
@@ -137,7 +138,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.when = "setup"
     record = item.stash.get(RECORD_KEY, None)
     if record is not None and call.when == "call":
-        report.user_properties += junit_properties(record)
+        report.user_properties += junit_properties(record, item.config.stash[SESSION_KEY].report)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -160,9 +161,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if run is None:
         return
     terminalreporter.section("resilience")
-    for text, style in terminal_lines(run):
+    for text, style in terminal_lines(run, config.stash[SESSION_KEY].report, get_terminal_size().columns):
         terminalreporter.write_line(text, **({style: True} if style else {}))
-    terminalreporter.write_line(f"report: {config.stash[SESSION_KEY].report}")
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord
         started=now,
         origin=now,
         breaks=list(experiment.breaks),
+        because=experiment.because,
     )
 
 
@@ -52,12 +53,14 @@ def describe_run(
 ) -> None:
     """Fill in everything that was seen, as far as the run came."""
     record.origin = iso(timeline.wall_origin)
-    seen = [phase for phase in timeline.phases if phase.end != float("inf")]
-    record.phases = [PhaseRecord(name=phase.name, start=phase.start, end=phase.end) for phase in seen]
+    record.phases = [
+        PhaseRecord(name=phase.name, start=phase.start, end=phase.end if isfinite(phase.end) else None)
+        for phase in timeline.phases
+    ]
     record.faults = _faults(experiment, timeline, undo)
     if experiment.load:
         record.load = _load(experiment, timeline)
-    if seen:
+    if timeline.phases:
         record.recovery = [_clock(found) for found in _recoveries(experiment, timeline)]
         record.chart = build_chart(timeline)
         record.events = build_events(timeline)

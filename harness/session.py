@@ -14,7 +14,7 @@ from harness.cluster.local.progress import Progress
 from harness.loading import Sources
 from harness.probes.prometheus_discovery import prometheus_for
 from harness.record import EnvironmentRecord, RunRecord
-from harness.reporting.html import render
+from harness.reporting.publish import write_report
 from harness.reporting.store import EXPERIMENTS, RunStore
 from harness.run import Run, environment
 from harness.settings import Keep, Settings
@@ -110,7 +110,7 @@ class Session:
         )
         run = self.store.merge(run)
         self.store.write(run)
-        self.report.write_text(render(run), encoding="utf-8")
+        write_report(self.store.folder, run)
         return run
 
     def close(self) -> None:
