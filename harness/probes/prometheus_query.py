@@ -12,26 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from harness.objective import Objective
 from harness.observation import Observation, Phase, Timeline
 from harness.probe import ProbeContext, SnapshotProbe
-from harness.probes.prometheus import NoData, Prometheus, PrometheusError, escape
+from harness.probes.prometheus import Prometheus, PrometheusError, escape
 
 SERIES = "prometheus"
 # Fewer scrapes in a window than this, and a rate rests on two samples or none.
 SCRAPES_PER_WINDOW = 4
 SCRAPES_TO_WAIT = 2
-
-
-class Titled(Protocol):
-    """An objective; those of kind ``prometheus`` have ``good`` and ``total``, or ``value``: queries with ``$namespace``
-    and ``$window`` in them."""
-
-    kind: Any
-
-    @property
-    def title(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +60,10 @@ class PrometheusQueries(SnapshotProbe):
     """
 
     def __init__(
-        self, prometheus: Prometheus, objectives: Sequence[Titled], phases: Sequence[str] | None = None
+        self, prometheus: Prometheus, objectives: Sequence[Objective], phases: Sequence[str] | None = None
     ) -> None:
-        """``phases`` are the names of those to ask about; None means all."""
+        """Asks for the objectives of kind ``prometheus``: their ``good`` and ``total``, or their ``value``,
+        queries with ``$namespace`` and ``$window`` in them. ``phases`` are the names of those to ask about; None means all."""
         self._prometheus, self._phases = prometheus, phases
         self._questions = [
             _Question(objective.title, _queries(objective)) for objective in objectives if objective.kind == SERIES
@@ -176,9 +168,6 @@ def _pods_by_workload(timeline: Timeline) -> dict[str, list[str]]:
     return {workload: sorted(names) for workload, names in pods.items() if names}
 
 
-def _queries(objective: Titled) -> dict[str, str]:
+def _queries(objective: Objective) -> dict[str, str]:
     found = {key: getattr(objective, key, None) for key in ("good", "total", "value")}
-    queries = {key: str(query) for key, query in found.items() if query}
-    if not queries:
-        raise NoData(f"{objective.title}: no query")
-    return queries
+    return {key: str(query) for key, query in found.items() if query}
