@@ -63,7 +63,7 @@ class PrometheusQueries(SnapshotProbe):
         self, prometheus: Prometheus, objectives: Sequence[Objective], phases: Sequence[str] | None = None
     ) -> None:
         """Asks for the objectives of kind ``prometheus``: their ``good`` and ``total``, or their ``value``,
-        queries with ``$namespace`` and ``$window`` in them. ``phases`` are the names of those to ask about; None means all."""
+        queries with ``$namespace`` and ``$window`` in them. ``phases`` names those to ask about; None means all."""
         self._prometheus, self._phases = prometheus, phases
         self._questions = [
             _Question(objective.title, _queries(objective)) for objective in objectives if objective.kind == SERIES
