@@ -97,8 +97,7 @@ class Store:
             metadata["generation"] = 1
             if resource == NAMESPACES:
                 item.setdefault("status", {"phase": "Active"})
-            self._write("ADDED", resource, item, None)
-            return copied(item)
+            return self._write("ADDED", resource, item, None)
 
     def update(
         self, resource: Resource, namespace: str, name: str, change: Callable[[Object], Object], part: str = ""
@@ -123,8 +122,7 @@ class Store:
             if deleting and before["metadata"].get("finalizers") and not after["metadata"].get("finalizers"):
                 self.remove(resource, namespace, name)
                 return after
-            self._write("MODIFIED", resource, after, before)
-            return copied(after)
+            return self._write("MODIFIED", resource, after, before)
 
     def delete(self, resource: Resource, namespace: str, name: str, options: Object) -> None:
         """Delete as the options say: UID precondition (409), grace period of a scheduled pod, finalizers, owners."""
@@ -179,11 +177,12 @@ class Store:
         if self._key(resource, namespace, metadata["name"]) in self._objects:
             raise ApiError(409, "AlreadyExists", f'{resource.plural} "{metadata["name"]}" already exists')
 
-    def _write(self, kind: str, resource: Resource, item: Object, before: Object | None) -> None:
+    def _write(self, kind: str, resource: Resource, item: Object, before: Object | None) -> Object:
         item = _stamped(item, self.version + 1)
         metadata = item["metadata"]
         self._objects[self._key(resource, metadata.get("namespace", ""), metadata["name"])] = (resource, item)
         self._record(Change(self.version + 1, kind, resource, copied(item), before))
+        return copied(item)
 
     def _record(self, change: Change) -> None:
         self.version = change.version
