@@ -142,11 +142,12 @@ def up_query(namespace: str, pods: Sequence[str], interval: float) -> str:
     """How many targets of these pods were up at the last scrape; nothing while Prometheus itself scraped nothing.
 
     Without the age a target that is no longer scraped, since Prometheus is down or cut off, would be up for another
-    five minutes (the lookback). An age of two and a half intervals lets a scrape come late, not fail.
+    five minutes (the lookback). An age of two intervals lets a scrape come late, not fail; it also means that a target
+    which vanishes unscraped, rather than failing a scrape, counts that much longer.
     """
     names = "|".join(_literal(pod) for pod in sorted(pods))
     up = f'up{{namespace="{escape(namespace)}",pod=~"{escape(names)}"}}'
-    age = 2.5 * interval
+    age = 2 * interval
     fresh = f"time() - timestamp({{}}) < {age:g}"
     return f"(sum({up} and ({fresh.format(up)})) or vector(0)) and on() count({fresh.format('up')})"
 

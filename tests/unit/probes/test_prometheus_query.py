@@ -223,4 +223,4 @@ def test_the_clock_of_prometheus_reads_what_the_probe_writes() -> None:
 def test_names_in_the_query_for_targets_are_literal() -> None:
     query = up_query("shop", ["b.c", "a-1"], 2.0)
     assert 'up{namespace="shop",pod=~"a-1|b[.]c"}' in query
-    assert "< 5" in query
+    assert "< 4" in query
