@@ -111,8 +111,8 @@ class Injection:
 class LoadSummary:
     """What the load generator was asked for and did, in requests.
 
-    ``dropped`` were due and never started; ``saturated`` when they are more than one in a hundred. ``late`` started more
-    than 100 ms after they were due: their latency is blurred by the generator itself.
+    ``dropped`` were due and never started; ``saturated`` when they are more than one in a hundred. ``late`` started
+    more than 100 ms after they were due: their latency is blurred by the generator itself.
     """
 
     offered: int = 0

@@ -11,7 +11,10 @@ from harness import __version__
 from harness.choosing import Wish, choose, take_down
 from harness.clock import Clock, SystemClock, iso
 from harness.cluster.local.progress import Progress
+from harness.cluster.monitoring import install
+from harness.cluster.protocol import Capability, Cluster
 from harness.loading import Sources
+from harness.probes.prometheus import Prometheus
 from harness.probes.prometheus_discovery import prometheus_for
 from harness.record import EnvironmentRecord, RunRecord
 from harness.reporting.publish import write_report
@@ -71,7 +74,7 @@ class Session:
                 if chosen.made:
                     # The process that takes it down at the end need not be the one that made it.
                     self._made.write_text(chosen.cluster.provider, encoding="utf-8")
-            prometheus = prometheus_for(chosen.cluster, self.settings.prometheus_url)
+                prometheus = self._monitoring(chosen.cluster)
             self._environment = environment(chosen.cluster, prometheus)
             self._run = Run(
                 id=self.run_id,
@@ -85,6 +88,15 @@ class Session:
                 progress=self.progress,
             )
         return self._run
+
+    def _monitoring(self, cluster: Cluster) -> Prometheus | None:
+        """The cluster's Prometheus; one of ours when it has none and can get the image, and metrics-server likewise."""
+        if Capability.METRICS_SERVER not in cluster.capabilities():
+            install(cluster, "metrics-server", self.clock)
+        found = prometheus_for(cluster, self.settings.prometheus_url)
+        if found is None and install(cluster, "prometheus", self.clock):
+            found = prometheus_for(cluster)
+        return found
 
     def header(self) -> str:
         """One line that says where the run takes place. Raises ClusterError."""

@@ -207,7 +207,8 @@ class RunningLoad:
         if saturated:
             drops = ", ".join(f"{count} for {reason}" for reason, count in sorted(reader.drops.items()))
             errors.append(
-                f"load: the generator was saturated: of {reader.offered} arrivals {reader.dropped} were dropped ({drops})"
+                f"load: the generator was saturated: of {reader.offered} arrivals"
+                f" {reader.dropped} were dropped ({drops})"
             )
         if reader.damaged:
             errors.append(f"load: {reader.damaged} damaged lines in {reader.file.name}")

@@ -1,0 +1,53 @@
+"""Brings metrics-server and Prometheus to a cluster that has none, from the manifests that the local cluster uses."""
+
+from __future__ import annotations
+
+from harness.clock import Clock
+from harness.cluster import addons
+from harness.cluster.protocol import Cluster
+from harness.cluster.resources import DEPLOYMENTS, NODES
+from harness.errors import ApiError, CapabilityMissing, ClusterBroken, TimedOut
+from harness.waiting import wait_until
+
+READY_SECONDS = 120.0
+# The first NodePort of any range that clusters of ours use; the default range begins with it too.
+PROMETHEUS_NODE_PORT = 30000
+_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+_PLACES = {"metrics-server": "kube-system", "prometheus": "monitoring"}
+
+
+def install(cluster: Cluster, addon: str, clock: Clock) -> bool:
+    """Install ``metrics-server`` or ``prometheus`` and wait until it is ready.
+
+    False when this cluster has no source for the image. Raises ClusterBroken when it does not become ready.
+    """
+    try:
+        image = cluster.image(addon)
+    except CapabilityMissing:
+        return False
+    values = {
+        f"{addon.replace('-', '_')}_image": image,
+        "control_plane": _steady_node(cluster),
+        # The kubelets' certificates of kind and kubeadm are signed by nobody.
+        "kubelet_insecure": "true",
+        "prometheus_node_port": str(PROMETHEUS_NODE_PORT),
+    }
+    try:
+        for body in addons.render(addon, values):
+            cluster.api.apply(body)
+        wait_until(f"{addon} ready", lambda: _look(cluster, addon), READY_SECONDS, clock)
+    except (ApiError, TimedOut) as error:
+        raise ClusterBroken(f"{addon} could not be installed: {error}") from error
+    return True
+
+
+def _steady_node(cluster: Cluster) -> str:
+    """Where experiments do not reach: a control plane's node, else the first of all."""
+    nodes = cluster.api.list(NODES).items
+    nodes.sort(key=lambda node: _CONTROL_PLANE not in node["metadata"].get("labels", {}))
+    return str(nodes[0]["metadata"].get("labels", {}).get("kubernetes.io/hostname", nodes[0]["metadata"]["name"]))
+
+
+def _look(cluster: Cluster, addon: str) -> tuple[bool | None, str]:
+    status = cluster.api.get(DEPLOYMENTS, addon, _PLACES[addon]).get("status", {})
+    return (True if status.get("readyReplicas") else None), f"{status.get('readyReplicas', 0)} replicas ready"
