@@ -34,13 +34,14 @@ class Kubelet:
         self._started = 0
 
     def react(self, store: Store, change: Change) -> None:
-        if change.resource != PODS or change.type == "DELETED":
+        name = change.object["metadata"]["name"]
+        # Changes are told one after the other, so the pod of this one may have gone in the meantime.
+        pod = _find(store, PODS, change.namespace, name) if change.resource == PODS else None
+        if pod is None:
             return
-        metadata = change.object["metadata"]
-        name = metadata["name"]
-        if "deletionTimestamp" in metadata:
+        if "deletionTimestamp" in pod["metadata"]:
             store.remove(PODS, change.namespace, name)
-        elif change.type == "ADDED" and "status" not in change.object:
+        elif "status" not in pod:
             store.update(PODS, change.namespace, name, self._bind)
             store.update(PODS, change.namespace, name, lambda pod: self._run(store, pod), "status")
 

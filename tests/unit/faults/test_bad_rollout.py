@@ -1,0 +1,201 @@
+"""Rolling out what cannot work, and rolling it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS
+from harness.errors import HarnessError, Inconclusive
+from harness.fault import Evidence, FaultContext
+from harness.faults.bad_rollout import UNREADY_SECONDS, BadRollout
+from harness.observation import Victim
+from tests.fake_world import NAMESPACE, World, deployment
+
+BAD = "podinfo:bad"
+
+
+def _image(world: World) -> str:
+    item = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)
+    return str(item["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def _inject(world: World, **fields: Any) -> tuple[BadRollout, FaultContext, tuple[Victim, ...]]:
+    context = world.context()
+    fault = BadRollout(of="deployment/podinfo", **fields)
+    victims = fault.choose(context)
+    fault.inject(context, victims)
+    return fault, context, victims
+
+
+def _evidence(world: World, **fields: Any) -> Evidence:
+    fault, context, victims = _inject(world, **fields)
+    return fault.evidence(context, victims)
+
+
+@pytest.mark.parametrize(("trouble", "said"), [("missing", "ImagePullBackOff"), ("crashing", "CrashLoopBackOff")])
+def test_evidence_says_what_the_new_pods_wait_for(world: World, trouble: str, said: str) -> None:
+    getattr(world.kubelet, trouble).add(BAD)
+    evidence = _evidence(world, image=BAD)
+    assert evidence.proven
+    assert said in evidence.text
+    assert "revision 2" in evidence.text
+
+
+def test_a_version_that_works_is_no_evidence(world: World) -> None:
+    evidence = _evidence(world, image="podinfo:2")
+    assert not evidence.proven
+    assert "3 pods, none in trouble" in evidence.text
+
+
+def test_a_pod_that_has_just_started_is_not_yet_in_trouble(world: World) -> None:
+    world.kubelet.unready.add(BAD)
+    fault, context, victims = _inject(world, image=BAD)
+    assert not fault.evidence(context, victims).proven
+    world.clock.advance(UNREADY_SECONDS + 1)
+    evidence = fault.evidence(context, victims)
+    assert evidence.proven
+    assert "is not ready" in evidence.text
+
+
+def test_the_old_version_s_troubles_are_not_the_fault_s(world: World) -> None:
+    """An unready pod of the revision before must not pass for a rollout that bit."""
+    context = world.context()
+    fault = BadRollout(of="deployment/podinfo", image=BAD)
+    victims = fault.choose(context)
+    (name, *_) = world.pods()
+    waiting = {"name": "podinfo", "ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    status = {"status": {"conditions": [], "containerStatuses": [waiting]}}
+    world.api.patch(PODS, name, status, NAMESPACE, subresource="status")
+    assert not fault.evidence(context, victims).proven
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no node fits"}]}, "no node fits"),
+        ({"containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 3}}}]}, "ended with exit code 3"),
+        (
+            {"containerStatuses": [{"name": "c", "state": {}, "lastState": {"terminated": {"exitCode": 137}}}]},
+            "ended with exit code 137",
+        ),
+        (
+            {"initContainerStatuses": [{"name": "i", "state": {"waiting": {"reason": "CreateContainerConfigError"}}}]},
+            "CreateContainerConfigError",
+        ),
+    ],
+)
+def test_trouble_has_many_faces(world: World, status: dict[str, Any], said: str) -> None:
+    world.kubelet.missing.add(BAD)
+    fault, context, victims = _inject(world, image=BAD)
+    bad = [pod for pod in world.api.list(PODS, NAMESPACE).items if pod["spec"]["containers"][0]["image"] == BAD]
+    patch = {"status": {"containerStatuses": None, **status}}
+    world.api.patch(PODS, bad[0]["metadata"]["name"], patch, NAMESPACE, subresource="status")
+    evidence = fault.evidence(context, victims)
+    assert evidence.proven
+    assert said in evidence.text
+
+
+@pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing"])
+def test_starting_is_no_trouble(world: World, reason: str) -> None:
+    world.kubelet.missing.add(BAD)
+    fault, context, victims = _inject(world, image=BAD)
+    bad = [pod for pod in world.api.list(PODS, NAMESPACE).items if pod["spec"]["containers"][0]["image"] == BAD]
+    status = {"status": {"containerStatuses": [{"name": "c", "state": {"waiting": {"reason": reason}}}]}}
+    world.api.patch(PODS, bad[0]["metadata"]["name"], status, NAMESPACE, subresource="status")
+    assert not fault.evidence(context, victims).proven
+
+
+def test_pods_that_cannot_even_be_made_are_evidence(world: World) -> None:
+    fault, context, victims = _inject(world, image="podinfo:2")
+    newest = max(world.api.list(REPLICA_SETS, NAMESPACE).items, key=lambda item: item["spec"]["replicas"])
+    condition = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+    status = {"status": {"conditions": [condition]}}
+    world.api.patch(REPLICA_SETS, newest["metadata"]["name"], status, NAMESPACE, subresource="status")
+    evidence = fault.evidence(context, victims)
+    assert evidence.proven
+    assert "exceeded quota" in evidence.text
+
+
+def test_a_patch_changes_the_pod_template_and_undo_restores_all_of_it(world: World) -> None:
+    before = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
+    container = {"name": "podinfo", "readinessProbe": {"httpGet": {"path": "/nope", "port": 80}}}
+    patch = {"metadata": {"annotations": {"a": "b"}}, "spec": {"containers": [container]}}
+    fault, context, _ = _inject(world, patch=patch)
+    after = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
+    assert after["template"]["spec"]["containers"][0] == {"image": "podinfo:1", **container}
+    said = fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert said == "deployment/podinfo was rolled back to the pod template of revision 1"
+    assert world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"] == before
+
+
+def test_undo_restores_the_template_after_a_second_bad_change_by_hand(world: World) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
+    world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
+    fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert _image(world) == "podinfo:1"
+
+
+def test_undo_leaves_another_deployment_of_that_name_alone(world: World) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    world.api.delete(DEPLOYMENTS, "podinfo", NAMESPACE)
+    world.cluster.server.seed(deployment(image="new:1"), namespace=NAMESPACE)
+    assert "gone" in fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert _image(world) == "new:1"
+
+
+def test_an_undo_that_does_not_take_is_a_failed_undo(world: World) -> None:
+    """A controller that puts the bad version back at once: GitOps, an operator."""
+    fault, context, _ = _inject(world, image=BAD)
+
+    class Stubborn:
+        def react(self, store: Any, change: Any) -> None:
+            if change.resource == DEPLOYMENTS and change.object["spec"]["template"] != bad:
+                store.update(
+                    DEPLOYMENTS, NAMESPACE, "podinfo", lambda item: {**item, "spec": {**item["spec"], "template": bad}}
+                )
+
+    bad = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]["template"]
+    world.cluster.server.store.reactors.append(Stubborn())
+    with pytest.raises(HarnessError, match="does not show the pod template that was put back"):
+        fault.undo(world.cluster, context.journal.entries[0].parameters)
+
+
+@pytest.mark.parametrize("fields", [{"image": "podinfo:1"}, {"patch": {"metadata": {"labels": {"app": "podinfo"}}}}])
+def test_a_rollout_that_changes_nothing_is_inconclusive(world: World, fields: dict[str, Any]) -> None:
+    with pytest.raises(Inconclusive, match="changed nothing"):
+        _inject(world, **fields)
+
+
+def test_which_container_must_be_said_when_there_are_several(world: World) -> None:
+    item = deployment("two")
+    item["spec"]["template"]["spec"]["containers"].append({"name": "sidecar", "image": "s:1"})
+    world.cluster.server.seed(item, namespace=NAMESPACE)
+    context = world.context()
+    with pytest.raises(Inconclusive, match="several containers, so `container` must say: two, sidecar"):
+        BadRollout(of="deployment/two", image=BAD).choose(context)
+    with pytest.raises(Inconclusive, match="no container third: two, sidecar"):
+        BadRollout(of="deployment/two", image=BAD, container="third").choose(context)
+    fault = BadRollout(of="deployment/two", image=BAD, container="sidecar")
+    fault.inject(context, fault.choose(context))
+    containers = world.api.get(DEPLOYMENTS, "two", NAMESPACE)["spec"]["template"]["spec"]["containers"]
+    assert [container["image"] for container in containers] == ["podinfo:1", BAD]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({}, "found neither of image and patch, expected exactly one"),
+        ({"image": "a", "patch": {"spec": {}}}, "found both of image and patch, expected exactly one"),
+        ({"patch": {"spec": {}}, "container": "a"}, "found container without image"),
+        ({"of": "statefulset/db", "image": "a"}, "expected deployment/<name>"),
+        ({"image": ""}, "at least 1 character"),
+        ({"patch": {}}, "at least 1 item"),
+    ],
+)
+def test_what_cannot_be_rolled_out_is_refused(parameters: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        BadRollout.model_validate({"of": "deployment/podinfo", **parameters})

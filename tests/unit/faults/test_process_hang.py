@@ -1,0 +1,198 @@
+"""Hanging processes: against a fake /proc, and the script itself in a real shell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cluster.resources import PODS
+from harness.errors import HarnessError, Inconclusive
+from harness.fault import FaultContext
+from harness.faults.process_hang import _SCRIPT, ProcessHang
+from harness.observation import Victim
+from tests.fake_world import NAMESPACE, World
+
+
+def _fault(**fields: Any) -> ProcessHang:
+    return ProcessHang(**{"selector": "app=podinfo", "process": "podinfo", **fields})
+
+
+def _inject(world: World, **fields: Any) -> tuple[FaultContext, tuple[Victim, ...]]:
+    context, fault = world.context(), _fault(**fields)
+    victims = fault.choose(context)
+    fault.inject(context, victims)
+    return context, victims
+
+
+def _undo(world: World, context: FaultContext) -> list[str]:
+    return [ProcessHang.undo(world.cluster, entry.parameters) for entry in context.journal.entries]
+
+
+def test_every_victim_s_process_is_stopped_and_continued(world: World) -> None:
+    context, victims = _inject(world, count="all")
+    assert world.processes.stopped == set(world.pods())
+    assert "PID 7 is in state T" in _fault().evidence(context, victims).text
+    assert all(said.endswith("runs") for said in _undo(world, context))
+    assert world.processes.stopped == set()
+
+
+def test_each_victim_has_an_undo_of_its_own_so_that_one_failure_stops_no_other(world: World) -> None:
+    context, victims = _inject(world, count="all")
+    assert [entry.parameters["pod"] for entry in context.journal.entries] == [victim.name for victim in victims]
+
+
+def test_the_first_process_of_its_namespace_cannot_be_stopped_and_it_is_said_what_helps(world: World) -> None:
+    world.processes.pid = 1
+    with pytest.raises(Inconclusive, match="shareProcessNamespace: true"):
+        _fault().choose(world.context())
+
+
+def test_a_process_that_became_the_first_one_is_not_proven_and_it_is_said_what_helps(world: World) -> None:
+    context, fault = world.context(), _fault()
+    victims = fault.choose(context)
+    world.processes.pid = 1
+    fault.inject(context, victims)
+    evidence = fault.evidence(context, victims)
+    assert not evidence.proven
+    assert "shareProcessNamespace: true" in evidence.text
+
+
+def test_a_process_that_is_not_there_is_inconclusive(world: World) -> None:
+    with pytest.raises(Inconclusive, match="no process nginx in container podinfo of pod podinfo-"):
+        _fault(process="nginx").choose(world.context())
+
+
+def test_an_image_without_a_shell_is_an_error_that_says_so(world: World) -> None:
+    world.processes.shell = False
+    with pytest.raises(HarnessError, match="sh: not found"):
+        _fault().choose(world.context())
+
+
+def test_a_signal_that_is_not_permitted_is_inconclusive(world: World) -> None:
+    world.processes.permitted = False
+    with pytest.raises(Inconclusive, match=r"could not be stopped: .*Operation not permitted"):
+        _inject(world)
+
+
+def test_names_are_cut_as_the_kernel_cuts_them(world: World) -> None:
+    world.processes.name = "a-very-long-nam"
+    world_context = world.context()
+    assert _fault(process="a-very-long-name-indeed").choose(world_context)
+
+
+def test_a_process_that_runs_on_is_no_proof(world: World) -> None:
+    context, victims = _inject(world, count=2)
+    world.processes.stopped.discard(victims[1].name)
+    evidence = _fault().evidence(context, victims)
+    assert not evidence.proven
+    assert "state S" in evidence.text
+
+
+def test_a_pod_that_is_gone_is_no_proof_and_nothing_to_undo(world: World) -> None:
+    context, victims = _inject(world)
+    world.api.delete(PODS, victims[0].name, NAMESPACE)
+    assert not _fault().evidence(context, victims).proven
+    assert "gone, and the process with it" in _undo(world, context)[0]
+
+
+def _restart(world: World, pod: str, state: dict[str, Any]) -> None:
+    """What a liveness probe makes of the container."""
+    status = {"name": "podinfo", "containerID": "fake://another", "state": state, "restartCount": 1}
+    world.api.patch(PODS, pod, {"status": {"containerStatuses": [status]}}, NAMESPACE, subresource="status")
+
+
+def test_a_restart_took_the_stopped_process_with_it(world: World) -> None:
+    context, victims = _inject(world)
+    world.processes.stopped.clear()
+    _restart(world, victims[0].name, {"running": {}})
+    assert _undo(world, context) == [f"process podinfo of pod {victims[0].name} runs"]
+
+
+def test_a_container_that_ended_took_the_stopped_process_with_it(world: World) -> None:
+    context, victims = _inject(world)
+    world.processes.stopped.clear()
+    world.processes.shell = False
+    _restart(world, victims[0].name, {"waiting": {"reason": "CrashLoopBackOff"}})
+    assert _undo(world, context) == [f"the container of pod {victims[0].name} ended, and the process with it"]
+
+
+def test_a_container_that_cannot_be_asked_though_it_runs_is_a_failed_undo(world: World) -> None:
+    context, _ = _inject(world)
+    world.processes.shell = False
+    with pytest.raises(HarnessError, match="cannot be read"):
+        _undo(world, context)
+
+
+def test_a_process_that_stays_stopped_is_a_failed_undo(world: World) -> None:
+    context, victims = _inject(world)
+    original = world.processes
+
+    def stuck(namespace: str, pod: str, container: str | None, command: Any) -> Any:
+        result = original(namespace, pod, container, command)
+        original.stopped.add(pod)
+        return result
+
+    world.cluster.server.exec = stuck
+    with pytest.raises(HarnessError, match=f"of pod {victims[0].name} is still stopped"):
+        _undo(world, context)
+
+
+# The script in a real shell, with real processes.
+
+SHELLS = [shell for shell in (["sh"], ["busybox", "sh"], ["dash"], ["bash"]) if shutil.which(shell[0])]
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with a name of its own, with a space in it."""
+    program = tmp_path / "rh test) proc"
+    program.symlink_to(sys.executable)
+    process = subprocess.Popen(
+        [str(program), "-c", "import sys; print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout
+    process.stdout.read(1)
+    yield process
+    process.send_signal(signal.SIGCONT)
+    process.communicate()
+
+
+def _run(shell: list[str], name: str, sent: str = "") -> str:
+    command = [*shell, "-c", _SCRIPT, "sh", name, sent]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_the_script_reads_and_signals_processes_by_name(shell: list[str], sleeper: subprocess.Popen[bytes]) -> None:
+    name = Path(f"/proc/{sleeper.pid}/comm").read_text().rstrip("\n")
+    assert _run(shell, name).split() == [str(sleeper.pid), "S"]
+    _run(shell, name, "STOP")
+    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
+    assert _run(shell, name).split() == [str(sleeper.pid), "T"]
+    _run(shell, name, "CONT")
+    os.waitid(os.P_PID, sleeper.pid, os.WCONTINUED)
+    assert _run(shell, name).split()[1] in "SR"
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_the_script_finds_nothing_when_there_is_nothing(shell: list[str]) -> None:
+    assert not _run(shell, "no-such-process")
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_the_script_leaves_its_own_shell_alone(shell: list[str]) -> None:
+    """It would hang for ever otherwise; and no other shell of this machine may be touched by a test."""
+    pids = subprocess.run(
+        [*shell, "-c", f"echo $$; {_SCRIPT}", "sh", shell[0], ""], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert pids[0] not in pids[1::2]
