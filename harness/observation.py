@@ -9,12 +9,19 @@ Series that the built-in probes write, and the values they hold (all JSON):
                {name: {"id", "restarts", "ready", "waiting", "exit_code"}}, "ready_since", "created", "labels"}
 ``endpoints``  subject ``<service>``: {"ready": [pod uid …], "serving": […], "all": […]}
 ``workloads``  subject ``<kind>/<name>``: {"uid", "desired", "replicas", "ready", "available", "updated", "generation",
-               "observed_generation", "revision", "conditions": {type: {"status", "reason", "message", "since"}}}
+               "observed_generation", "revision", "template" (a hash of the pod template), "conditions": {type:
+               {"status", "reason", "message", "since"}}}
 ``autoscalers`` subject ``hpa/<name>``: {"current", "desired", "min", "max", "metrics": {name: number},
                "conditions": …}
 ``events``     subject ``<kind>/<name>``: {"reason", "message", "type", "count"}
 ``nodes``      subject ``<node>``: {"ready", "schedulable", "zone"}
-Others are named by the probe that writes them.
+``identity``   subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns": [ip …] or None}
+``readable``   subject ``<selector>``: {"keys": [key …]}
+``prometheus`` subject an objective's title: {"phase", "window", "samples", "warnings"} and {"good", "total"} or
+               {"value"}; subject ``up:<kind>/<name>``: how many scrape targets were up
+Values of watched objects also say by which "event" they were seen. Others are named by the probe that writes them. A
+gap in a watch is two observations of the subject ``""`` with ``error`` set: {"gap": "began"} and {"gap": "ended",
+"complete": whether nothing in between was missed}.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from harness.settings import OPTIONS, resolve
 # Outcomes of pytest itself end at 5; this one says that the cluster could not be had.
 CLUSTER_UNUSABLE = 6
 _RUN_KEY = pytest.StashKey[RunRecord]()
-_FIXTURES = {"cluster", "namespace", "load", "chaos", "prometheus", "experiment", "timeline"}
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -222,7 +221,11 @@ def _is_worker(config: pytest.Config) -> bool:
 
 
 def _needs_cluster(item: pytest.Item) -> bool:
-    return isinstance(item, ExperimentItem) or bool(_FIXTURES.intersection(getattr(item, "fixturenames", ())))
+    if isinstance(item, ExperimentItem):
+        return True
+    # By where a fixture comes from, not by its name: "cluster" and "load" are words that other projects use too.
+    fixtures = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return any(found and found[-1].func.__module__ == __name__ for found in fixtures.values())
 
 
 def _connect(config: pytest.Config) -> None:

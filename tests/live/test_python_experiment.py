@@ -1,0 +1,51 @@
+"""The same engine from Python, on a real cluster: what the README shows, and what only a test with logic can ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from harness.cluster.protocol import Cluster
+from harness.cluster.resources import PODS
+from harness.faults.pod_kill import PodKill
+from harness.objectives.availability import Availability
+from harness.objectives.recovery_time import RecoveryTime
+from harness.observation import Injection, Timeline
+from harness.probes.prometheus import Prometheus
+from harness.python_experiment import PythonExperiment
+
+pytestmark = pytest.mark.live
+
+Chaos = Callable[..., AbstractContextManager[list[Injection]]]
+
+
+def test_two_pods_killed_one_after_the_other(
+    experiment: PythonExperiment, chaos: Chaos, cluster: Cluster, namespace: str, timeline: Timeline
+) -> None:
+    """Losing two of three replicas within a few seconds costs next to nothing, and both come back."""
+    experiment.workload("workloads/podinfo")
+    experiment.load("steady", rate="40/s", target="service/podinfo:http")
+    experiment.baseline(seconds=5)
+    before = {pod["metadata"]["uid"] for pod in cluster.api.list(PODS, namespace).items}
+    with chaos(PodKill(selector="app=podinfo", grace_period=0), seconds=3):
+        pass
+    with chaos(PodKill(selector="app=podinfo", grace_period=0), seconds=3) as injections:
+        victims = {victim.uid for injection in injections for victim in injection.victims}
+    record = experiment.assert_objectives(
+        Availability(min=0.97, phases=("fault", "recovery", "settle")),
+        RecoveryTime(of="deployment/podinfo", max=20),
+    )
+    after = {pod["metadata"]["uid"] for pod in cluster.api.list(PODS, namespace).items}
+    assert len(victims) == 2
+    assert victims <= before | after
+    assert not victims & after
+    assert record.passed
+    assert len(timeline.injections) == 2
+
+
+def test_prometheus_scrapes_every_second(prometheus: Prometheus) -> None:
+    """Short windows need short intervals: the harness reads the real one."""
+    assert prometheus.ready() is None
+    assert prometheus.scrape_interval() <= 1.0
