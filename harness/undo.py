@@ -52,6 +52,12 @@ class Journal:
         self._name = f"undo-{name}"[:63].rstrip("-.")
         self._clock = clock
         self._entries: dict[int, UndoEntry] = {}
+        self._last_written: float | None = None
+
+    @property
+    def last_written(self) -> float | None:
+        """When the last undo was safe, in monotonic seconds: no effect came before, since faults write theirs first."""
+        return self._last_written
 
     @property
     def entries(self) -> list[UndoEntry]:
@@ -65,6 +71,7 @@ class Journal:
         self._entries[entry.id] = entry
         self._append(entry)
         self._publish()
+        self._last_written = self._clock.monotonic()
         return entry
 
     def undo_all(self, actions: Mapping[str, UndoAction]) -> None:

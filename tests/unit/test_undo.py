@@ -61,6 +61,17 @@ def test_an_entry_is_on_disk_and_in_the_cluster_when_write_returns(
     assert (entry.state, entry.id) == ("pending", 1)
 
 
+def test_the_last_write_is_dated_when_it_is_safe_so_that_effects_can_be_bracketed(
+    journal: Journal, fake_cluster: FakeCluster, fake_clock: FakeClock
+) -> None:
+    assert journal.last_written is None
+    fake_cluster.server.fail_next(503, path="/configmaps")
+    before = fake_clock.monotonic()
+    _write(journal, "a")
+    # The retry has moved the clock.
+    assert journal.last_written == fake_clock.monotonic() >= before
+
+
 def test_the_cluster_s_copy_is_labelled_with_the_run_and_holds_all_entries(
     journal: Journal, fake_cluster: FakeCluster
 ) -> None:
