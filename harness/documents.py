@@ -16,11 +16,26 @@ from pydantic import ValidationError
 
 from harness.errors import InputError, Problem
 
-MAX_BYTES = 2_000_000
+MAX_BYTES = 500_000
 # Aliases are shared, not copied, but whoever walks the result unfolds them: a bound on the walk stops "billion laughs".
 MAX_NODES = 100_000
 
+# A manifest deeper than this is none; far below Python's own limit, which would end the whole process' patience.
+MAX_DEPTH = 60
+_CORE = "tag:yaml.org,2002:"
+_KNOWN_TAGS = frozenset(_CORE + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge"))
+
 Place = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader without dates: Kubernetes takes them as text, and JSON knows no other way to write them."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in _KNOWN_TAGS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ def load_documents(file: Path, text: str | None = None) -> list[Document]:
     """All documents of a file, empty ones left out. Raises InputError."""
     text = _read(file) if text is None else text
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         try:
             return [_document(loader, node, file) for node in _nodes(loader) if not _is_empty(node)]
         finally:
@@ -78,12 +93,17 @@ def load_documents(file: Path, text: str | None = None) -> list[Document]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise InputError([Problem(f"not valid YAML: {error.problem or error.context}", file, line)]) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except RecursionError as error:
+        raise InputError([Problem(f"nested deeper than {MAX_DEPTH} levels", file)]) from error
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError([Problem(f"not valid YAML: {error}", file)]) from error
 
 
 def _read(file: Path) -> str:
     try:
+        # A pipe or a device, perhaps behind a link, would never end.
+        if file.exists() and not file.is_file():
+            raise InputError([Problem("no regular file", file)])
         if file.stat().st_size > MAX_BYTES:
             raise InputError([Problem(f"larger than {MAX_BYTES} bytes", file)])
         return file.read_text(encoding="utf-8")
@@ -115,6 +135,10 @@ def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], problems: list
     lines.setdefault(place, node.start_mark.line + 1)
     if len(lines) > MAX_NODES:
         raise InputError([Problem(f"unfolds to more than {MAX_NODES} values", file)])
+    if len(place) > MAX_DEPTH:
+        raise InputError([Problem(f"nested deeper than {MAX_DEPTH} levels", file, node.start_mark.line + 1)])
+    if node.tag not in _KNOWN_TAGS:
+        problems.append(Problem(f"found the tag {node.tag}, expected none", file, lines[place], show_place(place)))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*place, index), lines, problems, file)

@@ -31,12 +31,15 @@ def deferred() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        raise KeyboardInterrupt(signal.Signals(came[0]).name)
+        # In here, so that an error of the body cannot swallow the signal: the error stays on as its context.
+        if came:
+            raise KeyboardInterrupt(signal.Signals(came[0]).name)
 
 
 def terminate_as_interrupt() -> None:
-    """Make SIGTERM end the session the way Ctrl-C does: undo, clean up, report."""
+    """Make SIGTERM end the session the way Ctrl-C does: undo, clean up, report. In the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        return
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 SYSTEM_NAMESPACE = "resilience-system"
 RUN_LABEL = "resilience.harness/run"
 EXPERIMENT_LABEL = "resilience.harness/experiment"
@@ -10,6 +12,12 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "resilience-harness"}
 
 
 def experiment_namespace(name: str, twin: str, run: str) -> str:
-    """The namespace of one experiment of one run: a DNS label of at most 63 characters that ends with the run's id."""
-    stem = f"rh-{name}-{twin}" if twin else f"rh-{name}"
-    return f"{stem[: 62 - len(run)].rstrip('-')}-{run}"
+    """The namespace of one experiment of one run: a DNS label of at most 63 characters that ends with the run's id.
+
+    What has to be cut is told apart by a digest: two twins of one long name must not meet in one namespace.
+    """
+    stem, room = f"rh-{name}-{twin}" if twin else f"rh-{name}", 62 - len(run)
+    if len(stem) > room:
+        digest = hashlib.sha256(stem.encode()).hexdigest()[:6]
+        stem = f"{stem[: room - len(digest) - 1].rstrip('-')}-{digest}"
+    return f"{stem}-{run}"

@@ -14,7 +14,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 def parse_duration(value: object) -> object:
     """Seconds of ``1m30s``, ``200ms`` or a number. Raises ValueError for any other text."""
     if not isinstance(value, str):
-        return value
+        return _number(value)
     text = value.strip()
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
@@ -25,7 +25,7 @@ def parse_duration(value: object) -> object:
 def parse_share(value: object) -> object:
     """A share between 0 and 1 of ``99.9%`` or of a number. Raises ValueError for any other text."""
     if not isinstance(value, str):
-        return value
+        return _number(value)
     if not re.fullmatch(r"\d+(\.\d+)?\s*%", value.strip()):
         raise ValueError(f"found {value!r}, expected a percentage such as 99.9% or a number from 0 to 1")
     return float(value.strip().rstrip("%")) / 100
@@ -34,20 +34,33 @@ def parse_share(value: object) -> object:
 def parse_rate(value: object) -> object:
     """Events a second of ``50/s``, ``3000/m`` or a number. Raises ValueError for any other text."""
     if not isinstance(value, str):
-        return value
+        return _number(value)
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)", value.strip())
     if not found:
         raise ValueError(f"found {value!r}, expected a rate such as 50/s")
     return float(found[1]) / _SECONDS[found[2]]
 
 
+def _number(value: object) -> object:
+    # YAML's yes and true would pass for the number 1.
+    if isinstance(value, bool):
+        raise ValueError(f"found {str(value).lower()}, expected a number with its unit")  # noqa: TRY004 - pydantic's own
+    return value
+
+
 Duration = Annotated[
-    float, BeforeValidator(parse_duration), Field(ge=0, json_schema_extra={"type": ["number", "string"]})
+    float,
+    BeforeValidator(parse_duration),
+    Field(ge=0, allow_inf_nan=False, json_schema_extra={"type": ["number", "string"]}),
 ]
 Share = Annotated[
     float, BeforeValidator(parse_share), Field(ge=0, le=1, json_schema_extra={"type": ["number", "string"]})
 ]
-Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, json_schema_extra={"type": ["number", "string"]})]
+Rate = Annotated[
+    float,
+    BeforeValidator(parse_rate),
+    Field(gt=0, allow_inf_nan=False, json_schema_extra={"type": ["number", "string"]}),
+]
 
 
 def show_seconds(seconds: float) -> str:

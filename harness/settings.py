@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.errors import InputError, Problem
 
 ENVIRONMENT_PREFIX = "RESILIENCE_"
+# Where the local cluster keeps what it builds and what it runs: variables of its own, not options of a session.
+OTHER_VARIABLES = frozenset({"RESILIENCE_CACHE", "RESILIENCE_STATE"})
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 class Keep(StrEnum):
@@ -40,12 +46,12 @@ class Option:
         return "resilience_" + self.name.replace("-", "_")
 
     @property
-    def variable(self) -> str:
-        return ENVIRONMENT_PREFIX + self.name.upper().replace("-", "_").removeprefix("CLUSTER_")
+    def ini(self) -> str:
+        return "resilience_" + self.name.removeprefix("cluster-").removeprefix("resilience-").replace("-", "_")
 
     @property
-    def ini(self) -> str:
-        return self.destination.replace("resilience_cluster_", "resilience_")
+    def variable(self) -> str:
+        return self.ini.upper()
 
 
 OPTIONS = (
@@ -93,12 +99,18 @@ def resolve(
 ) -> Settings:
     """Settings from the command line (``given``, by destination), environment and ini file. Raises InputError."""
     values = {option.name: _value(option, given, ini, environ) for option in OPTIONS}
-    problems: list[Problem] = []
+    problems = _unknown(environ) if cluster else []
     nodes = _whole(values, "cluster-nodes", 1, problems)
     seed = _whole(values, "resilience-seed", 0, problems) if values["resilience-seed"] else None
     keep = values["cluster-keep"]
     if keep not in list(Keep):
         problems.append(Problem(f"found {keep!r}, expected one of {', '.join(Keep)}", field="--cluster-keep"))
+    if not _NAME.fullmatch(values["cluster-name"]):
+        problems.append(
+            Problem(f"found {values['cluster-name']!r}, expected lower-case letters, digits, -", field="--cluster-name")
+        )
+    flags = {option.name: _truth(values, option.name, problems) for option in OPTIONS if option.flag}
+    _check_url(values["prometheus-url"], problems)
     if problems:
         raise InputError(problems)
     return Settings(
@@ -108,13 +120,13 @@ def resolve(
         name=values["cluster-name"],
         nodes=nodes,
         keep=Keep(keep),
-        strict=_truth(values["cluster-strict"]),
+        strict=flags["cluster-strict"],
         images=values["images"],
         prometheus_url=values["prometheus-url"],
         report_dir=Path(values["report-dir"]),
-        allow_disruptive=_truth(values["allow-disruptive"]),
+        allow_disruptive=flags["allow-disruptive"],
         seed=seed,
-        twins=_truth(values["twins"]),
+        twins=flags["twins"],
     )
 
 
@@ -130,13 +142,36 @@ def _value(
     return environ.get(option.variable) or ini(option.ini) or option.default
 
 
-def _truth(text: str) -> bool:
-    return text.strip().lower() in {"1", "true", "yes", "on"}
+def _unknown(environ: Mapping[str, str]) -> list[Problem]:
+    known = {option.variable for option in OPTIONS} | OTHER_VARIABLES
+    return [
+        Problem(f"unknown, expected one of {', '.join(sorted(known))}", field=name)
+        for name in sorted(environ)
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known
+    ]
+
+
+def _truth(values: Mapping[str, str], name: str, problems: list[Problem]) -> bool:
+    text = values[name].strip().lower()
+    if text not in _TRUE | _FALSE:
+        problems.append(Problem(f"found {values[name]!r}, expected true or false", field=f"--{name}"))
+    return text in _TRUE
+
+
+def _check_url(text: str, problems: list[Problem]) -> None:
+    try:
+        parts = urlsplit(text)
+        good = not text or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        good = False
+    if not good:
+        problems.append(Problem(f"found {text!r}, expected an http or https URL", field="--prometheus-url"))
 
 
 def _whole(values: Mapping[str, str], name: str, least: int, problems: list[Problem]) -> int:
-    text = values[name]
-    if text.isdecimal() and int(text) >= least:
+    text = values[name].strip()
+    # As many digits as anybody means: Python refuses to convert thousands of them.
+    if re.fullmatch(r"[0-9]{1,18}", text) and int(text) >= least:
         return int(text)
-    problems.append(Problem(f"found {text!r}, expected a whole number of at least {least}", field=f"--{name}"))
+    problems.append(Problem(f"found {values[name]!r}, expected a whole number of at least {least}", field=f"--{name}"))
     return least
