@@ -18,9 +18,10 @@ from harness.labels import parse_selector
 from harness.load.catalogue import Catalogue
 from harness.manifests import Workload, load_workload
 from harness.objective import Objective
+from harness.shipped import shipped
 
 BUILTIN = "builtin/"
-SHIPPED = Path(__file__).resolve().parents[1] / "experiments" / "workloads"
+SHIPPED = shipped("experiments") / "workloads"
 
 
 @dataclass(frozen=True, slots=True)

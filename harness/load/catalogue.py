@@ -22,10 +22,11 @@ from harness.documents import Document
 from harness.errors import InputError, Problem
 from harness.load.behaviour import Behaviour
 from harness.load.profile import Profile, load_profile
+from harness.shipped import shipped
 
 FOLDER = "loadprofiles"
 BUILTIN = "builtin/"
-SHIPPED = Path(__file__).resolve().parents[2] / FOLDER
+SHIPPED = shipped(FOLDER)
 
 # Importing either one patches the whole process; a behaviour file is imported by the harness too.
 _PATCHES_THE_PROCESS = frozenset({"locust", "gevent", "geventhttpclient"})
