@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -71,6 +71,7 @@ def test_as_many_are_chosen_as_asked_for_percentages_rounded_up(web: FakeCluster
     assert len(_choose(web, count=count)) == number
 
 
+@settings(deadline=None, max_examples=30)
 @given(seed=st.integers(), order=st.permutations(range(8)), count=st.integers(1, 8))
 def test_the_choice_depends_on_names_and_seed_alone(seed: int, order: list[int], count: int) -> None:
     def chosen(numbers: Sequence[int]) -> list[str]:
