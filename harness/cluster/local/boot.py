@@ -7,6 +7,7 @@ kubelets, addons, proxies) → nodes and addons Ready.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ from harness.cluster.local import (
 )
 from harness.cluster.local.credentials import Credentials, context_name
 from harness.cluster.local.images import ImageSet
-from harness.cluster.local.inventory import programs_of
+from harness.cluster.local.inventory import Inventory, programs_of
 from harness.cluster.local.namespaces import HOLDER, READY, SYSTEM_GROUP, Namespaces, node_holder, switch_holder
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import API_PORT, DNS_ADDRESS, GATEWAY, SWITCH, Node
 from harness.cluster.local.progress import Progress
 from harness.cluster.local.readiness import Readiness
-from harness.cluster.local.state import ClusterState
+from harness.cluster.local.state import LOOPBACK, ClusterState
 from harness.cluster.transport import HttpTransport
 
 # In the order in which they are wanted: metrics-server needs two scrapes and is waited for last.
@@ -40,7 +41,7 @@ ADDONS = ("metrics-server", "dns", "prometheus", "storage")
 
 
 class Boot:
-    """One boot of one cluster, of which nothing but its state is there yet."""
+    """Starts the programs of one cluster: all of them from nothing, or those that ended."""
 
     def __init__(self, state: ClusterState, paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
         self._state = state
@@ -61,6 +62,18 @@ class Boot:
         self._start_foundation()
         api = self._wait_for_api()
         self._start_cluster(api)
+        self._readiness.cluster(api, self._plan, self._progress)
+        api.close()
+
+    def restart(self, ended: Sequence[tuple[str, str]]) -> None:
+        """Start programs, given as (node, name), that ended in a cluster that was ready. Raises ClusterBroken."""
+        # Not by a wait of ``readiness``, which would see the very programs that are to be started.
+        holders = {node.role: self._programs.pid(node.role, HOLDER) for node in self._plan.nodes}
+        self._nodes = {role: Namespaces(holder) for role, holder in holders.items() if holder is not None}
+        for role, name in ended:
+            self._start(role, name)
+        self._readiness.local("the image registry", self._publish_images)
+        api = self._wait_for_api()
         self._readiness.cluster(api, self._plan, self._progress)
         api.close()
 
@@ -96,13 +109,12 @@ class Boot:
         registry.link_blobs(self._images, self._paths.node(self._plan.control_plane.role))
 
     def _start_foundation(self) -> None:
-        plan, control = self._plan, self._nodes[self._plan.control_plane.role]
-        self._programs.start(control_plane.etcd(plan, control))
-        self._programs.start(control_plane.api_server(plan, control, self._state))
-        self._programs.start(control_plane.registry(plan, control))
-        for node in plan.nodes:
-            self._programs.start(containerd.program(plan.cluster, node, self._nodes[node.role]))
-        self._programs.start(gateway.program(plan, self._state, self._paths, control.holder))
+        control = self._plan.control_plane.role
+        for name in (control_plane.ETCD, control_plane.API_SERVER, control_plane.REGISTRY):
+            self._start(control, name)
+        for node in self._plan.nodes:
+            self._start(node.role, containerd.NAME)
+        self._start(GATEWAY, gateway.NAME)
         self._readiness.local("the image registry", self._publish_images)
         self._start_kubelets()
 
@@ -113,12 +125,15 @@ class Boot:
         and is then answered at once; one whose connection is refused would back off for seconds.
         """
         control = self._nodes[self._plan.control_plane.role]
-        address = ("127.0.0.1", API_PORT)
+        address = (LOOPBACK, API_PORT)
         self._readiness.local("the API server to listen", lambda: sockets.listens(control.network, address))
         for node in self._plan.nodes:
-            namespaces = self._nodes[node.role]
-            self._readiness.local(f"containerd on {node.name}", namespaces.file(containerd.SOCKET).exists)
-            self._programs.start(nodes.kubelet(self._plan.cluster, node, namespaces))
+            socket = self._nodes[node.role].file(containerd.SOCKET)
+            self._readiness.local(f"containerd on {node.name}", socket.exists)
+            self._start(node.role, nodes.KUBELET)
+
+    def _start(self, role: str, name: str) -> None:
+        self._programs.start(Inventory(self._state, self._paths, self._nodes).program(role, name))
 
     def _publish_images(self) -> bool:
         try:
@@ -134,17 +149,16 @@ class Boot:
         return KubeApi(transport, self._clock)
 
     def _start_cluster(self, api: KubeApi) -> None:
-        plan, control = self._plan, self._nodes[self._plan.control_plane.role]
-        self._programs.start(control_plane.controller_manager(plan, control))
-        self._programs.start(control_plane.scheduler(plan, control))
-        for node in plan.nodes:
+        for name in (control_plane.CONTROLLER_MANAGER, control_plane.SCHEDULER):
+            self._start(self._plan.control_plane.role, name)
+        for node in self._plan.nodes:
             api.apply(node_object(node))
         values = addon_values(self._state, self._images)
         for name in ADDONS:
             for body in addons.render(name, values):
                 api.apply(body)
-        for node in plan.nodes:
-            self._programs.start(nodes.kube_proxy(plan.cluster, node, self._nodes[node.role]))
+        for node in self._plan.nodes:
+            self._start(node.role, nodes.KUBE_PROXY)
         self._progress("controllers, kubelets and addons started")
 
 

@@ -1,12 +1,15 @@
-"""Which programs a cluster consists of."""
+"""Which programs a cluster consists of, and how each is started."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.cluster.local import cgroups, containerd, control_plane, gateway, nodes
-from harness.cluster.local.namespaces import HOLDER
+from harness.cluster.local.namespaces import HOLDER, Namespaces
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import GATEWAY, SWITCH, Plan
-from harness.cluster.local.processes import Programs
+from harness.cluster.local.processes import Program, Programs
+from harness.cluster.local.state import ClusterState
 
 CONTROL_PLANE_PROGRAMS = (
     control_plane.ETCD,
@@ -16,6 +19,39 @@ CONTROL_PLANE_PROGRAMS = (
     control_plane.REGISTRY,
 )
 NODE_PROGRAMS = (HOLDER, containerd.NAME, nodes.KUBELET, nodes.KUBE_PROXY)
+
+
+class Inventory:
+    """Makes the programs of one cluster whose namespaces are open."""
+
+    def __init__(self, state: ClusterState, paths: ClusterPaths, namespaces: Mapping[str, Namespaces]) -> None:
+        self._state = state
+        self._paths = paths
+        self._plan = state.plan
+        self._namespaces = namespaces
+
+    def program(self, role: str, name: str) -> Program:
+        """The program of this name on the switch, the gateway or a node. Holders come first and are not made here."""
+        if role == GATEWAY:
+            holder = self._namespaces[self._plan.control_plane.role].holder
+            return gateway.program(self._plan, self._state, self._paths, holder)
+        if name in CONTROL_PLANE_PROGRAMS:
+            return self._of_control_plane(name)
+        node = next(node for node in self._plan.nodes if node.role == role)
+        make = {containerd.NAME: containerd.program, nodes.KUBELET: nodes.kubelet, nodes.KUBE_PROXY: nodes.kube_proxy}
+        return make[name](self._plan.cluster, node, self._namespaces[role])
+
+    def _of_control_plane(self, name: str) -> Program:
+        control = self._namespaces[self._plan.control_plane.role]
+        if name == control_plane.API_SERVER:
+            return control_plane.api_server(self._plan, control, self._state)
+        make = {
+            control_plane.ETCD: control_plane.etcd,
+            control_plane.CONTROLLER_MANAGER: control_plane.controller_manager,
+            control_plane.SCHEDULER: control_plane.scheduler,
+            control_plane.REGISTRY: control_plane.registry,
+        }
+        return make[name](self._plan, control)
 
 
 def programs_of(name: str, paths: ClusterPaths) -> Programs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.clock import Clock
@@ -10,6 +11,7 @@ from harness.cluster.local.boot import Boot
 from harness.cluster.local.credentials import context_name
 from harness.cluster.local.inventory import expected_programs, programs_of
 from harness.cluster.local.locks import locked
+from harness.cluster.local.namespaces import HOLDER
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import MAX_WORKERS
 from harness.cluster.local.progress import Progress
@@ -90,7 +92,7 @@ def bring_up(name: str, workers: int | None, progress: Progress, clock: Clock) -
     packages.check_platform()
     waiting = f"another process is busy with the cluster {name}: waiting for it"
     with locked(f"cluster-{name}", progress, waiting, LOCK_SECONDS):
-        if _is_up_already(name, workers, progress):
+        if _is_up_already(name, workers, progress) or _is_repaired(name, workers, progress, clock):
             return
         packages.ensure(progress)
         built = binaries.ensure(progress, clock)
@@ -123,11 +125,32 @@ def _is_up_already(name: str, workers: int | None, progress: Progress) -> bool:
     return True
 
 
+def _is_repaired(name: str, workers: int | None, progress: Progress, clock: Clock) -> bool:
+    """Start again what has ended, where the namespaces are still there and so the workloads may be."""
+    status = status_of(name)
+    ended = [program for program in status.programs if program.pid is None]
+    if status.state is None or not status.state.ready or not ended or workers not in {None, status.state.workers}:
+        return False
+    if any(program.name == HOLDER for program in ended):
+        return False
+    progress(f"starting again in the local cluster {name}: {_listed(ended)}")
+    try:
+        Boot(status.state, ClusterPaths.of(name), clock, progress).restart([(one.node, one.name) for one in ended])
+    except ClusterBroken as error:
+        progress(f"that did not help: {error}")
+        return False
+    return True
+
+
+def _listed(ended: Sequence[ProgramStatus]) -> str:
+    return "; ".join(" ".join(str(program).split()) for program in ended[:3])
+
+
 def _remove_remains(name: str, progress: Progress, clock: Clock) -> None:
     if not teardown.exists(name):
         return
-    ended = [str(program) for program in status_of(name).programs if program.pid is None]
-    reason = f" ({'; '.join(' '.join(line.split()) for line in ended[:3])})" if ended else ""
+    ended = [program for program in status_of(name).programs if program.pid is None]
+    reason = f" ({_listed(ended)})" if ended else ""
     progress(f"the local cluster {name} is not whole{reason}: removing it and starting again")
     teardown.remove(name, clock)
 
