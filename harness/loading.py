@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,23 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness import registry
+from harness.cluster.local.images import catalogue
 from harness.documents import Document, Place, load_document
 from harness.errors import InputError, Problem
-from harness.experiment import Declaration, Experiment, Load, describes
+from harness.experiment import Declaration, Experiment, Load, Twin, describes
 from harness.fault import Fault
 from harness.labels import parse_selector
 from harness.load.catalogue import Catalogue
-from harness.manifests import Workload, load_workload
+from harness.manifests import Workload, images_in, load_workload
 from harness.objective import Objective
+from harness.observation import BASELINE, PHASES
+from harness.probes.prometheus_query import SCRAPES_PER_WINDOW, SERIES
 from harness.shipped import shipped
 
 BUILTIN = "builtin/"
+# Clusters of ours are scraped this often, in seconds; none is scraped more often.
+QUICKEST_SCRAPE = 1.0
+HARNESS_IMAGES = frozenset(image.name for image in catalogue(defaultdict(str)))
 SHIPPED = shipped("experiments") / "workloads"
 
 
@@ -44,9 +51,13 @@ class Sources:
         else:
             roots = [beside, self.experiments]
         for root in roots:
-            folder = (root / name).resolve()
-            if folder.is_dir() and folder.is_relative_to(root.resolve()):
-                return folder
+            try:
+                folder = (root / name).resolve()
+                if folder.is_dir() and folder.is_relative_to(root.resolve()):
+                    return folder
+            except (OSError, ValueError):
+                # Too long for a path, or with a NUL in it: there is no such folder.
+                return None
         return None
 
 
@@ -71,27 +82,30 @@ def _problems_of_parts(document: Document) -> list[Problem]:
     ):
         entries = data.get(key)
         if isinstance(entries, list):
-            _parts(document, key, [entry for entry in entries if isinstance(entry, dict)], kinds, problems)
+            _parts(document, key, entries, kinds, problems)
     return problems
 
 
 def _parts(
     document: Document,
     key: str,
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[Any],
     kinds: Mapping[str, type[BaseModel]],
     problems: list[Problem],
 ) -> list[Any]:
     parts = []
     for index, entry in enumerate(entries):
         place: Place = (key, index)
+        if not isinstance(entry, dict):
+            # The declaration's own check has said so.
+            continue
         if len(entry) != 1:
             problems.append(document.problem(place, f"found {len(entry)} keys, expected one: the kind"))
             continue
         ((kind, parameters),) = entry.items()
         if kind not in kinds:
             known = ", ".join(kinds)
-            problems.append(document.problem((*place, kind), f"unknown kind, expected one of: {known}"))
+            problems.append(document.problem((*place, str(kind)), f"unknown kind, expected one of: {known}"))
             continue
         try:
             parts.append(kinds[kind].model_validate({} if parameters is None else parameters))
@@ -121,6 +135,8 @@ class _Assembly:
             self._check_faults(faults, workload)
             self._check_references("objectives", objectives, workload)
             self._check_references("probes", probes, workload)
+        self._check_windows(objectives)
+        self._check_titles(objectives)
         self._check_twins(objectives, workload)
         if self._problems or workload is None:
             raise InputError(self._problems)
@@ -150,10 +166,13 @@ class _Assembly:
             self._say(("workload",), f"found {name!r}, expected a folder of manifests in {self._sources.experiments}")
             return None
         try:
-            return load_workload(folder)
+            workload = load_workload(folder)
         except InputError as error:
             self._problems += error.problems
             return None
+        for document in workload.documents:
+            self._problems += [document.problem(place, why) for place, why in wrong_images(document.data)]
+        return workload
 
     def _check_load(self, load: Load, workload: Workload | None) -> None:
         for field, check in (
@@ -181,9 +200,34 @@ class _Assembly:
         for index, fault in enumerate(faults):
             for selector in fault.selectors:
                 if not any(parse_selector(selector).matches(labels) for labels in workload.pod_labels()):
-                    place = ("faults", index, fault.kind, "selector")
+                    place: Place = ("faults", index, fault.kind, "selector")
                     self._say(place, f"found {selector!r}, but no pod of the workload has such labels")
             self._check_names(("faults", index, fault.kind, "of"), fault.workloads, workload)
+            for place, why in wrong_images(fault.model_dump(by_alias=True, exclude_unset=True)):
+                self._say(("faults", index, fault.kind, *place), why)
+
+    def _check_windows(self, objectives: Sequence[Objective]) -> None:
+        """A PromQL window must hold enough scrapes; the cluster's own interval is looked at when there is a cluster."""
+        least, phases = SCRAPES_PER_WINDOW * QUICKEST_SCRAPE, self._declared.phases
+        for index, objective in enumerate(objectives):
+            if objective.kind != SERIES:
+                continue
+            for name in windows(objective):
+                if phases.length(name) < least:
+                    message = (
+                        f"{objective.title} is asked about {name}, which takes {phases.length(name):g} s, expected"
+                    )
+                    self._say(
+                        ("objectives", index, SERIES), f"{message} at least {least:g} s: {SCRAPES_PER_WINDOW} scrapes"
+                    )
+
+    def _check_titles(self, objectives: Sequence[Objective]) -> None:
+        seen: set[tuple[str, str]] = set()
+        for index, objective in enumerate(objectives):
+            named = (objective.kind, objective.title)
+            if objective.kind == SERIES and named in seen:
+                self._say(("objectives", index, SERIES, "name"), f"found {objective.title!r} a second time")
+            seen.add(named)
 
     def _check_references(self, key: str, parts: Iterable[Any], workload: Workload) -> None:
         for index, part in enumerate(parts):
@@ -204,10 +248,43 @@ class _Assembly:
                     known = ", ".join(sorted({objective.kind for objective in objectives}))
                     self._say(("twins", name, "breaks"), f"found {broken!r}, expected one of the objectives: {known}")
             if workload:
-                for patched in twin.patch:
-                    self._check_names(("twins", name, "patch", patched), [patched], workload)
+                self._check_patch(name, twin, workload)
+
+    def _check_patch(self, name: str, twin: Twin, workload: Workload) -> None:
+        place: Place = ("twins", name, "patch")
+        for reference in twin.patch:
+            self._check_names((*place, reference), [reference], workload)
+        if not all(workload.find(reference) for reference in twin.patch):
+            return
+        patched = workload.patched(twin.patch)
+        for reference, patch in twin.patch.items():
+            if patch is not None and patched.find(reference) == workload.find(reference):
+                self._say((*place, reference), "changes nothing")
+        for reference, error in patched.misshapen():
+            self._problems += self._document.problems(error, (*place, reference))
 
 
 def _ports(service: Mapping[str, Any]) -> list[str]:
-    ports = service["spec"].get("ports", [])
+    ports = service["spec"].get("ports") or []
     return [str(port[key]) for port in ports for key in ("name", "port") if key in port]
+
+
+def wrong_images(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:  # noqa: ANN401
+    """Where a value asks for an image that the harness has not got, or misspells how to ask, and what is wrong."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from wrong_images(inner, (*place, key if isinstance(key, int) else str(key)))
+    elif isinstance(value, str) and "${image" in value:
+        names = list(images_in(value))
+        if len(names) != value.count("${image"):
+            yield place, f"found {value!r}, expected ${{image:NAME}} or ${{image:NAME:TAG}}"
+        for name in names:
+            if name not in HARNESS_IMAGES:
+                yield place, f"found the image {name}, expected one of: {', '.join(sorted(HARNESS_IMAGES))}"
+
+
+def windows(objective: Objective) -> list[str]:
+    """The phases that a PromQL objective is asked about: its own, and the steady state."""
+    own = getattr(objective, "phases", ())
+    return [name for name in PHASES if name in own or (name == BASELINE and objective.checks_baseline)]

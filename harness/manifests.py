@@ -14,12 +14,78 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
 from harness.cluster.api import Object
 from harness.documents import Document, load_documents
 from harness.errors import InputError, Problem
 
 _IMAGE = re.compile(r"\$\{image:([a-z0-9-]+)(?::([A-Za-z0-9_.-]+))?\}")
+# Kinds whose spec.template is a pod's.
+TEMPLATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"})
+OURS = "resilience/"
 _SHORT_KINDS = {"horizontalpodautoscaler": "hpa", "persistentvolumeclaim": "pvc", "poddisruptionbudget": "pdb"}
+
+
+class _Shape(BaseModel):
+    """What the harness itself looks into; the rest is for the API server to judge."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Metadata(_Shape):
+    name: str
+    namespace: None = None
+    labels: dict[str, str] | None = None
+
+    @field_validator("namespace", mode="before")
+    @classmethod
+    def _none_of_its_own(cls, found: object) -> object:
+        if found is not None:
+            raise ValueError("found a namespace, expected none: an experiment's workload goes to one of its own")
+        return found
+
+
+class _Manifest(_Shape):
+    apiVersion: str  # noqa: N815 - Kubernetes' own name
+    kind: str
+    metadata: _Metadata
+    spec: dict[str, Any] | None = None
+
+    @field_validator("apiVersion")
+    @classmethod
+    def _not_ours(cls, found: str) -> str:
+        if found.startswith(OURS):
+            raise ValueError(f"found {found!r}, a file of the harness; expected a Kubernetes object")
+        return found
+
+
+class _Labelled(_Shape):
+    labels: dict[str, str] | None = None
+
+
+class _Template(_Shape):
+    metadata: _Labelled | None = None
+
+
+class _Templated(_Shape):
+    template: _Template | None = None
+
+
+class _WithPods(_Manifest):
+    spec: _Templated | None = None  # type: ignore[assignment]
+
+
+class _Ports(_Shape):
+    type: str | None = None
+    ports: list[dict[str, Any]] | None = None
+
+
+class _Service(_Manifest):
+    spec: _Ports  # type: ignore[assignment]
+
+
+_SHAPES: dict[str, type[_Manifest]] = {**dict.fromkeys(TEMPLATED, _WithPods), "Service": _Service}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +106,11 @@ class Workload:
 
     def pod_labels(self) -> list[Mapping[str, str]]:
         """The labels of every pod template."""
-        return [template.get("metadata", {}).get("labels", {}) for template in self._templates()]
+        return [(template.get("metadata") or {}).get("labels") or {} for template in self._templates()]
 
     def images(self) -> set[str]:
         """The names of the harness's images that the manifests ask for."""
-        return {found[1] for item in self.objects for text in _strings(item) for found in _IMAGE.finditer(text)}
+        return {name for item in self.objects for name in images_in(item)}
 
     def patched(self, patches: Mapping[str, Any]) -> Workload:
         """A copy with each ``kind/name`` merged (see ``merge``) with its patch, or left out for None.
@@ -58,13 +124,20 @@ class Workload:
                 objects[name] = merge(objects[name], patch)
         return Workload(self.folder, tuple(objects.values()), self.documents)
 
+    def misshapen(self) -> Iterator[tuple[str, ValidationError]]:
+        """Each object that a patch left in a shape that it cannot have, as ``kind/name``, with what is wrong."""
+        for item in self.objects:
+            error = _misshape(item)
+            if error:
+                yield reference(item), error
+
     def rendered(self, image: Callable[[str], str]) -> list[Object]:
         """The objects for a cluster whose image references ``image`` gives."""
         return [render(item, image) for item in self.objects]
 
     def _templates(self) -> Iterator[Object]:
-        for item in self.objects:
-            template = item.get("spec", {}).get("template")
+        for item in (item for item in self.objects if item["kind"] in TEMPLATED):
+            template = (item.get("spec") or {}).get("template")
             if isinstance(template, dict):
                 yield template
 
@@ -75,6 +148,9 @@ def load_workload(folder: Path) -> Workload:
     problems: list[Problem] = []
     documents: list[Document] = []
     for file in files:
+        if not file.resolve().is_relative_to(folder.resolve()):
+            problems.append(Problem("leads out of the workload's folder", file))
+            continue
         try:
             documents += load_documents(file)
         except InputError as error:
@@ -92,6 +168,13 @@ def reference(item: Object) -> str:
     """An object as ``kind/name``: ``deployment/podinfo``, ``hpa/podinfo``."""
     kind = str(item["kind"]).lower()
     return f"{_SHORT_KINDS.get(kind, kind)}/{item['metadata']['name']}"
+
+
+def images_in(value: Any) -> Iterator[str]:  # noqa: ANN401
+    """The name of every ``${image:…}`` in any string of a value."""
+    for text in _strings(value):
+        for found in _IMAGE.finditer(text):
+            yield found[1]
 
 
 def merge(base: Any, patch: Any) -> Any:  # noqa: ANN401
@@ -128,7 +211,11 @@ def _reference(image: str, tag: str | None) -> str:
 
 
 def _named(items: Any) -> bool:  # noqa: ANN401
-    return isinstance(items, list) and bool(items) and all(isinstance(item, dict) and "name" in item for item in items)
+    return (
+        isinstance(items, list)
+        and bool(items)
+        and all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in items)
+    )
 
 
 def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
@@ -143,12 +230,13 @@ def _check(document: Document) -> list[Problem]:
     data = document.data
     if not isinstance(data, dict):
         return [document.problem((), f"found {type(data).__name__}, expected a Kubernetes object")]
-    required = [key for key in ("apiVersion", "kind") if key not in data]
-    problems = [document.problem((key,), "missing, and it is required") for key in required]
-    metadata = data.get("metadata")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        problems.append(document.problem(("metadata", "name"), "missing, and it is required"))
-    elif "namespace" in metadata:
-        message = "found a namespace, expected none: an experiment's workload goes to a namespace of its own"
-        problems.append(document.problem(("metadata", "namespace"), message))
-    return problems
+    error = _misshape(data)
+    return document.problems(error) if error else []
+
+
+def _misshape(item: Object) -> ValidationError | None:
+    try:
+        _SHAPES.get(str(item.get("kind")), _Manifest).model_validate(item)
+    except ValidationError as error:
+        return error
+    return None
