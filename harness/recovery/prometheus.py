@@ -55,16 +55,15 @@ def _outages(samples: Sequence[Observation], need: float, every: float, origin: 
             began = sample.at if began is None else began
             down = sample.at
         elif began is not None:
-            found.append(_outage(began, Interval(down - every, sample.at + every), every, origin))
+            found.append(_outage(began, down - every, sample.at + every, origin))
             began = None
     if began is not None:
-        found.append(_outage(began, Interval(down - every, math.inf), every, origin))
+        found.append(_outage(began, down - every, math.inf, origin))
     return found
 
 
-def _outage(began: float, ended: Interval, every: float, origin: Origin) -> Outage:
-    earliest = origin.disrupted.low
-    return Outage(Interval(max(began - every, earliest), began), Interval(max(ended.low, earliest), ended.high))
+def _outage(began: float, low: float, high: float, origin: Origin) -> Outage:
+    return Outage(Interval(origin.disrupted.low, began), Interval(max(low, origin.disrupted.low), high))
 
 
 def _gap(samples: Sequence[Observation], end: float, every: float) -> str | None:

@@ -99,6 +99,12 @@ def test_a_newcomer_of_the_same_name_tells_of_a_deletion_that_was_missed() -> No
     assert (found.began, found.ended) == (12.0, 13.0)
 
 
+def test_a_newcomer_that_is_ready_at_once_still_tells_that_its_predecessor_was_hit() -> None:
+    story = Story().pod(1.0, "etcd-0", "old", owner=ETCD).injected(10.0, ("etcd-0", "old"))
+    found = clock(story.pod(13.0, "etcd-0", "new", owner=ETCD), ETCD)
+    assert (found.state, found.ended) == ("recovered", 13.0)
+
+
 def test_pods_of_other_owners_are_none_of_it() -> None:
     story = Story().replicas_ready("a").injected(10.0, ("podinfo-a", "a")).gone(10.1, "podinfo-a", "a")
     story.pod(12.0, "cache-0", "x", owner="statefulset/cache").pod(13.0, "podinfo-d", "d")
@@ -122,6 +128,12 @@ def test_a_relapse_within_the_settle_time_takes_the_recovery_back() -> None:
     found = clock(story)
     assert found.ended == 20.0
     assert "2 outages" in found.reason
+
+
+def test_a_relapse_after_exactly_the_settle_time_still_counts() -> None:
+    story = Story(settle=5).replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d")
+    assert clock(story.pod(17.0, "podinfo-d", "d", ready=False)).state == "not recovered"
 
 
 def test_a_relapse_after_the_settle_time_is_another_matter_and_is_said() -> None:
@@ -159,6 +171,15 @@ def test_fewer_pods_than_wanted_before_the_fault_do_not_lower_the_bar() -> None:
     story = Story().add("workloads", PODINFO, 1.0, {"uid": "w", "desired": 3}).replicas_ready("a", "b")
     story.injected(10.0, ("podinfo-a", "a")).gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d")
     assert clock(story).state == "not recovered"
+
+
+def test_what_is_wanted_later_or_told_by_an_error_does_not_move_the_bar() -> None:
+    """Scaled to nothing during the fault, it would be back at once."""
+    story = Story().add("workloads", PODINFO, 1.0, {"uid": "w", "desired": 2}).replicas_ready("a", "b")
+    story.injected(10.0, ("podinfo-a", "a")).add("workloads", PODINFO, 10.0, {"uid": "w", "desired": 1})
+    story.error("workloads", PODINFO, 9.0, "unreadable")
+    story.gone(10.1, "podinfo-a", "a").pod(12.0, "podinfo-d", "d")
+    assert clock(story).ended == 12.0
 
 
 def test_finished_pods_do_not_count_as_ready() -> None:
@@ -227,6 +248,16 @@ def test_a_gap_that_lost_nothing_leaves_the_clock_its_say() -> None:
     story.gone(12.4, "podinfo-a", "a").pod(13.0, "podinfo-d", "d")
     assert clock(story).state == "recovered"
     assert clock(Story().replicas_ready("a").injected(10.0).gap("pods", 11.0, 12.0)).state == "not disrupted"
+
+
+def test_several_faults_are_bracketed_together_and_so_are_their_undos() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"), took=0.5, undone=20.0)
+    story.injected(12.0, ("podinfo-b", "b"), took=0.5, undone=22.0)
+    story.gone(10.1, "podinfo-a", "a").gone(12.1, "podinfo-b", "b")
+    story.pod(24.0, "podinfo-d", "d", since=24).pod(25.0, "podinfo-e", "e", since=25)
+    since_fault, since_undo = clock(story), clock(story, since="undone")
+    assert (since_fault.length.low, since_fault.length.high) == pytest.approx((25 - 12.5, 25 - 10.0))
+    assert (since_undo.length.low, since_undo.length.high) == pytest.approx((25 - 22.5, 25 - 20.0))
 
 
 def test_not_undone_is_no_data_for_a_recovery_from_the_undo() -> None:

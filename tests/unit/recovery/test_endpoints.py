@@ -66,6 +66,38 @@ def test_a_fault_without_a_victim_in_the_service_is_seen_by_the_number() -> None
     assert (clocks(story)[0].began, clocks(story)[0].ended) == (12.0, 20.0)
 
 
+def test_a_victim_replaced_within_one_update_was_disrupted_and_is_back() -> None:
+    """The controller writes slices in batches."""
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a")).endpoints(10.5, "b", "d")
+    (found,) = clocks(story)
+    assert (found.state, found.began, found.ended) == ("recovered", 10.5, 10.5)
+
+
+def test_updates_that_take_nothing_away_are_no_disruption() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("node-1", "n1"))
+    assert clocks(story.endpoints(12.0, "a", "b", "d").endpoints(13.0, "b", "d"))[0].state == "not disrupted"
+
+
+def test_updates_after_the_recovery_are_no_further_outages() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.endpoints(10.5, "b").endpoints(12.0, "b", "d").endpoints(13.0, "b", "d", "e")
+    assert "outages" not in clocks(story)[0].reason
+
+
+def test_what_is_seen_at_the_instant_of_the_fault_comes_after_it() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a")).endpoints(10.0, "b")
+    assert clocks(story.endpoints(12.0, "b", "d"))[0].began == 10.0
+
+
+def test_values_that_are_errors_or_nothing_are_no_updates() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.add("endpoints", "podinfo", 9.0, None).add("endpoints", "podinfo", 11.0, None)
+    for at, ended in ((9.0, 9.5), (11.0, 11.5)):
+        story.error("endpoints", "podinfo", at, "unreadable", {"gap": "began", "ready": []})
+        story.error("endpoints", "podinfo", ended, "unreadable", {"gap": "ended", "complete": True, "ready": []})
+    assert clocks(story)[0].state == "not disrupted"
+
+
 @pytest.mark.parametrize(
     ("story", "reason"),
     [

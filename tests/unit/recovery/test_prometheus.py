@@ -34,7 +34,18 @@ def test_never_fewer_is_not_disrupted_within_a_scrape() -> None:
 
 
 def test_never_full_again_is_not_recovered() -> None:
-    assert clock(Story().injected(10.0).up(counted(11, 99))).state == "not recovered"
+    found = clock(Story().injected(10.0, took=0.0).up(counted(11, 99)))
+    assert (found.state, found.length.low) == ("not recovered", pytest.approx(54.5 - 1 - 10))
+
+
+def test_a_sample_at_the_instant_of_the_fault_comes_after_it() -> None:
+    found = clock(Story().injected(10.0, took=0.0).up((at, 2 if at == 10 else 3) for at in range(20)))
+    assert (found.state, found.began) == ("recovered", 10.0)
+
+
+def test_the_low_bound_does_not_lie_before_the_fault() -> None:
+    found = clock(Story().injected(10.0, took=0.0).up((at, 2 if at == 10 else 3) for at in range(20)))
+    assert found.length.low == 0.0
 
 
 def test_a_relapse_counts() -> None:
@@ -48,7 +59,7 @@ def test_missing_samples_up_to_the_recovery_are_a_gap(lost: list[float]) -> None
     samples = [sample for sample in counted(11, 14) if sample[0] not in {*lost, *(at + 1 for at in lost)}]
     found = clock(Story().injected(10.0).up(samples))
     assert found.state == "no data"
-    assert "between two of them" in found.reason
+    assert f"{len(lost) + 2}.00 s between two of them, scraped every 1.00 s" in found.reason
 
 
 def test_a_failed_query_up_to_the_recovery_is_a_gap_and_a_later_one_is_not() -> None:

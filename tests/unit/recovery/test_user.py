@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from harness.observation import Phase
 from harness.recovery import Recovery, outages, recoveries
 from tests.unit.timelines import PODINFO, Story
 
@@ -20,6 +21,7 @@ def test_an_outage_runs_from_the_last_good_request_to_the_first_good_one_after_i
     (outage,) = outages(story.timeline.requests, 10.0)
     assert (outage.began.low, outage.began.high) == pytest.approx((10.0, 10.02))
     assert (outage.ended.low, outage.ended.high) == pytest.approx((12.9, 13.02))
+    assert (outage.length.low, outage.length.high) == pytest.approx((12.9 - 10.02, 13.02 - 10.0))
     found = clock(story)
     assert found.state == "recovered"
     assert (found.length.low, found.length.high) == pytest.approx((2.9, 3.02))
@@ -45,8 +47,7 @@ def test_outages_apart_are_counted_and_the_span_reaches_to_the_end_of_the_last()
     found = clock(story)
     assert len(outages(story.timeline.requests, 10.0)) == 2
     assert found.ended == pytest.approx(15.01)
-    assert "2 outages" in found.reason
-    assert "down in all" in found.reason
+    assert "2 outages, 2.00 s down in all, counted to the end of the last" in found.reason
 
 
 def test_a_failure_long_after_the_recovery_is_said_and_not_counted() -> None:
@@ -102,6 +103,23 @@ def test_a_load_that_fell_silent_is_no_proof_of_health() -> None:
     found = clock(Story().injected(10.0).requests(0, 25))
     assert found.state == "no data"
     assert "before the end" in found.reason
+
+
+def test_a_silence_of_a_few_periods_is_no_silence() -> None:
+    """One request in two seconds, the last of them four seconds before the recovery phase ends."""
+    assert clock(Story(settle=0).injected(10.0).requests(0, 48, rate=0.5)).state == "not disrupted"
+
+
+def test_a_recovery_phase_that_goes_on_is_no_silence() -> None:
+    story = Story(settle=0).injected(10.0).requests(0, 30)
+    story.timeline.phases[-1] = Phase("recovery", 20.0, math.inf)
+    story.timeline.phases = [phase for phase in story.timeline.phases if phase.name != "baseline"]
+    assert clock(story).state == "not disrupted"
+
+
+def test_a_failure_at_the_instant_of_the_fault_is_its_doing() -> None:
+    story = Story().injected(10.0).requests(0, 9).request(9.5, ok=False, took=0.5).requests(10.1, 55)
+    assert clock(story).state == "recovered"
 
 
 def test_no_requests_after_the_fault_are_no_data() -> None:
