@@ -69,8 +69,9 @@ class LiveExperiment:
     def deploy(self, objects: Sequence[Object]) -> None:
         """Apply objects in the experiment's namespace, wait until they are ready, and watch. Raises Inconclusive."""
         self.say("deploying")
-        arrange.make_namespace(self._cluster.api, self.namespace, self._run.id, self.experiment.name)
-        self._stack.callback(self._remove_namespace)
+        with deferred():
+            arrange.make_namespace(self._cluster.api, self.namespace, self._run.id, self.experiment.name)
+            self._stack.callback(self._remove_namespace)
         arrange.apply_workload(self._cluster.api, self.namespace, objects)
         arrange.wait_for_workload(self._cluster.api, self.namespace, objects, self._clock)
         # Undone before the namespace goes, after load and observers have stopped: unless it was undone on the way.
@@ -126,6 +127,9 @@ class LiveExperiment:
         self.say(f"{fault.kind} → {', '.join(str(victim) for victim in victims)}")
         low = self.timeline.offset(self._clock.monotonic())
         fault.inject(self._context, victims)
+        if self.journal.last_written is not None:
+            # Nothing was broken before the undo was safe, so the bracket need not hold the time that writing it took.
+            low = max(low, self.timeline.offset(self.journal.last_written))
         high = self.timeline.offset(self._clock.monotonic())
         self._faults.append(fault)
         self.timeline.injections.append(Injection(fault.kind, victims, Interval(low, high)))

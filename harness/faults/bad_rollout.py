@@ -72,7 +72,11 @@ class BadRollout(WorkloadTarget, Fault):
                 raise Inconclusive(f"{self.of} is that way already: rolling it out changed nothing")
 
     def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
-        """A pod of a ReplicaSet newer than the revision before is in trouble, or could not even be made."""
+        """A pod of a ReplicaSet newer than the revision before is in trouble, or could not even be made.
+
+        With a ``patch`` a pod that counts as ready proves it as well: what is bad about it only its author knows, and a
+        workload that lets it pass is what the experiment wants to hear of.
+        """
         outcomes = [self._outcome(context, victim) for victim in victims]
         text = "; ".join(text for _, text in outcomes)
         return Evidence(proven=bool(outcomes) and all(proven for proven, _ in outcomes), text=text)
@@ -92,6 +96,8 @@ class BadRollout(WorkloadTarget, Fault):
             for condition in newest.get("status", {}).get("conditions", ())
             if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         ]
+        if self.patch is not None:
+            trouble += [f"{pod['metadata']['name']} counts as ready: nothing stopped it" for pod in pods if _ready(pod)]
         seen = "; ".join(trouble) or f"{len(pods)} pods, none in trouble"
         return bool(trouble), f"revision {_revision(newest)}, ReplicaSet {newest['metadata']['name']}: {seen}"
 
@@ -140,7 +146,7 @@ def _trouble(pod: Object, now: float) -> Iterator[str]:
     """What keeps a pod from being ready, other than that it is just starting. ``now`` is Unix seconds."""
     name, status = pod["metadata"]["name"], pod.get("status", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
-    if conditions.get("Ready", {}).get("status") == "True":
+    if _ready(pod):
         return
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
@@ -157,6 +163,11 @@ def _trouble(pod: Object, now: float) -> Iterator[str]:
         running_for = now - parse_kubernetes_time(started) if started else 0.0
         if not container.get("ready") and running_for >= UNREADY_SECONDS:
             yield f"{name}/{container['name']} has run for {running_for:.0f} s and is not ready"
+
+
+def _ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _owned_by(item: Object, uid: str) -> bool:

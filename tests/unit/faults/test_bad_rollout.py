@@ -199,3 +199,10 @@ def test_which_container_must_be_said_when_there_are_several(world: World) -> No
 def test_what_cannot_be_rolled_out_is_refused(parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         BadRollout.model_validate({"of": "deployment/podinfo", **parameters})
+
+
+def test_a_patched_revision_that_passes_every_gate_has_bitten_too(world: World) -> None:
+    """Without a readiness probe a revision that cannot serve counts as ready: that is the harm, not the lack of one."""
+    evidence = _evidence(world, patch={"metadata": {"annotations": {"revision": "bad"}}})
+    assert evidence.proven
+    assert "counts as ready: nothing stopped it" in evidence.text
