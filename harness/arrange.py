@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from harness.clock import Clock
@@ -25,19 +26,22 @@ def make_namespace(api: KubeApi, name: str, run: str, experiment: str) -> None:
 
 
 def remove_namespace(api: KubeApi, name: str, clock: Clock) -> None:
-    """Delete a namespace and wait until it is gone. Raises TimedOut.
+    """Delete a namespace and wait until it is gone, however often the API fails meanwhile. Raises TimedOut, ApiError.
 
     Its pods are deleted without their grace first: nobody is left to be served, and the next experiment shall not
     be measured beside the shutdown of this one.
     """
-    for pod in api.list(PODS, name).items:
-        _ignoring_absence(lambda pod=pod: api.delete(PODS, pod["metadata"]["name"], name, grace_seconds=0))
-    _ignoring_absence(lambda: api.delete(NAMESPACES, name))
 
     def look() -> tuple[bool | None, str]:
         left = api.find(NAMESPACES, name)
-        conditions = (left or {}).get("status", {}).get("conditions", [])
-        return (True if left is None else None), "; ".join(str(condition.get("message")) for condition in conditions)
+        if left is None:
+            return True, ""
+        if "deletionTimestamp" not in left["metadata"]:
+            for pod in api.list(PODS, name).items:
+                _ignoring_absence(partial(api.delete, PODS, pod["metadata"]["name"], name, grace_seconds=0))
+            _ignoring_absence(partial(api.delete, NAMESPACES, name))
+        conditions = left.get("status", {}).get("conditions", [])
+        return None, "; ".join(str(condition.get("message")) for condition in conditions) or "it is still there"
 
     wait_until(f"namespace {name} gone", look, NAMESPACE_GONE, clock)
 
@@ -109,7 +113,7 @@ def _pod_reasons(pod: Object) -> list[str]:
     return reasons + unscheduled
 
 
-def _ignoring_absence(call: Any) -> None:  # noqa: ANN401
+def _ignoring_absence(call: Callable[[], None]) -> None:
     try:
         call()
     except ApiError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from harness.clock import iso
 from harness.diagnostics import collect
-from harness.errors import ApiError
+from harness.errors import ApiError, CapabilityMissing, HarnessError, Inconclusive, UndoFailed
 from harness.experiment import Experiment
 from harness.judging import Judged, Judgement
 from harness.live import LiveExperiment
@@ -12,18 +15,53 @@ from harness.record import ExperimentRecord
 from harness.recording import declared, describe_findings, describe_run
 from harness.run import Run
 from harness.settings import Keep
-from harness.verdict import Verdict
+from harness.verdict import Verdict, worst
 
 
 class RecordKeeper:
-    """The record of one experiment, and the live experiment that it tells of."""
+    """The record of one experiment, and the live experiment that it tells of.
+
+    ``with keeper.to_the_end(), keeper.live, keeper.told(): …`` is the whole: what ends the body early is told while the
+    cluster still shows why; what goes wrong while everything is taken back is told after.
+    """
 
     def __init__(self, run: Run, experiment: Experiment, node_id: str) -> None:
         self._run = run
         self.record: ExperimentRecord = declared(experiment, node_id, run)
         self.live = LiveExperiment(run, experiment, run.store.folder_of(self.record))
         self.live.keep = self._keep
+        self._told: BaseException | None = None
         run.store.save(self.record)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Whatever ends the body early is the record's reason. Inconclusive ends here: it is a verdict and no more."""
+        try:
+            yield
+        except Inconclusive as error:
+            self.give_up(str(error))
+        except BaseException as error:
+            self._told = error
+            # Somebody waits for an interrupted run to end, and what was never begun has left nothing to look at.
+            self.give_up(_why(error), evidence=not isinstance(error, KeyboardInterrupt | CapabilityMissing))
+            raise
+
+    @contextmanager
+    def to_the_end(self) -> Iterator[None]:
+        """Store what became of the undos, and let no run pass whose effects or namespace could not be taken away."""
+        try:
+            yield
+        except BaseException as error:
+            # Errors of taking back hide in each other's context, and behind the signal that came meanwhile.
+            chain = list(_chain(error))
+            worst_of_all = next((each for each in chain if isinstance(each, UndoFailed)), error)
+            if worst_of_all is not self._told and not isinstance(worst_of_all, KeyboardInterrupt):
+                self._spoil(_why(worst_of_all))
+            if any(isinstance(each, KeyboardInterrupt) for each in chain):
+                raise KeyboardInterrupt(str(error)) from error
+            raise
+        finally:
+            self._store()
 
     def steady_state(self, findings: Judged) -> None:
         """What the baseline showed."""
@@ -58,10 +96,19 @@ class RecordKeeper:
         record.stage = "judged"
         self._store()
 
+    def _spoil(self, reason: str) -> None:
+        record = self.record
+        record.reason = f"{reason}; before that: {record.verdict}: {record.reason}"
+        record.verdict, record.passed = worst([record.verdict, Verdict.INCONCLUSIVE]), False
+        self.live.say(f"{record.verdict}: {reason}")
+
     def _store(self) -> None:
-        self.live.read_requests()
-        describe_run(self.record, self.live.experiment, self.live.timeline, self.live.journal.entries)
-        self._run.store.save(self.record)
+        try:
+            self.live.read_requests()
+            describe_run(self.record, self.live.experiment, self.live.timeline, self.live.journal.entries)
+        finally:
+            # What could not be described must not cost the verdict and its reason.
+            self._run.store.save(self.record)
 
     def _keep_evidence(self) -> None:
         try:
@@ -76,3 +123,20 @@ class RecordKeeper:
             self.record.notes.append(f"namespace {self.live.namespace} was kept")
             self._run.store.save(self.record)
         return kept
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted by {str(error) or 'SIGINT'}"
+    if isinstance(error, CapabilityMissing):
+        return f"this cluster cannot do it: {error}"
+    if isinstance(error, UndoFailed):
+        return f"UNDO FAILED: {error}"
+    kind = "" if isinstance(error, HarnessError) else f"{type(error).__name__}: "
+    return f"the experiment could not be carried out: {kind}{error}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

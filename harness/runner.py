@@ -6,13 +6,14 @@ Nothing later feeds back. The record is saved when it is declared, observed and 
 
 from __future__ import annotations
 
-from harness.errors import HarnessError, Inconclusive
+from harness.errors import Inconclusive
 from harness.experiment import Experiment
 from harness.judging import judge, judge_baseline
 from harness.observation import BASELINE, FAULT, SETTLE
 from harness.probes.prometheus_query import PrometheusQueries
 from harness.record import ExperimentRecord
 from harness.record_keeping import RecordKeeper
+from harness.requirements import require
 from harness.run import Run
 from harness.verdict import Verdict
 
@@ -28,19 +29,11 @@ class Runner:
         self._queries = PrometheusQueries(run.prometheus, experiment.objectives) if run.prometheus else None
 
     def run(self) -> ExperimentRecord:
-        """Run it. Returns the judged record. KeyboardInterrupt and UndoFailed go on after everything is taken back as
-        far as it can be: neither may become a mere verdict."""
-        with self._live:
-            try:
-                self._happen()
-            except Inconclusive as error:
-                self._keeper.give_up(str(error))
-            except HarnessError as error:
-                self._keeper.give_up(f"the experiment could not be carried out: {error}")
-                raise
-            except KeyboardInterrupt as interrupt:
-                self._keeper.give_up(f"interrupted by {interrupt or 'SIGINT'}", evidence=False)
-                raise
+        """Run it. Returns the judged record. Whatever ended it early, other than Inconclusive, goes on after everything
+        is taken back as far as it can be: CapabilityMissing, UndoFailed and KeyboardInterrupt are no mere verdicts."""
+        with self._keeper.to_the_end(), self._live, self._keeper.told():
+            require(self._run, self._experiment)
+            self._happen()
         return self._keeper.record
 
     def _happen(self) -> None:

@@ -22,6 +22,8 @@ from harness.cluster.protocol import Cluster
 from harness.cluster.resources import CONFIG_MAPS, NAMESPACES
 from harness.errors import ApiError, HarnessError, UndoFailed
 from harness.naming import MANAGED_BY, RUN_LABEL, SYSTEM_NAMESPACE
+from harness.timeouts import UNDONE
+from harness.waiting import wait_until
 
 State = Literal["pending", "done", "failed"]
 
@@ -87,8 +89,12 @@ class Journal:
         self._withdraw()
 
     def _undo(self, entry: UndoEntry, actions: Mapping[str, UndoAction], failures: list[str]) -> None:
+        def look() -> tuple[str | None, str]:
+            return _action(actions, entry.kind)(self._cluster, entry.parameters), ""
+
         try:
-            _action(actions, entry.kind)(self._cluster, entry.parameters)
+            # An API server that is away for a moment must not leave a fault behind.
+            wait_until(f"undo of {entry.kind}", look, UNDONE, self._clock, every=1.0)
         except HarnessError as error:
             failures.append(f"{entry.description}: {error}")
             self._mark(replace(entry, state="failed", error=str(error)))
