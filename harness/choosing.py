@@ -6,6 +6,7 @@ the local cluster. Any other context must be named in full and be allowed: nobod
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,14 +106,20 @@ def _kind(wish: Wish, progress: Progress) -> Chosen:
     why_not = kind.available()
     if why_not:
         raise ClusterUnreachable(f"--cluster=kind: {why_not}")
-    context = f"kind-{wish.name}"
+    kubeconfig, context = _kind_kubeconfig(wish), f"kind-{wish.name}"
     if kind.exists(wish.name):
+        if wish.kubeconfig is None and kubeconfig.exists():
+            # Another process of this session has just made it, with this kubeconfig.
+            return Chosen(kind.KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context, mapped=True))
         return Chosen(_attach(wish, context, named_in_full=True))
     progress(f"kind: creating {wish.name}")
-    kubeconfig = _kind_kubeconfig(wish)
-    kind.create(wish.name, wish.workers, kubeconfig)
-    api = KubeApi.connect(kubeconfig, context)
-    return Chosen(kind.KindCluster(api, kubeconfig, context, mapped=True), made=True)
+    with ExitStack() as half_made:
+        # Whatever interrupts this must not leave a cluster that nobody knows of.
+        half_made.callback(kind.delete, wish.name, kubeconfig)
+        kind.create(wish.name, wish.workers, kubeconfig)
+        cluster = kind.KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context, mapped=True)
+        half_made.pop_all()
+    return Chosen(cluster, made=True)
 
 
 def _kind_kubeconfig(wish: Wish) -> Path:

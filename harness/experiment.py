@@ -91,6 +91,9 @@ class Declaration(_Part):
     metadata: Metadata
     hypothesis: Annotated[str, StringConstraints(min_length=10)]
     workload: str = Field(description="a folder of manifests, relative to the experiments folder, or builtin/NAME")
+    disruptive: bool = Field(
+        False, strict=True, description="whether it hits more than its own namespace; it runs with --allow-disruptive"
+    )
     load: Load | None = None
     phases: Phases = Phases()
     faults: list[dict[str, Any]] = Field(default_factory=list)
@@ -113,6 +116,7 @@ class Experiment:
     faults: tuple[Fault, ...] = ()
     probes: tuple[SnapshotProbe, ...] = ()
     twins: Mapping[str, Twin] | None = None
+    disruptive: bool = False
     twin: str = ""
     breaks: Sequence[str] = ()
     because: str = ""

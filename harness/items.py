@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import ClusterError, InputError
+from harness.errors import HarnessError, InputError, UndoFailed
 from harness.experiment import API_VERSION, Experiment
 from harness.loading import load_experiment
-from harness.outcome import Broken, Undecided, check
+from harness.outcome import Broken, check
 from harness.record import ExperimentRecord
+from harness.requirements import require
 from harness.runner import Runner
 from harness.session import Session
+
+HEAD = 65_536
+_OURS = re.compile(rf"""(?:^|[{{,\s])["']?apiVersion["']?\s*:\s*["']?{API_VERSION.partition("/")[0]}/""")
+_LOAD_PROFILE = re.compile(r"""["']?kind["']?\s*:\s*["']?LoadProfile\b""")
 
 SESSION_KEY = pytest.StashKey[Session]()
 RECORD_KEY = pytest.StashKey[ExperimentRecord]()
@@ -26,10 +32,11 @@ def is_experiment(path: Path) -> bool:
         return False
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
-            head = stream.read(4096)
+            head = stream.read(HEAD)
     except OSError:
         return False
-    return API_VERSION.partition("/")[0] + "/" in head and "kind: Experiment" in head
+    # Not by the kind alone: a misspelt one must be told of, and not be passed over in silence.
+    return bool(_OURS.search(head)) and not _LOAD_PROFILE.search(head)
 
 
 class ExperimentFile(pytest.File):
@@ -57,16 +64,25 @@ class ExperimentItem(pytest.Item):
         self.add_marker("resilience")
         if experiment.twin:
             self.add_marker("twin")
+        if experiment.disruptive:
+            self.add_marker("disruptive")
 
     def runtest(self) -> None:
-        run = self.config.stash[SESSION_KEY].connect()
-        record = Runner(run, self.experiment, self.nodeid).run()
-        self.stash[RECORD_KEY] = record
+        session = self.config.stash[SESSION_KEY]
+        run = session.connect()
+        if not session.settings.strict:
+            # Skipped before there is a record: nothing was asked of this cluster.
+            require(run, self.experiment)
+        runner = Runner(run, self.experiment, self.nodeid)
+        self.stash[RECORD_KEY] = runner.record
+        record = runner.run()
         self.config.hook.pytest_resilience_experiment_judged(record=record)
         check(record)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
-        if isinstance(excinfo.value, Broken | Undecided | ClusterError | InputError):
+        if isinstance(excinfo.value, UndoFailed):
+            return f"UNDO FAILED: {excinfo.value}"
+        if isinstance(excinfo.value, Broken | HarnessError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

@@ -151,6 +151,7 @@ class _Assembly:
             faults=tuple(faults),
             probes=tuple(probes),
             twins=declared.twins,
+            disruptive=declared.disruptive,
         )
 
     def _read(self, key: str, entries: Sequence[Mapping[str, Any]], kinds: Mapping[str, Any]) -> list[Any]:

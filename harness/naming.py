@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 SYSTEM_NAMESPACE = "resilience-system"
 RUN_LABEL = "resilience.harness/run"
 EXPERIMENT_LABEL = "resilience.harness/experiment"
 COMPONENT_LABEL = "resilience.harness/component"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "resilience-harness"}
+
+
+def experiment_name(test: str, node_id: str) -> str:
+    """The name of a Python test's experiment: a DNS label of at most 40 characters.
+
+    The digest tells tests of one name in two files apart, which may run at the same time.
+    """
+    stem = re.sub(r"[^a-z0-9]+", "-", test.lower()).strip("-")[:35].strip("-")
+    return f"{stem or 'test'}-{hashlib.sha256(node_id.encode()).hexdigest()[:4]}"
 
 
 def experiment_namespace(name: str, twin: str, run: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import HarnessError
-from harness.record import ExperimentRecord
+from harness.record import ExperimentRecord, RunRecord
 from harness.verdict import Verdict
 
 
@@ -13,6 +13,17 @@ class Broken(AssertionError):
 
 class Undecided(HarnessError):
     """The verdict is INCONCLUSIVE: pytest's "error"."""
+
+
+def left_behind(run: RunRecord) -> list[str]:
+    """Every effect of a run that is not taken back, in one line each: what people must do by hand."""
+    return [
+        f"{record.id}: {undo.description}: {undo.error or 'not tried'} (journal: undo.jsonl in the experiment's folder)"
+        for record in run.experiments
+        for fault in record.faults
+        for undo in fault.undo
+        if undo.state != "done"
+    ]
 
 
 def check(record: ExperimentRecord) -> None:

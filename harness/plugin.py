@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -14,12 +13,13 @@ from pluggy import Result
 
 from harness import hookspecs
 from harness.clock import SystemClock
-from harness.cluster.protocol import Cluster
-from harness.errors import CapabilityMissing, ClusterError, HarnessError, Inconclusive, InputError
-from harness.interrupts import terminate_as_interrupt
+from harness.cluster.protocol import Capability, Cluster
+from harness.errors import CapabilityMissing, HarnessError, InputError
+from harness.interrupts import deferred, terminate_as_interrupt
 from harness.items import RECORD_KEY, SESSION_KEY, ExperimentFile, ExperimentItem, is_experiment
+from harness.naming import experiment_name
 from harness.observation import Injection, Timeline
-from harness.outcome import Undecided
+from harness.outcome import Broken, left_behind
 from harness.probes.prometheus import Prometheus
 from harness.python_experiment import PythonExperiment
 from harness.record import RunRecord
@@ -30,6 +30,8 @@ from harness.settings import OPTIONS, resolve
 
 # Outcomes of pytest itself end at 5; this one says that the cluster could not be had.
 CLUSTER_UNUSABLE = 6
+# Seconds that a worker of pytest-xdist gets to take everything back.
+WORKER_EXIT = 180
 _RUN_KEY = pytest.StashKey[RunRecord]()
 
 
@@ -61,6 +63,8 @@ def pytest_load_initial_conftests(args: list[str]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "resilience: an experiment on a live cluster")
+    config.addinivalue_line("markers", "requires(*capabilities): skipped when the cluster lacks one of them")
+    config.addinivalue_line("markers", "disruptive: hits more than its own namespace; runs with --allow-disruptive")
     config.addinivalue_line("markers", "twin: a broken copy of an experiment that must come out BROKEN")
     options = vars(config.option)
     try:
@@ -80,13 +84,15 @@ def pytest_configure(config: pytest.Config) -> None:
         progress=lambda message: _progress(config, message),
         clock=clock,
     )
-    if chosen and not _is_worker(config):
+    if chosen:
         terminate_as_interrupt()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - a type of pytest-xdist
     session = node.config.stash[SESSION_KEY]
+    # After Ctrl-C a worker still has effects to take back, for which the usual ten seconds are too few.
+    node.nodemanager.EXIT_TIMEOUT = WORKER_EXIT
     node.workerinput["resilience"] = {"run_id": session.run_id, "seed": session.seed}
 
 
@@ -98,14 +104,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if _needs_cluster(item) and not config.stash[SESSION_KEY].settings.cluster:
+    settings = config.stash[SESSION_KEY].settings
+    for item in filter(_needs_cluster, items):
+        if not settings.cluster:
             item.add_marker(pytest.mark.skip(reason="needs a cluster: --cluster"))
+        elif item.get_closest_marker("disruptive") and not settings.allow_disruptive:
+            item.add_marker(pytest.mark.skip(reason="hits more than its own namespace: --allow-disruptive"))
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Connect when everything is collected and nothing was wrong with it, and before anything runs."""
-    if session.config.option.collectonly or session.testsfailed:
+    option = session.config.option
+    if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
         return
     if any(_needs_cluster(item) for item in session.items):
         _connect(session.config)
@@ -117,9 +127,9 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  #
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    requires = [mark.args[0] for mark in item.iter_markers("requires")]
+    requires = {Capability(name) for mark in item.iter_markers("requires") for name in mark.args}
     if requires and _needs_cluster(item):
-        missing = set(requires) - item.config.stash[SESSION_KEY].connect().cluster.capabilities()
+        missing = requires - item.config.stash[SESSION_KEY].connect().cluster.capabilities()
         if missing:
             _lacking(item.config, ", ".join(sorted(missing)))
 
@@ -128,31 +138,37 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Result[Any], None]:
     outcome = yield
     report: pytest.TestReport = outcome.get_result()
-    if call.when == "call" and call.excinfo is not None:
-        if isinstance(call.excinfo.value, CapabilityMissing) and not item.config.stash[SESSION_KEY].settings.strict:
-            report.outcome = "skipped"
-            report.longrepr = (str(item.path), 0, f"Skipped: this cluster cannot: {call.excinfo.value}")
-        elif isinstance(call.excinfo.value, Undecided | Inconclusive | ClusterError):
+    if call.when == "call" and report.failed and call.excinfo is not None and _needs_cluster(item):
+        error = call.excinfo.value
+        if isinstance(error, CapabilityMissing):
+            if not item.config.stash[SESSION_KEY].settings.strict:
+                report.outcome = "skipped"
+                report.longrepr = (str(item.path), 0, f"Skipped: this cluster cannot: {error}")
+        elif isinstance(error, HarnessError) or (isinstance(item, ExperimentItem) and not isinstance(error, Broken)):
             # pytest shows what fails outside the call as an error: nothing was shown either way.
             report.when = "setup"
     record = item.stash.get(RECORD_KEY, None)
-    if record is not None and call.when == "call":
+    # A Python test has its record when its fixture ends; JUnit takes the properties of the last report.
+    if record is not None:
         report.user_properties += junit_properties(record, item.config.stash[SESSION_KEY].report)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Last of all: fixtures end and workers stop in this hook too, and both may still have to take something back."""
     ours = session.config.stash[SESSION_KEY]
     if _is_worker(session.config):
         ours.close()
         return
-    run = ours.write_report()
-    if run is not None:
-        session.config.stash[_RUN_KEY] = run
-        session.config.hook.pytest_resilience_run_finished(run=run, folder=str(ours.store.folder))
-    try:
-        ours.take_down(passed=exitstatus == pytest.ExitCode.OK)
-    except ClusterError as error:
-        _progress(session.config, f"the cluster could not be taken down: {error}")
+    # Another Ctrl-C could only leave half a cluster behind; the session ends right after this anyway.
+    with suppress(KeyboardInterrupt), deferred(), ExitStack() as last:
+        last.enter_context(_told(session, "the cluster could not be taken down"))
+        last.callback(ours.take_down, passed=exitstatus == pytest.ExitCode.OK)
+        last.enter_context(_told(session, "the report could not be written"))
+        run = ours.write_report()
+        if run is not None:
+            session.config.stash[_RUN_KEY] = run
+            session.config.hook.pytest_resilience_run_finished(run=run, folder=str(ours.store.folder))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -162,6 +178,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("resilience")
     for text, style in terminal_lines(run, config.stash[SESSION_KEY].report, get_terminal_size().columns):
         terminalreporter.write_line(text, **({style: True} if style else {}))
+    left = left_behind(run)
+    if left:
+        terminalreporter.section("UNDO FAILED: these effects are still in the cluster", red=True, bold=True)
+        for line in left:
+            terminalreporter.write_line(line, red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
@@ -184,12 +205,13 @@ def prometheus(pytestconfig: pytest.Config) -> Prometheus:
 def experiment(request: pytest.FixtureRequest) -> Iterator[PythonExperiment]:
     """An experiment that the test drives: see ``harness.python_experiment``."""
     run = request.config.stash[SESSION_KEY].connect()
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
+    name = experiment_name(request.node.name, request.node.nodeid)
     hypothesis = (request.function.__doc__ or request.node.name).strip()
     made = PythonExperiment(run, name, hypothesis, request.path, request.node.nodeid)
-    with made.live:
+    request.node.stash[RECORD_KEY] = made.keeper.record
+    with made:
         yield made
-        request.node.stash[RECORD_KEY] = made.keeper.record
+    request.config.hook.pytest_resilience_experiment_judged(record=made.keeper.record)
 
 
 @pytest.fixture
@@ -234,7 +256,7 @@ def _connect(config: pytest.Config) -> None:
         return
     try:
         _progress(config, session.header())
-    except HarnessError as error:
+    except (HarnessError, OSError) as error:
         pytest.exit(f"{type(error).__name__}: {error}", returncode=CLUSTER_UNUSABLE)
 
 
@@ -243,6 +265,16 @@ def _lacking(config: pytest.Config, what: str) -> None:
     if config.stash[SESSION_KEY].settings.strict:
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
+
+
+@contextmanager
+def _told(session: pytest.Session, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (HarnessError, OSError) as error:
+        _progress(session.config, f"{what}: {error}")
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def _progress(config: pytest.Config, message: str) -> None:

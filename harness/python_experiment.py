@@ -15,10 +15,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from harness.errors import InputError, Problem
 from harness.experiment import Experiment, Load, Phases
@@ -53,6 +54,19 @@ class PythonExperiment:
         )
         self.keeper = RecordKeeper(run, self._experiment, node_id)
         self.live = self.keeper.live
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.keeper.to_the_end())
+        self._stack.enter_context(self.live)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            if self.keeper.record.stage != "judged":
+                self.keeper.give_up("the test ended before it judged anything")
 
     @property
     def namespace(self) -> str:

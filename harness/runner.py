@@ -28,6 +28,11 @@ class Runner:
         self._live = self._keeper.live
         self._queries = PrometheusQueries(run.prometheus, experiment.objectives) if run.prometheus else None
 
+    @property
+    def record(self) -> ExperimentRecord:
+        """The record, as far as it is written."""
+        return self._keeper.record
+
     def run(self) -> ExperimentRecord:
         """Run it. Returns the judged record. Whatever ended it early, other than Inconclusive, goes on after everything
         is taken back as far as it can be: CapabilityMissing, UndoFailed and KeyboardInterrupt are no mere verdicts."""

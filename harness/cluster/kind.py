@@ -27,6 +27,7 @@ FIRST_NODE_PORT = 30000
 NODE_PORTS = 40
 CREATE_SECONDS = 600
 COMMAND_SECONDS = 120
+DOCKER_SECONDS = 20
 
 
 class KindCluster(KubeconfigCluster):
@@ -65,8 +66,11 @@ def available() -> str:
         return "kind is not installed"
     if shutil.which("docker") is None:
         return "docker is not installed"
-    answer = subprocess.run(["docker", "info"], capture_output=True, timeout=COMMAND_SECONDS, check=False)
-    return "" if answer.returncode == 0 else "the Docker daemon does not answer"
+    try:
+        _command(["docker", "info"], DOCKER_SECONDS)
+    except ClusterBroken as error:
+        return f"the Docker daemon does not answer: {error}"
+    return ""
 
 
 def exists(name: str) -> bool:
