@@ -107,6 +107,27 @@ def test_errors_say_why_there_is_no_number() -> None:
     assert judge(refused, **RATIO, phases=["fault"])[1] == "fault: no data: parse error"
 
 
+def test_what_is_no_number_is_named() -> None:
+    assert judge(ratios(("fault", None, 1.0)), **RATIO, phases=["fault"])[1] == "fault: no data: good is no number"
+    assert judge(ratios(("fault", 1.0, None)), **RATIO, phases=["fault"])[1] == "fault: no data: total is no number"
+
+
+def test_the_error_of_one_phase_is_not_told_of_another() -> None:
+    story = Story().error("prometheus", "no 5xx", 60.0, "scrape gap", {"phase": "settle"})
+    assert judge(story, **RATIO, phases=["fault"])[1] == "fault: no data: the query was not asked"
+
+
+def test_the_reason_says_on_which_side_the_bound_lies() -> None:
+    story = Story().add("prometheus", "no 5xx", 60.0, {"phase": "fault", "value": 2.0})
+    assert judge(story, **VALUE, min=1, phases=["fault"])[1] == "fault: 2, at least 1 asked for"
+    assert judge(story, **VALUE, max=3, phases=["fault"])[1] == "fault: 2, at most 3 asked for"
+
+
+def test_a_ratio_may_be_asked_to_be_all() -> None:
+    """What Prometheus counted is taken as it is; no bound of confidence decides here."""
+    assert judge(ratios(("fault", 5.0, 5.0)), **{**RATIO, "min": "100%"}, phases=["fault"])[0] is HELD
+
+
 def test_a_phase_without_data_is_not_made_up_for_by_another() -> None:
     assert judge(ratios(("fault", 100.0, 100.0)), **RATIO)[0] is INCONCLUSIVE
 

@@ -110,6 +110,20 @@ def test_a_condition_left_over_from_before_tells_nothing() -> None:
     assert halts(story)[0] is HELD
 
 
+def test_only_an_exceeded_deadline_is_one() -> None:
+    """A rollout that cannot make ReplicaSets is not progressing either, and says something else."""
+    story = seen(Story(fault=20), 1.0).injected(10.0)
+    for at, status, reason in ((12.0, "False", "ReplicaSetCreateError"), (13.0, "True", "ProgressDeadlineExceeded")):
+        value = {"available": 3, "replicas": 3, "conditions": {"Progressing": {"status": status, "reason": reason}}}
+        story.add("workloads", PODINFO, at, value)
+    assert halts(story)[0] is BROKEN
+
+
+def test_of_several_undos_the_first_one_ends_the_watching() -> None:
+    story = bad_rollout(reported=29.0).injected(11.0, undone=25.0)
+    assert halts(story, within="10s") == halts(bad_rollout(reported=None).injected(11.0, undone=25.0), within="10s")
+
+
 @pytest.mark.parametrize(
     "story",
     [

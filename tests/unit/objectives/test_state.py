@@ -95,10 +95,23 @@ def test_pods_of_other_sets_are_none_of_it() -> None:
         looked(Story(), 9.0, "etcd-0", "u0").injected(10.0),
         looked(Story().injected(10.0), 50.0, "etcd-0", "u0"),
         looked(Story(), 9.0, "etcd-0", "u0").injected(10.0).error("identity", "etcd-0", 50.0, "exec failed"),
+        looked(Story(), 9.0, "etcd-0", "u0")
+        .injected(10.0)
+        .error(
+            "identity", "etcd-0", 50.0, "half a look", {"uid": "u0", "claims": {"data": ["data-etcd-0", "pv-etcd-0"]}}
+        ),
+        looked(Story(), 9.0, "etcd-0", "u0").injected(10.0).add("identity", "etcd-0", 50.0, None),
     ],
 )
 def test_without_two_looks_no_identity_is_held(story: Story) -> None:
     assert identity(story)[0] is INCONCLUSIVE
+
+
+def test_why_nothing_could_be_looked_at_is_said() -> None:
+    story = looked(Story(), 9.0, "etcd-0", "u0").injected(10.0).error("identity", ETCD, 50.0, "403 Forbidden")
+    assert identity(story)[1].endswith("looked at after the fault: 403 Forbidden")
+    unlooked = killed(dns=None, dns_error="no pod of the set is ready")
+    assert "no pod of the set is ready" in identity(unlooked)[1]
 
 
 def test_a_return_that_was_not_watched_is_not_timed() -> None:
@@ -143,6 +156,7 @@ def test_a_missing_write_is_broken_and_named() -> None:
 
 def test_only_the_first_missing_writes_are_named() -> None:
     assert durability(written(acknowledged="abcdefgh"))[1].endswith("a, b, c, d, e …")
+    assert durability(written(acknowledged="abcde"))[1].endswith("a, b, c, d, e")
 
 
 def test_a_key_that_nobody_is_known_to_have_written_is_inconclusive() -> None:
@@ -168,6 +182,8 @@ def test_writes_acknowledged_while_it_was_read_are_left_out() -> None:
         (Story().injected(5.0).request(8.0, key="a").add("readable", "e", 56.0, {"keys": ["a"]}), "before the fault"),
         (Story().injected(10.0).request(8.0, key="a"), "nothing was read back"),
         (written(*"abcd").error("readable", "etcd-0", 57.0, "exec failed"), "could not be read back: exec failed"),
+        (written(*"abcd").error("readable", "e", 57.0, "cut off", {"keys": list("abcd")}), "read back: cut off"),
+        (written(*"abcd").add("readable", "etcd-0", 57.0, None), "could not be read back: no value"),
         (Story().request(8.0, key="a").add("readable", "e", 9.0, {"keys": ["a"]}), "after the run's last phase"),
     ],
 )
