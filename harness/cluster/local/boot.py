@@ -8,6 +8,8 @@ kubelets, addons, proxies) → nodes and addons Ready.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +155,7 @@ class Boot:
             self._start(self._plan.control_plane.role, name)
         for node in self._plan.nodes:
             api.apply(node_object(node))
-        values = addon_values(self._state, self._images)
-        for name in ADDONS:
-            for body in addons.render(name, values):
-                api.apply(body)
+        apply_all(api, addon_objects(self._state, self._images))
         for node in self._plan.nodes:
             self._start(node.role, nodes.KUBE_PROXY)
         self._progress("controllers, kubelets and addons started")
@@ -173,6 +172,34 @@ def node_object(node: Node) -> dict[str, Any]:
     if node.is_control_plane:
         spec["taints"] = [nodes.CONTROL_PLANE_TAINT]
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name, "labels": labels}, "spec": spec}
+
+
+def addon_objects(state: ClusterState, images: ImageSet) -> list[dict[str, Any]]:
+    """All objects of all addons, in the order to apply them."""
+    values = addon_values(state, images)
+    return [body for name in ADDONS for body in addons.render(name, values)]
+
+
+def apply_all(api: KubeApi, bodies: Sequence[dict[str, Any]]) -> None:
+    """Apply objects, those of different API groups at the same time: a busy machine makes each wait for its turn.
+
+    Namespaces come first and alone. The rest may meet in any order: what refers to what is not there yet is retried.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for body in bodies:
+        if body["kind"] == "Namespace":
+            api.apply(body)
+        else:
+            groups.setdefault(body["apiVersion"], []).append(body)
+    with ThreadPoolExecutor(len(groups)) as pool:
+        for done in [pool.submit(_apply_group, api.clone(), group) for group in groups.values()]:
+            done.result()
+
+
+def _apply_group(api: KubeApi, bodies: Sequence[dict[str, Any]]) -> None:
+    with closing(api):
+        for body in bodies:
+            api.apply(body)
 
 
 def addon_values(state: ClusterState, images: ImageSet) -> dict[str, str]:

@@ -29,7 +29,6 @@ class Credentials:
         self._plan = plan
         self._paths = paths
         self._cluster = Authority("kubernetes")
-        self._etcd = Authority("etcd")
         self._front_proxy = Authority("front-proxy")
 
     def write(self, api_port: int) -> None:
@@ -60,13 +59,10 @@ class Credentials:
         ]
         addresses = [node.name, "localhost", LOOPBACK, node.address, API_SERVICE_ADDRESS, *service]
         _write_pair(folder / "pki/ca", self._cluster.pem)
-        _write(folder / "pki/etcd-ca.crt", self._etcd.pem.certificate)
         _write(folder / "pki/front-proxy-ca.crt", self._front_proxy.pem.certificate)
         _write_pair(folder / "pki/apiserver", self._cluster.issue("kube-apiserver", addresses=addresses))
         to_kubelet = self._cluster.issue("kube-apiserver-kubelet-client", ["system:masters"])
         _write_pair(folder / "pki/apiserver-kubelet-client", to_kubelet)
-        _write_pair(folder / "pki/etcd-client", self._etcd.issue("kube-apiserver"))
-        _write_pair(folder / "pki/etcd", self._etcd.issue(node.name, addresses=[node.name, "localhost", LOOPBACK]))
         _write_pair(folder / "pki/front-proxy-client", self._front_proxy.issue("front-proxy-client"))
         tokens = key_pair()
         _write(folder / "pki/service-account.key", tokens.private)

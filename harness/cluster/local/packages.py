@@ -23,12 +23,23 @@ class Package:
 
     name: str
     shows: str
+    # For programs that go into images, which hold no shared library.
+    static: bool = False
 
     def is_installed(self) -> bool:
         """Whether what it brings is there, however it came."""
+        if self.static:
+            return Path(self.shows).exists() and is_static(Path(self.shows))
         if self.shows.startswith("/"):
             return Path(self.shows).exists()
         return shutil.which(self.shows, path=SEARCH) is not None
+
+
+def is_static(program: Path) -> bool:
+    """Whether an ELF program names no loader of shared libraries; the name lies near the beginning of the file."""
+    with program.open("rb") as file:
+        head = file.read(4096)
+    return b"/ld-linux" not in head and b"/ld-musl" not in head
 
 
 PACKAGES = (
@@ -38,7 +49,7 @@ PACKAGES = (
     Package("iptables", "iptables"),
     Package("conntrack", "conntrack"),
     Package("iproute2", "ip"),
-    Package("busybox-static", "/bin/busybox"),
+    Package("busybox-static", "/bin/busybox", static=True),
     Package("haproxy", "haproxy"),
     Package("util-linux", "nsenter"),
     Package("kmod", "modprobe"),

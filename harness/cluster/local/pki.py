@@ -1,4 +1,4 @@
-"""The cluster's certificates: three authorities as kubeadm makes them, and short-lived files for every component.
+"""The cluster's certificates: authorities for the cluster and for its front proxy, and what they sign.
 
 Elliptic curve keys (P-256), because forty RSA keys would take longer to make than the control plane takes to start.
 """

@@ -46,6 +46,17 @@ def test_what_is_missing_is_installed_by_name_and_what_is_there_is_not(
     assert (tmp_path / "log").read_text().splitlines() == ["-q update", "-q install --yes --no-install-recommends runc"]
 
 
+def test_a_busybox_that_needs_shared_libraries_does_not_count(tmp_path: Path) -> None:
+    """The images have none: it would start on the machine and fail in every container."""
+    busybox = tmp_path / "busybox"
+    package = Package("busybox-static", str(busybox), static=True)
+    assert not package.is_installed()
+    busybox.write_bytes(b"\x7fELF" + b"\0" * 500 + b"/lib64/ld-linux-x86-64.so.2\0")
+    assert not package.is_installed()
+    busybox.write_bytes(b"\x7fELF" + b"\0" * 5000)
+    assert package.is_installed()
+
+
 def test_apts_own_words_reach_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     apt = tmp_path / "apt-get"
     apt.write_text("#!/bin/sh\necho 'E: no such package' >&2\nexit 100\n")
