@@ -62,13 +62,15 @@ class RecoveryTime(Objective):
         if not any(clock.clock != "prometheus" for clock in seen):
             parts.append(inconclusive(f"no clock saw a disruption of {self.of}"))
         worst_first = sorted(parts, key=lambda part: part.observed if part.observed is not None else -1.0, reverse=True)
+        finding = combined(worst_first)
         detail = {f"{clock.clock}: {clock.subject}": f"{clock.state}: {clock.reason}" for clock in clocks}
-        return replace(combined(worst_first), samples=len(seen), detail=detail)
+        reason = f"at most {show_seconds(self.max)} allowed; {finding.reason}"
+        return replace(finding, reason=reason, samples=len(seen), detail=detail)
 
     def _part(self, clock: Recovery) -> Finding:
         if clock.length is None:
             return inconclusive(f"{clock.clock}: no data: {clock.reason}")
-        reason = f"{clock.clock}: {clock.reason}, at most {show_seconds(self.max)} allowed"
+        reason = f"{clock.clock}: {clock.reason}"
         verdict, (low, high) = self._verdict(clock.length), (clock.length.low, clock.length.high)
         known = high if math.isfinite(high) else None
         return Finding(verdict, reason, low if known is None else known, low, known, self.max, "s", "<=")

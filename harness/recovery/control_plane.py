@@ -12,7 +12,7 @@ from typing import Final
 
 from harness.observation import Interval, Timeline
 from harness.recovery.gaps import states_lost, watch_open_ended
-from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted
+from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted, since_last
 from harness.recovery.pods import PodSeen, pods_of, victims
 
 CLOCK: Final = "control plane"
@@ -64,10 +64,10 @@ def _outages(replay: _Replay, events: Sequence[PodSeen], origin: Origin) -> list
         if began is None and (down if found else replay.struck or (not replay.victims and not whole)):
             began = event.at
         if began is not None and whole:
-            found.append(Outage(Interval(origin.disrupted.low, began), _back(event, origin)))
+            found.append(Outage(Interval(since_last(found, origin), began), _back(event, origin), began))
             began = None
     if began is not None:
-        found.append(Outage(Interval(origin.disrupted.low, began), Interval(origin.until, math.inf)))
+        found.append(Outage(Interval(since_last(found, origin), began), Interval(origin.until, math.inf), began))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from harness.observation import Interval, Observation, Timeline
 from harness.recovery.gaps import states_lost, watch_open_ended
-from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted
+from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted, since_last
 from harness.recovery.pods import pods_of, victims
 
 CLOCK: Final = "endpoints"
@@ -69,10 +69,10 @@ def _outages(
         if began is not None and whole:
             told = slot.wall - wall_origin if slot.wall is not None else origin.disrupted.low
             low = min(max(told, origin.disrupted.low), slot.at)
-            found.append(Outage(Interval(origin.disrupted.low, began), Interval(low, slot.at)))
+            found.append(Outage(Interval(since_last(found, origin), began), Interval(low, slot.at), began))
             began = None
     if began is not None:
-        found.append(Outage(Interval(origin.disrupted.low, began), Interval(origin.until, math.inf)))
+        found.append(Outage(Interval(since_last(found, origin), began), Interval(origin.until, math.inf), began))
     return found
 
 

@@ -29,10 +29,12 @@ class Outage:
     """A span in which a clock saw the workload disrupted, each end known within bounds, in timeline seconds.
 
     An outage that did not end while it was watched ends at ``inf``; ``ended.low`` is then how long it lasted at least.
+    ``sign`` is the instant of its first sign, for charts and totals: an event's arrival, a failed request's start.
     """
 
     began: Interval
     ended: Interval
+    sign: float
 
     @property
     def over(self) -> bool:
@@ -108,6 +110,11 @@ def watched_until(timeline: Timeline) -> float:
     return max(ends, default=0.0)
 
 
+def since_last(outages: Sequence[Outage], origin: Origin) -> float:
+    """The earliest instant at which the next outage can have begun."""
+    return outages[-1].ended.low if outages else origin.disrupted.low
+
+
 def no_data(clock: ClockName, subject: str, reason: str) -> Recovery:
     """A clock that can say nothing, and why."""
     return Recovery(clock, subject, "no data", None, None, None, reason)
@@ -123,7 +130,7 @@ def conclude(clock: ClockName, subject: str, outages: Sequence[Outage], origin: 
     counted = _belonging(outages, origin)
     last = counted[-1]
     length = origin.length(last.ended)
-    began = counted[0].began.high
+    began = counted[0].sign
     if not last.over:
         reason = f"still down {show_seconds(length.low)} {_after(origin)}, when last seen"
         return Recovery(clock, subject, "not recovered", length, began, None, reason + _several(counted))
@@ -144,8 +151,8 @@ def _belonging(outages: Sequence[Outage], origin: Origin) -> Sequence[Outage]:
     last, chained = 0, True
     for index, (before, outage) in enumerate(pairwise(outages), 1):
         good_since = max(before.ended.high, origin.counted.low)
-        chained = chained and outage.began.high - good_since <= origin.settle
-        if chained or outage.began.high >= origin.settling:
+        chained = chained and outage.sign - good_since <= origin.settle
+        if chained or outage.sign >= origin.settling:
             last = index
     return outages[: last + 1]
 
@@ -158,5 +165,5 @@ def _several(outages: Sequence[Outage]) -> str:
     if len(outages) == 1:
         return ""
     # An outage that never ended has failed at least up to its low end.
-    total = sum((outage.ended.high if outage.over else outage.ended.low) - outage.began.high for outage in outages)
+    total = sum((outage.ended.high if outage.over else outage.ended.low) - outage.sign for outage in outages)
     return f"; {len(outages)} outages, {show_seconds(max(0.0, total))} down in all, counted to the end of the last"

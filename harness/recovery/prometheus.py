@@ -14,7 +14,7 @@ from typing import Final
 
 from harness.observation import Interval, Observation, Timeline
 from harness.quantities import show_seconds
-from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted
+from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted, since_last
 
 CLOCK: Final = "prometheus"
 
@@ -55,15 +55,13 @@ def _outages(samples: Sequence[Observation], need: float, every: float, origin: 
             began = sample.at if began is None else began
             down = sample.at
         elif began is not None:
-            found.append(_outage(began, down - every, sample.at + every, origin))
+            ended = Interval(max(down - every, origin.disrupted.low), sample.at + every)
+            found.append(Outage(Interval(since_last(found, origin), began), ended, began))
             began = None
     if began is not None:
-        found.append(_outage(began, down - every, math.inf, origin))
+        ended = Interval(max(down - every, origin.disrupted.low), math.inf)
+        found.append(Outage(Interval(since_last(found, origin), began), ended, began))
     return found
-
-
-def _outage(began: float, low: float, high: float, origin: Origin) -> Outage:
-    return Outage(Interval(origin.disrupted.low, began), Interval(max(low, origin.disrupted.low), high))
 
 
 def _gap(samples: Sequence[Observation], end: float, every: float) -> str | None:

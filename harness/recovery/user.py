@@ -73,14 +73,13 @@ def _sent(requests: Sequence[RequestSeen], after: float) -> list[RequestSeen]:
 
 def _outage(sent: Sequence[RequestSeen], failures: Sequence[int], after: float, in_a_row: int) -> Outage:
     first, last = failures[0], failures[-1]
-    # Requests overlap: a later one may fail before the first one does.
-    failed = min(sent[index].finished for index in failures)
+    good = sent[last + 1 : last + 1 + in_a_row]
+    back = min(request.finished for request in good) if len(good) == in_a_row else math.inf
+    # Requests overlap: a later one may fail before the first does, and the service be back before a time-out is over.
+    failed = min(back, *(sent[index].finished for index in failures))
     good_before = sent[first - 1].started if first else after
     began = Interval(min(max(good_before, after), failed), failed)
-    good = sent[last + 1 : last + 1 + in_a_row]
-    if len(good) < in_a_row:
-        return Outage(began, Interval(sent[last].started, math.inf))
-    return Outage(began, Interval(sent[last].started, min(request.finished for request in good)))
+    return Outage(began, Interval(sent[last].started, back), sent[first].started)
 
 
 def _blind(good: Sequence[RequestSeen], start: float) -> float:

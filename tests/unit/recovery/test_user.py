@@ -47,7 +47,7 @@ def test_outages_apart_are_counted_and_the_span_reaches_to_the_end_of_the_last()
     found = clock(story)
     assert len(outages(story.timeline.requests, 10.0)) == 2
     assert found.ended == pytest.approx(15.01)
-    assert "2 outages, 2.00 s down in all, counted to the end of the last" in found.reason
+    assert "2 outages, 2.02 s down in all, counted to the end of the last" in found.reason
 
 
 def test_a_failure_long_after_the_recovery_is_said_and_not_counted() -> None:
@@ -66,6 +66,27 @@ def test_time_outs_are_ordered_by_when_they_were_sent() -> None:
         story.request(at, ok=not down, took=1.0 if down else 0.01, outcome="timeout")
     (outage,) = outages(story.timeline.requests, 10.0)
     assert (outage.ended.low, outage.ended.high) == pytest.approx((11.95, 12.01))
+
+
+def test_a_recovery_never_comes_before_the_first_sign_of_its_outage() -> None:
+    """A short hang whose time-outs end long after the service is back."""
+    story = Story().injected(10.0, took=0.0)
+    for number in range(200):
+        at = 9 + number / 20
+        down = 10 <= at < 10.5
+        story.request(at, ok=not down, took=2.0 if down else 0.01, outcome="timeout")
+    (outage,) = outages(story.timeline.requests, 10.0)
+    assert outage.began.high <= outage.ended.high
+    assert (clock(story).began, clock(story).ended) == pytest.approx((10.0, 10.51))
+
+
+def test_the_time_down_in_all_counts_from_the_first_failed_request_of_each_outage() -> None:
+    story = Story(settle=5).injected(10.0, took=0.0)
+    for number in range(400):
+        at = 9 + number / 20
+        down = 10 <= at < 11 or 13 <= at < 14
+        story.request(at, ok=not down, took=2.0 if down else 0.01, outcome="timeout")
+    assert "2 outages, 2.02 s down in all" in clock(story).reason
 
 
 def test_a_request_in_flight_when_the_fault_came_may_show_it() -> None:
