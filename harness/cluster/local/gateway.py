@@ -24,7 +24,7 @@ mkdir "$1/run/netns" "$1/run/gateway"
 : > "$1/run/netns/node"
 mount --bind "/proc/$2/ns/net" "$1/run/netns/node"
 mount --bind "$1/config" "$1/run/gateway"
-mount --rbind "$1/run" /run
+mount --no-mtab --move "$1/run" /run
 exec haproxy -W -db -f /run/gateway/haproxy.cfg
 """
 

@@ -31,16 +31,19 @@ NODE_SETUP = """
 set -e
 hostname "$1"
 mount -t tmpfs -o mode=755 run "$2/run"
-mkdir "$2/run/node" "$2/run/bin" "$2/run/lock"
+mkdir "$2/run/node" "$2/run/bin" "$2/run/lock" "$2/run/.var" "$2/run/.tmp"
 mount --bind "$2/config" "$2/run/node"
 mount --bind "$3" "$2/run/bin"
+mount --bind "$2/var" "$2/run/.var"
+mount --bind "$2/tmp" "$2/run/.tmp"
 mkdir -p "$2/var/lib" "$2/var/log" "$2/var/tmp" "$2/var/cache"
 ln -sfn /run "$2/var/run"
-mount --rbind "$2/run" /run
-mount --bind "$2/tmp" /tmp
-mount --bind "$2/var" /var
-mount -o remount,bind,ro /
-mount --make-rshared /
+mount --no-mtab --move "$2/run" /run
+mount --no-mtab --move /run/.var /var
+mount --no-mtab --move /run/.tmp /tmp
+rmdir /run/.var /run/.tmp
+mount --no-mtab -o remount,bind,ro /
+mount --no-mtab --make-rshared /
 : > /run/node/.ready
 exec sleep infinity
 """

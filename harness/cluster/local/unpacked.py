@@ -26,7 +26,7 @@ mkdir "$1/run" "$1/root"
 mount -t tmpfs run "$1/run"
 mkdir "$1/run/work"
 mount --bind "$1" "$1/run/work"
-mount --rbind "$1/run" /run
+mount --no-mtab --move "$1/run" /run
 containerd --config /run/work/config.toml > /run/work/log 2>&1 &
 tries=0
 until ctr version > /dev/null 2>&1; do
