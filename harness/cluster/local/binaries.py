@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -94,6 +94,11 @@ COMPONENTS = (
         folder="local-path",
     ),
 )
+# For kind without an image registry: what its node image needs beyond the above, and kind itself.
+FOR_KIND = (
+    _kubernetes("kubeadm"),
+    Component("kind", "sigs.k8s.io/kind", "sigs.k8s.io/kind", folder="kind"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +129,10 @@ def go_directive(go_mod: str) -> tuple[int, int, int]:
     return version
 
 
-def versions() -> dict[str, str]:
+def versions(components: Sequence[Component] = COMPONENTS) -> dict[str, str]:
     """The version of every component by its name."""
     found = {}
-    for component in COMPONENTS:
+    for component in components:
         text = (modules_folder() / component.folder / "go.mod").read_text()
         found[component.name] = component.version or module_versions(text)[component.module]
     return found
@@ -140,41 +145,41 @@ def linker_flags(component: Component, version: str) -> str:
     return " ".join(["-s", "-w", *(f"-X {stamp}" for stamp in stamps)])
 
 
-def cache_key(go_version: str) -> str:
+def cache_key(go_version: str, components: Sequence[Component] = COMPONENTS) -> str:
     """Names everything that the programs depend on."""
     content = hashlib.sha256(f"{go_version} {TAGS}".encode())
-    known = versions()
-    for component in COMPONENTS:
+    known = versions(components)
+    for component in components:
         content.update(
             f"{component.name} {component.package} {linker_flags(component, known[component.name])}".encode()
         )
-    for folder in sorted({component.folder for component in COMPONENTS}):
+    for folder in sorted({component.folder for component in components}):
         for name in ("go.mod", "go.sum"):
             content.update((modules_folder() / folder / name).read_bytes())
     return content.hexdigest()[:16]
 
 
-def ensure(progress: Progress, clock: Clock | None = None) -> Binaries:
-    """All programs, built where the cache lacks them. Raises ClusterBroken with the compiler's own words."""
+def ensure(progress: Progress, clock: Clock | None = None, components: Sequence[Component] = COMPONENTS) -> Binaries:
+    """These programs, built where the cache lacks them. Raises ClusterBroken with the compiler's own words."""
     clock = clock or SystemClock()
-    wanted = max(go_directive((modules_folder() / component.folder / "go.mod").read_text()) for component in COMPONENTS)
+    wanted = max(go_directive((modules_folder() / component.folder / "go.mod").read_text()) for component in components)
     go = toolchain.find(wanted, progress)
-    folder = cache_root() / "bin" / cache_key(go.version)
-    found = Binaries(folder, versions())
-    if not _missing(folder):
+    folder = cache_root() / "bin" / cache_key(go.version, components)
+    found = Binaries(folder, versions(components))
+    if not _missing(folder, components):
         return found
     folder.mkdir(parents=True, exist_ok=True)
     with locked("build", progress, "another process is building the components: waiting for it"):
         for abandoned in folder.glob(".*"):
             abandoned.unlink()
-        missing = _missing(folder)
+        missing = _missing(folder, components)
         for number, component in enumerate(missing, 1):
             _build(component, go, found, _Reporter(progress, clock, f"{component.name} ({number} of {len(missing)})"))
     return found
 
 
-def _missing(folder: Path) -> list[Component]:
-    return [component for component in COMPONENTS if not (folder / component.name).exists()]
+def _missing(folder: Path, components: Sequence[Component]) -> list[Component]:
+    return [component for component in components if not (folder / component.name).exists()]
 
 
 @dataclass(slots=True)

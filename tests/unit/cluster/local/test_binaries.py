@@ -6,7 +6,14 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.cluster.local import binaries, toolchain
-from harness.cluster.local.binaries import COMPONENTS, cache_key, go_directive, linker_flags, module_versions
+from harness.cluster.local.binaries import (
+    COMPONENTS,
+    FOR_KIND,
+    cache_key,
+    go_directive,
+    linker_flags,
+    module_versions,
+)
 from harness.cluster.local.paths import CACHE_VARIABLE
 from harness.cluster.local.toolchain import Go
 from harness.errors import ClusterBroken
@@ -42,7 +49,7 @@ def test_the_wanted_compiler_is_what_the_modules_ask_for() -> None:
 
 def test_every_component_is_a_tool_of_the_module_it_is_built_in() -> None:
     """A package that is no tool would lose its module at the next `go mod tidy`."""
-    for component in COMPONENTS:
+    for component in (*COMPONENTS, *FOR_KIND):
         text = (binaries.modules_folder() / component.folder / "go.mod").read_text()
         assert component.package in text, component.name
         assert component.module in module_versions(text), component.name
