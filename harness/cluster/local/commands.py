@@ -13,7 +13,7 @@ from harness.cluster.local.paths import ClusterPaths, state_root
 from harness.cluster.local.progress import Lines, Progress
 from harness.errors import ClusterUnreachable
 
-DEFAULT_NAME = "default"
+DEFAULT_NAME = "resilience"
 
 
 def up(name: str = DEFAULT_NAME, nodes: int | None = None, progress: Progress | None = None) -> LocalCluster:
