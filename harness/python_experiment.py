@@ -24,7 +24,7 @@ from typing import Any, Self
 from harness.errors import InputError, Problem
 from harness.experiment import Experiment, Load, Phases
 from harness.fault import Fault
-from harness.judging import judge
+from harness.judging import judge, judge_baseline
 from harness.loading import Sources
 from harness.manifests import Workload, load_workload
 from harness.objective import Objective
@@ -34,6 +34,7 @@ from harness.probes.prometheus_query import PrometheusQueries
 from harness.record import ExperimentRecord
 from harness.record_keeping import RecordKeeper
 from harness.run import Run
+from harness.verdict import Verdict
 
 LONGEST_TEST = 1800.0
 
@@ -130,9 +131,18 @@ class PythonExperiment:
         if self._run.prometheus:
             self.live.look([PrometheusQueries(self._run.prometheus, objectives)])
         self.keeper.observed()
-        record = self.keeper.conclude(judge(self._experiment, self.timeline))
+        record = self._conclude()
         check(record)
         return record
+
+    def _conclude(self) -> ExperimentRecord:
+        if self.timeline.phase(BASELINE):
+            findings = judge_baseline(self._experiment, self.timeline)
+            self.keeper.steady_state(findings)
+            for objective, finding in findings:
+                if finding.verdict is not Verdict.HELD:
+                    return self.keeper.give_up(f"the steady state did not hold: {objective.title}: {finding.reason}")
+        return self.keeper.conclude(judge(self._experiment, self.timeline))
 
     def _change(self, **changes: Any) -> None:  # noqa: ANN401
         self._experiment = replace(self._experiment, **changes)

@@ -40,6 +40,7 @@ class Mark(Fault):
         resists = self.fails == "undo"
         context.journal.write(self.kind, "take the mark away", {"namespace": context.namespace, "resists": resists})
         context.api.create(CONFIG_MAPS, MARK, context.namespace)
+        print("it is marked", flush=True)
         self._fail("inject")
 
     def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
@@ -119,7 +120,7 @@ class FakeChoice:
 
     def choose(self, wish: Wish, progress: Progress) -> Chosen:
         self._log(f"choose {wish.selection}")
-        if self.unreachable:
+        if self.unreachable or (self.root / "cluster.gone").exists():
             raise ClusterUnreachable("nobody answers")
         made = not (self.root / "cluster.up").exists()
         (self.root / "cluster.up").touch()

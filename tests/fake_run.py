@@ -62,12 +62,18 @@ twins:
 """
 
 
-def write_project(root: Path, experiment: str = EXPERIMENT, name: str = "one-killed.yaml") -> Path:
-    """A user's project: one workload and one experiment, whose file is returned."""
+def write_workload(root: Path) -> Path:
+    """The shop's manifests in a user's project; their folder is returned."""
     folder = root / "experiments" / "workloads" / "shop"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "deployment.yaml").write_text(DEPLOYMENT)
     (folder / "service.yaml").write_text(SERVICE)
+    return folder
+
+
+def write_project(root: Path, experiment: str = EXPERIMENT, name: str = "one-killed.yaml") -> Path:
+    """A user's project: one workload and one experiment, whose file is returned."""
+    write_workload(root)
     file = root / "experiments" / name
     file.write_text(experiment)
     return file

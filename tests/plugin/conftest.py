@@ -14,7 +14,7 @@ import pytest
 
 from harness.record import RunRecord
 from tests.fake_plugin import FakeChoice, kinds
-from tests.fake_run import write_project
+from tests.fake_run import write_project, write_workload
 
 ROOT = Path(__file__).resolve().parents[2]
 # Other plugins would be imported and rewritten anew in every session within this one.
@@ -94,6 +94,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("COLUMNS", "160")
     pytester.makeini("[pytest]\n")
+    write_workload(pytester.path)
     choice = FakeChoice(pytester.path)
     monkeypatch.setattr("harness.session.choose", choice.choose)
     monkeypatch.setattr("harness.session.take_down", choice.take_down)

@@ -1,0 +1,91 @@
+"""Python tests drive the same engine through fixtures, and are told of in the same report."""
+
+from __future__ import annotations
+
+from harness.verdict import Verdict
+from tests.plugin.conftest import Project
+
+TESTS = '''
+import pytest
+from tests.fake_plugin import Mark, Told
+
+def test_held(experiment, chaos, namespace, timeline, cluster):
+    """The whole of it holds."""
+    experiment.workload("workloads/shop")
+    experiment.baseline(seconds=0.05)
+    with chaos(Mark(), seconds=0.05) as injections:
+        assert cluster.api.list(CONFIG_MAPS, namespace).items
+    assert injections[0].proven
+    assert [phase.name for phase in timeline.phases] == ["baseline", "fault"]
+    record = experiment.assert_objectives(Told(), recovery=1.0, settle=0.05)
+    assert record.namespace == namespace
+
+def test_missed(experiment):
+    experiment.workload("workloads/shop")
+    experiment.assert_objectives(Told(says="BROKEN"), recovery=0.1, settle=0.05)
+
+def test_unknown(experiment):
+    experiment.workload("workloads/shop")
+    experiment.assert_objectives(Told(says="INCONCLUSIVE"), recovery=0.1, settle=0.05)
+
+def test_unsteady(experiment, chaos):
+    experiment.workload("workloads/shop")
+    experiment.baseline(seconds=0.05)
+    with chaos(Mark()):
+        pass
+    experiment.assert_objectives(Told(steady="BROKEN"), recovery=0.1, settle=0.05)
+
+def test_failed_on_the_way(experiment, chaos):
+    experiment.workload("workloads/shop")
+    with chaos(Mark()):
+        assert 1 == 2
+
+def test_wrong_workload(experiment):
+    experiment.workload("workloads/nothing")
+
+def test_stuck(experiment, chaos):
+    experiment.workload("workloads/shop")
+    with chaos(Mark(fails="undo")):
+        pass
+
+def test_without_prometheus(prometheus):
+    pass
+
+from harness.cluster.resources import CONFIG_MAPS
+'''
+
+
+UNDECIDED = ("test_unknown", "test_unsteady", "test_failed_on_the_way", "test_wrong_workload", "test_stuck")
+
+
+def test_fixtures_give_the_whole_engine(project: Project) -> None:
+    project.pytester.makepyfile(test_them=TESTS)
+    result = project.run("--cluster", "--junitxml=junit.xml", "test_them.py")
+    outcomes = result.parseoutcomes()
+    assert (outcomes["passed"], outcomes["failed"], outcomes["skipped"]) == (1, 2, 1)
+    records = {record.id.partition("::")[2]: record for record in project.record().experiments}
+    verdicts = {name: record.verdict for name, record in records.items()}
+    assert verdicts == {
+        "test_held": Verdict.HELD,
+        "test_missed": Verdict.BROKEN,
+        **dict.fromkeys(UNDECIDED, Verdict.INCONCLUSIVE),
+    }
+    assert records["test_held"].hypothesis == "The whole of it holds."
+    assert "the steady state did not hold" in records["test_unsteady"].reason
+    assert "before it judged" in records["test_failed_on_the_way"].reason
+    assert [undo.state for undo in records["test_failed_on_the_way"].faults[0].undo] == ["done"]
+    assert "UNDO FAILED" in records["test_stuck"].reason
+    result.stdout.fnmatch_lines(["*UNDO FAILED: these effects are still in the cluster*"])
+    for name in ("test_unknown", "test_unsteady", "test_wrong_workload", "test_stuck"):
+        result.stdout.fnmatch_lines([f"ERROR *test_them.py::{name}*"])
+    assert project.happened()[-1] == "left: []"
+    assert '<property name="verdict" value="HELD"' in (project.root / "junit.xml").read_text()
+
+
+def test_tests_of_one_name_in_two_files_do_not_share_a_namespace(project: Project) -> None:
+    test = "def test_same(experiment, namespace):\n    print('in', namespace)\n"
+    for name in ("test_one", "test_two"):
+        project.pytester.makepyfile(**{name: test})
+    project.run("--cluster", "test_one.py", "test_two.py").assert_outcomes(passed=2)
+    namespaces = {record.namespace for record in project.record().experiments}
+    assert len(namespaces) == 2

@@ -1,0 +1,46 @@
+"""pytest-xdist: one cluster for all workers, made once and taken down once, and one report of everything."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.plugin import CLUSTER_UNUSABLE
+from tests.plugin.conftest import Project
+
+WORKERS = ("-p", "xdist", "-n", "2")
+
+
+def _run(project: Project, *arguments: str) -> tuple[str, int]:
+    process = project.start("--cluster", *WORKERS, *arguments)
+    text, _ = process.communicate(timeout=120)
+    return text, process.returncode
+
+
+def test_two_workers_share_a_cluster_and_a_report(project: Project) -> None:
+    bodies = {"a-held": "", "b-missed": "objectives: [told: {says: BROKEN}]\n", "c-held": "", "d-held": ""}
+    for name, body in bodies.items():
+        project.experiment(name, body)
+    text, code = _run(project, "--resilience-seed=5", "experiments")
+    assert code == pytest.ExitCode.TESTS_FAILED, text
+    assert "3 passed" in text
+    assert "1 failed" in text
+    assert text.count("resilience: fake cluster") == 1
+    assert text.count("report: ") == 1
+    run = project.record()
+    assert {record.name for record in run.experiments} == set(bodies)
+    assert {record.seed for record in run.experiments} == {5}
+    assert run.environment is not None
+    happened = project.happened()
+    # The controller and both workers ask, one after the other; only the first finds none.
+    assert happened.count("choose auto") == 3
+    assert [line for line in happened if line.startswith("made")] == ["made True", "made False", "made False"]
+    assert happened.count("take down") == 1
+    assert happened.index("take down") > max(index for index, line in enumerate(happened) if "choose" in line)
+
+
+def test_an_unreachable_cluster_ends_all_workers(project: Project) -> None:
+    project.experiment("held")
+    (project.root / "cluster.gone").touch()
+    text, code = _run(project, "experiments")
+    assert code == CLUSTER_UNUSABLE, text
+    assert "ClusterUnreachable: nobody answers" in text
