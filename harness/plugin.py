@@ -74,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     shared = getattr(config, "workerinput", {}).get("resilience") or {}
     clock = SystemClock()
+    begun = clock.monotonic()
     run_id = shared.get("run_id") or new_run_id(clock)
     config.stash[SESSION_KEY] = Session(
         settings=settings,
@@ -81,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
         run_id=run_id,
         seed=shared.get("seed", settings.seed if settings.seed is not None else int(run_id[-4:], 16)),
         command=" ".join(["pytest", *config.invocation_params.args]),
-        progress=lambda message: _progress(config, message),
+        progress=lambda message: _progress(config, f"{clock.monotonic() - begun:5.0f} s  {message}"),
         clock=clock,
     )
     if chosen:
