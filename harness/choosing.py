@@ -33,6 +33,7 @@ class Wish:
     selection: str
     kubeconfig: Path | None = None
     allowed: tuple[str, ...] = ()
+    context: str = ""
     name: str = "resilience"
     workers: int = 2
     images: str = ""
@@ -55,18 +56,18 @@ def choose(wish: Wish, progress: Progress) -> Chosen:
         return _kind(wish, progress)
     if wish.selection == "auto":
         return _auto(wish, progress)
-    current = wish.selection == "current"
-    context = _current_context(wish.kubeconfig) if current else wish.selection
+    named = wish.context if wish.selection == "current" else wish.selection
+    context = named or _current_context(wish.kubeconfig)
     if context is None:
         raise ClusterUnreachable("--cluster=current: the kubeconfig has no current context")
-    return Chosen(_attach(wish, context, named_in_full=not current))
+    return Chosen(_attach(wish, context, named_in_full=bool(named)))
 
 
 def _auto(wish: Wish, progress: Progress) -> Chosen:
-    context = _current_context(wish.kubeconfig)
+    context = wish.context or _current_context(wish.kubeconfig)
     if context is not None:
         try:
-            return Chosen(_attach(wish, context, named_in_full=False))
+            return Chosen(_attach(wish, context, named_in_full=bool(wish.context)))
         except (ClusterRefused, ClusterUnreachable) as error:
             progress(f"not the current context {context}: {error}")
     why_not = kind.available()

@@ -19,7 +19,6 @@ from harness.errors import ApiError, Inconclusive
 from harness.experiment import Experiment, Load
 from harness.fault import Evidence, Fault, FaultContext
 from harness.interrupts import deferred
-from harness.naming import experiment_namespace
 from harness.objective import Objective
 from harness.observation import RECOVERY, Injection, Interval, Phase, Timeline, Victim
 from harness.observers import Observers
@@ -37,7 +36,7 @@ class LiveExperiment:
     def __init__(self, run: Run, experiment: Experiment, folder: Path) -> None:
         self.experiment = experiment
         self.folder = folder
-        self.namespace = experiment_namespace(experiment.name, experiment.twin, run.id)
+        self.namespace = run.namespace_of(experiment)
         self.timeline = Timeline(run.clock.monotonic(), run.clock.wall())
         self.journal = Journal(run.cluster, self.folder / "undo.jsonl", run.id, self.namespace, run.clock)
         self.keep: Callable[[], bool] = lambda: False

@@ -21,12 +21,12 @@ def experiment_name(test: str, node_id: str) -> str:
     return f"{stem or 'test'}-{hashlib.sha256(node_id.encode()).hexdigest()[:4]}"
 
 
-def experiment_namespace(name: str, twin: str, run: str) -> str:
+def experiment_namespace(name: str, twin: str, run: str, prefix: str = "rh") -> str:
     """The namespace of one experiment of one run: a DNS label of at most 63 characters that ends with the run's id.
 
     What has to be cut is told apart by a digest: two twins of one long name must not meet in one namespace.
     """
-    stem, room = f"rh-{name}-{twin}" if twin else f"rh-{name}", 62 - len(run)
+    stem, room = "-".join(filter(None, (prefix, name, twin))), 62 - len(run)
     if len(stem) > room:
         digest = hashlib.sha256(stem.encode()).hexdigest()[:6]
         stem = f"{stem[: room - len(digest) - 1].rstrip('-')}-{digest}"

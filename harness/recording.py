@@ -9,7 +9,6 @@ from math import isfinite
 from harness.clock import iso
 from harness.experiment import Experiment
 from harness.judging import Judged
-from harness.naming import experiment_namespace
 from harness.observation import PHASES, Interval, RequestSeen, Timeline
 from harness.record import (
     Bounds,
@@ -39,7 +38,7 @@ def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord
         twin=experiment.twin,
         file=experiment.file.name,
         hypothesis=experiment.hypothesis,
-        namespace=experiment_namespace(experiment.name, experiment.twin, run.id),
+        namespace=run.namespace_of(experiment),
         seed=run.seed,
         started=now,
         origin=now,

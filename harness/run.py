@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from harness.clock import Clock, iso
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NODES
+from harness.experiment import Experiment
 from harness.loading import Sources
+from harness.naming import experiment_namespace
 from harness.probes.prometheus import Prometheus
 from harness.record import EnvironmentRecord, NodeRecord
 from harness.reporting.store import RunStore
@@ -28,7 +30,12 @@ class Run:
     sources: Sources
     clock: Clock
     keep: Keep = Keep.NEVER
+    prefix: str = "rh"
     progress: Callable[[str], None] = lambda _message: None
+
+    def namespace_of(self, experiment: Experiment) -> str:
+        """The namespace that an experiment has to itself in this run."""
+        return experiment_namespace(experiment.name, experiment.twin, self.id, self.prefix)
 
     def random(self, experiment: str) -> random.Random:
         """The random source of one experiment: the same for the same seed, whatever runs before it."""

@@ -85,6 +85,7 @@ class Session:
                 sources=self.sources,
                 clock=self.clock,
                 keep=self.settings.keep,
+                prefix=self.settings.namespace,
                 progress=self.progress,
             )
         return self._run
@@ -151,6 +152,7 @@ class Session:
             kubeconfig=chosen.kubeconfig,
             allowed=chosen.allowed,
             name=chosen.name,
+            context=chosen.context,
             workers=chosen.nodes,
             images=chosen.images,
             state=self.store.folder,

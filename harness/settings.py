@@ -56,10 +56,12 @@ class Option:
 
 OPTIONS = (
     Option("kubeconfig", "kubeconfig file (default: the client's own)", metavar="FILE"),
+    Option("cluster-context", "the context that `current` means (default: the kubeconfig's own)", metavar="CONTEXT"),
     Option(
         "cluster-allow", "contexts that may be broken besides kind-* and local-*, comma separated", metavar="CONTEXTS"
     ),
     Option("cluster-name", "name of a local or kind cluster of ours", default="resilience", metavar="NAME"),
+    Option("cluster-namespace", "what the names of experiments' namespaces begin with", default="rh", metavar="PREFIX"),
     Option("cluster-nodes", "worker nodes of a cluster that is made for the run", default="2", metavar="N"),
     Option("cluster-keep", "keep clusters and namespaces made for the run: never, on-failure, always", default="never"),
     Option("cluster-strict", "fail, not skip, what the cluster cannot do", flag=True),
@@ -79,7 +81,9 @@ class Settings:
     cluster: str
     kubeconfig: Path | None
     allowed: tuple[str, ...]
+    context: str
     name: str
+    namespace: str
     nodes: int
     keep: Keep
     strict: bool
@@ -105,10 +109,11 @@ def resolve(
     keep = values["cluster-keep"]
     if keep not in list(Keep):
         problems.append(Problem(f"found {keep!r}, expected one of {', '.join(Keep)}", field="--cluster-keep"))
-    if not _NAME.fullmatch(values["cluster-name"]):
-        problems.append(
-            Problem(f"found {values['cluster-name']!r}, expected lower-case letters, digits, -", field="--cluster-name")
-        )
+    for name in ("cluster-name", "cluster-namespace"):
+        if not _NAME.fullmatch(values[name]):
+            problems.append(
+                Problem(f"found {values[name]!r}, expected lower-case letters, digits, -", field=f"--{name}")
+            )
     flags = {option.name: _truth(values, option.name, problems) for option in OPTIONS if option.flag}
     _check_url(values["prometheus-url"], problems)
     if problems:
@@ -117,7 +122,9 @@ def resolve(
         cluster=cluster,
         kubeconfig=Path(values["kubeconfig"]) if values["kubeconfig"] else None,
         allowed=tuple(part.strip() for part in values["cluster-allow"].split(",") if part.strip()),
+        context=values["cluster-context"],
         name=values["cluster-name"],
+        namespace=values["cluster-namespace"],
         nodes=nodes,
         keep=Keep(keep),
         strict=flags["cluster-strict"],

@@ -40,7 +40,7 @@ class Address:
 
 
 class Cluster(Protocol):
-    """A cluster that experiments can run on. Made by ``harness.cluster.choose``; closed by whoever asked for it."""
+    """A cluster that experiments can run on. Made by ``harness.choosing``; closed by whoever asked for it."""
 
     @property
     def provider(self) -> Provider:
