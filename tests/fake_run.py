@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from harness.run import Run
 from harness.runner import Runner
 from harness.settings import Keep
 
+# Seconds after which a thread that says nothing is a failure of the test, however slow the machine.
+PATIENCE = 60.0
 DEPLOYMENT = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -88,12 +91,20 @@ def controlled_cluster(
     return cluster
 
 
+class WatchedClock(FakeClock):
+    """Time moves only when somebody sleeps, but whoever waits for another thread really waits for it."""
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        del seconds
+        return event.wait(PATIENCE)
+
+
 @dataclass
 class Stage:
     """A project, a fake cluster, and a run to put experiments on."""
 
     root: Path
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: WatchedClock = field(default_factory=WatchedClock)
     keep: Keep = Keep.NEVER
     said: list[str] = field(default_factory=list)
 
