@@ -53,7 +53,7 @@ class Boot:
         self._progress = progress
         self._images = ImageSet(Path(state.images))
         self._programs = programs_of(state.name, paths)
-        self._readiness = Readiness(self._programs, clock)
+        self._readiness = Readiness(self._programs, clock, progress)
         self._nodes: dict[str, Namespaces] = {}
 
     def run(self) -> None:
@@ -64,7 +64,7 @@ class Boot:
         self._start_foundation()
         api = self._wait_for_api()
         self._start_cluster(api)
-        self._readiness.cluster(api, self._plan, self._progress)
+        self._readiness.cluster(api, self._plan)
         api.close()
 
     def restart(self, ended: Sequence[tuple[str, str]]) -> None:
@@ -76,7 +76,7 @@ class Boot:
             self._start(role, name)
         self._readiness.local("the image registry", self._publish_images)
         api = self._wait_for_api()
-        self._readiness.cluster(api, self._plan, self._progress)
+        self._readiness.cluster(api, self._plan)
         api.close()
 
     def _make_groups(self) -> None:

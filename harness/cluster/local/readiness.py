@@ -24,18 +24,20 @@ CLUSTER_SECONDS = 120.0
 # A look at a file or at /readyz costs a fraction of a millisecond; one at the API some, on a machine that is busy.
 LOCAL_EVERY = 0.02
 API_EVERY = 0.2
+REPORT_SECONDS = 15.0
 
 
 class Readiness:
     """The waits of one boot. Every one raises ClusterBroken that says what it waited for and which log to read."""
 
-    def __init__(self, programs: Programs, clock: Clock) -> None:
+    def __init__(self, programs: Programs, clock: Clock, progress: Progress) -> None:
         self._programs = programs
         self._clock = clock
+        self._progress = progress
 
     def local(self, what: str, look: Callable[[], bool], seconds: float = LOCAL_SECONDS) -> None:
         """Wait for something that can be seen without the API."""
-        self._wait(what, lambda: [] if look() else [what], seconds, LOCAL_EVERY)
+        self._wait(what, lambda: [] if look() else ["nothing there"], seconds, LOCAL_EVERY)
 
     def api_server(self, transport: Transport) -> None:
         """Wait for the API server's own word that it is ready."""
@@ -52,20 +54,26 @@ class Readiness:
 
         self.local("the API server", ready, API_SECONDS)
 
-    def cluster(self, api: KubeApi, plan: Plan, progress: Progress) -> None:
+    def cluster(self, api: KubeApi, plan: Plan) -> None:
         """Wait for nodes, addons and the first measurements of every node, in this order."""
         self._wait("nodes to be Ready", lambda: unready_nodes(api, plan), CLUSTER_SECONDS, API_EVERY)
-        progress(f"{len(plan.nodes)} nodes Ready")
+        self._progress(f"{len(plan.nodes)} nodes Ready")
         self._wait("addons to be Ready", lambda: unready_addons(api), CLUSTER_SECONDS, API_EVERY)
-        progress("DNS, Prometheus and storage Ready")
+        self._progress("DNS, Prometheus and storage Ready")
         self._wait("metrics of all nodes", lambda: unmeasured_nodes(api, plan), CLUSTER_SECONDS, API_EVERY)
-        progress("metrics-server Ready")
+        self._progress("metrics-server Ready")
 
     def _wait(self, what: str, missing: Callable[[], Sequence[str]], seconds: float, every: float) -> None:
+        report_at = self._clock.monotonic() + REPORT_SECONDS
+
         def look() -> tuple[bool | None, str]:
+            nonlocal report_at
             for node, name in self._programs.known():
                 self._programs.check(node, name)
             waiting = missing()
+            if waiting and self._clock.monotonic() >= report_at:
+                report_at += REPORT_SECONDS
+                self._progress(f"still waiting for {what}: {', '.join(waiting)}")
             return (None if waiting else True), f"not yet: {', '.join(waiting)}"
 
         try:
