@@ -112,6 +112,7 @@ def _validate(options: argparse.Namespace) -> int:
             load_experiment(file, sources)
         except InputError as error:
             problems += error.problems
+    problems += [Problem("holds no experiment files", path) for path in options.paths if not _files(path)]
     if problems:
         raise InputError(problems)
     print(f"{len(files)} experiment files are well-formed")

@@ -20,20 +20,21 @@ def experiment_schema() -> dict[str, Any]:
         ("objectives", registry.objectives()),
         ("probes", registry.probes()),
     ):
-        schema["properties"][key]["items"] = _one_of(kinds, definitions)
+        schema["properties"][key]["items"] = _one_of(key, kinds, definitions)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Experiment", **schema}
 
 
-def _one_of(kinds: Mapping[str, type[BaseModel]], definitions: dict[str, Any]) -> dict[str, Any]:
+def _one_of(key: str, kinds: Mapping[str, type[BaseModel]], definitions: dict[str, Any]) -> dict[str, Any]:
     choices = []
     for kind, model in kinds.items():
         own = model.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
         definitions.update(own.pop("$defs", {}))
-        definitions[kind] = own
+        # An objective and a probe may have one kind's name between them.
+        definitions[f"{key}.{kind}"] = own
         choices.append(
             {
                 "type": "object",
-                "properties": {kind: {"$ref": f"#/$defs/{kind}"}},
+                "properties": {kind: {"$ref": f"#/$defs/{key}.{kind}"}},
                 "required": [kind],
                 "additionalProperties": False,
             }

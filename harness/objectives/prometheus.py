@@ -39,9 +39,9 @@ class Prometheus(Objective):
     good: Query | None = None
     total: Query | None = None
     value: Query | None = None
-    min: Annotated[float, BeforeValidator(parse_share)] | None = Field(
-        None, description="a number; for a ratio a share such as 99.9%"
-    )
+    min: (
+        Annotated[float, BeforeValidator(parse_share), Field(json_schema_extra={"type": ["number", "string"]})] | None
+    ) = Field(None, description="a number; for a ratio a share such as 99.9%")
     max: float | None = None
     # The recovery phase ends as soon as everything is back: it is often too short for a window.
     phases: Phases = ("fault", "settle")
