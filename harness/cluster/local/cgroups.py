@@ -122,18 +122,26 @@ def _weigh(folder: Path) -> None:
 def _pass_down(folder: Path) -> None:
     offered = set((folder / "cgroup.controllers").read_text().split())
     control = folder / "cgroup.subtree_control"
-    missing = offered - set(control.read_text().split())
     if lacking := NEEDED - offered:
         raise ClusterBroken(f"{folder} lacks the cgroup controllers {', '.join(sorted(lacking))}")
-    if not missing:
-        return
+    missing = offered - set(control.read_text().split())
     try:
-        control.write_text(" ".join(f"+{name}" for name in sorted(missing)))
+        _enable(control, missing & NEEDED)
     except OSError as error:
         raise ClusterBroken(
-            f"cannot pass the cgroup controllers {', '.join(sorted(missing))} down from {folder}: {error.strerror}; "
-            "in a container, start it with its own cgroup namespace and an empty root group"
+            f"cannot pass the cgroup controllers down from {folder}: {error.strerror}; in a container, "
+            f"move the processes that are directly in {folder} into a group below it first"
         ) from error
+    for name in sorted(missing - NEEDED):
+        # Offered is not always allowed, and no pod needs these.
+        with suppress(OSError):
+            _enable(control, {name})
+
+
+def _enable(control: Path, controllers: set[str]) -> None:
+    if controllers:
+        with control.open("a") as file:
+            file.write(" ".join(f"+{name}" for name in sorted(controllers)) + "\n")
 
 
 def processes(path: str) -> set[int]:

@@ -74,10 +74,25 @@ def test_on_version_2_controllers_are_passed_down_to_the_node_but_not_to_its_pro
     version_2_tree(tmp_path, "cpu cpuset io memory pids")
     monkeypatch.setattr(cgroups, "hierarchies", lambda: (Hierarchy(tmp_path, delegates=True),))
     cgroups.make("resilience/shop/node", "system")
-    passed = "+cpu +cpuset +io +memory +pids"
+    passed = "+cpu +cpuset +memory +pids\n+io\n"
     for folder in ("", "resilience", "resilience/shop", "resilience/shop/node"):
         assert (tmp_path / folder / "cgroup.subtree_control").read_text() == passed, folder
     assert (tmp_path / "resilience/shop/node/system/cgroup.subtree_control").read_text() == ""
+
+
+def test_a_group_that_cannot_pass_controllers_down_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is in a container whose processes are in the root of its own hierarchy."""
+    version_2_tree(tmp_path, "cpu cpuset memory pids")
+    monkeypatch.setattr(cgroups, "hierarchies", lambda: (Hierarchy(tmp_path, delegates=True),))
+
+    def refuse(_control: Path, _controllers: set[str]) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(cgroups, "_enable", refuse)
+    with pytest.raises(ClusterBroken, match=r"Device or resource busy; in a container, move the processes"):
+        cgroups.make("resilience/shop/node", "system")
 
 
 def test_a_machine_without_a_needed_controller_is_refused_by_its_name(
