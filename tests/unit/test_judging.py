@@ -1,0 +1,88 @@
+"""From findings to a verdict: the worst wins, nothing unproven counts, and a twin must break what it names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from harness.experiment import Experiment
+from harness.judging import judge, judge_baseline, unbroken
+from harness.manifests import Workload
+from harness.observation import Injection, Interval, Timeline
+from harness.verdict import Verdict, worst
+from tests.fake_plugin import Mark, ReplicasTold, Told
+
+PROVEN = Injection("mark", (), Interval(1, 1), proven=True, evidence="seen")
+HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
+
+
+def experiment(*says: Verdict, twin: str = "", breaks: tuple[str, ...] = ()) -> Experiment:
+    objectives = tuple(Told(says=verdict) for verdict in says)
+    workload = Workload(Path(), (), ())
+    return Experiment("x", "it holds", workload, objectives, Path("x.yaml"), faults=(Mark(),), twin=twin, breaks=breaks)
+
+
+def timeline(*injections: Injection) -> Timeline:
+    return Timeline(0.0, 0.0, injections=list(injections))
+
+
+@given(some.lists(some.sampled_from([HELD, BROKEN, INCONCLUSIVE]), min_size=1, max_size=5))
+def test_the_worst_finding_wins_and_its_reason_is_given(says: list[Verdict]) -> None:
+    found = judge(experiment(*says), timeline(PROVEN))
+    assert found.verdict == worst(says)
+    assert found.passed is (set(says) == {HELD})
+    assert (str(found.verdict) in found.reason) or found.reason == f"all {len(says)} objectives held"
+
+
+def test_of_nothing_the_verdict_is_inconclusive() -> None:
+    assert worst([]) is INCONCLUSIVE
+    found = judge(experiment(), timeline(PROVEN))
+    assert (found.verdict, found.reason, found.passed) == (INCONCLUSIVE, "no objective was judged", False)
+
+
+@pytest.mark.parametrize("says", list(Verdict))
+@pytest.mark.parametrize("twin", ["", "without"])
+def test_nothing_unproven_counts(says: Verdict, twin: str) -> None:
+    unproven = replace(PROVEN, proven=False, evidence="the UID is unchanged")
+    for seen, why in (([unproven], "the UID is unchanged"), ([], "not every fault was injected")):
+        found = judge(experiment(says, twin=twin, breaks=("told",)), timeline(*seen))
+        assert (found.verdict, found.passed) == (INCONCLUSIVE, False)
+        assert why in found.reason
+
+
+@pytest.mark.parametrize(
+    ("says", "breaks", "passed"),
+    [
+        ((BROKEN,), ("told",), True),
+        ((HELD, BROKEN), ("told",), True),
+        ((HELD,), ("told",), False),
+        ((INCONCLUSIVE,), ("told",), False),
+        ((BROKEN,), ("other",), False),
+        ((BROKEN,), ("told", "other"), False),
+    ],
+)
+def test_a_twin_passes_when_every_objective_it_names_is_broken(
+    says: tuple[Verdict, ...], breaks: tuple[str, ...], passed: bool
+) -> None:
+    assert judge(experiment(*says, twin="without", breaks=breaks), timeline(PROVEN)).passed is passed
+
+
+def test_only_what_can_be_asked_of_the_baseline_is() -> None:
+    both = replace(experiment(), objectives=(Told(), Told(steady=BROKEN)))
+    assert [finding.verdict for _, finding in judge_baseline(both, timeline())] == [BROKEN]
+
+
+def test_a_judge_that_crashes_is_inconclusive_and_stops_no_other() -> None:
+    crashing = replace(experiment(), objectives=(Told(crashes=True), Told(says=BROKEN)))
+    found = judge(crashing, timeline(PROVEN))
+    assert [finding.verdict for _, finding in found.findings] == [INCONCLUSIVE, BROKEN]
+    assert "ZeroDivisionError" in found.findings[0][1].reason
+
+
+def test_an_objective_is_named_by_its_kind_or_its_title() -> None:
+    findings = judge(replace(experiment(BROKEN), objectives=(Told(says=BROKEN), ReplicasTold())), timeline(PROVEN))
+    assert unbroken(["told", "replicasTold"], findings.findings) == ["replicasTold"]
