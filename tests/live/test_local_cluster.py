@@ -294,7 +294,7 @@ def test_a_boot_that_fails_names_the_program_its_exit_code_and_its_log(local: Lo
     before = Machine.look(SECOND)
     state = ClusterState.load(ClusterPaths.of(NAME))
     assert state is not None
-    for program in Path(state.binaries).iterdir():
+    for program in filter(Path.is_file, Path(state.binaries).iterdir()):
         (tmp_path / program.name).hardlink_to(program)
     (tmp_path / "kube-scheduler").unlink()
     (tmp_path / "kube-scheduler").write_text("#!/bin/sh\necho unknown flag: --leader-elect >&2\nexit 3\n")
