@@ -26,7 +26,7 @@ from harness.record import RunRecord
 from harness.reporting.summary import junit_properties, terminal_lines
 from harness.run import new_run_id
 from harness.session import Session
-from harness.settings import OPTIONS, resolve
+from harness.settings import OPTIONS, resolve, without_passwords
 
 # Outcomes of pytest itself end at 5; this one says that the cluster could not be had.
 CLUSTER_UNUSABLE = 6
@@ -81,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         root=config.rootpath,
         run_id=run_id,
         seed=shared.get("seed", settings.seed if settings.seed is not None else int(run_id[-4:], 16)),
-        command=" ".join(["pytest", *config.invocation_params.args]),
+        command=without_passwords(" ".join(["pytest", *config.invocation_params.args])),
         progress=lambda message: _progress(config, f"{clock.monotonic() - begun:5.0f} s  {message}"),
         clock=clock,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.settings import OPTIONS, Keep, Option, Settings, resolve
+from harness.settings import OPTIONS, Keep, Option, Settings, resolve, without_passwords
 
 # A good value of each option other than its default, on three levels.
 VALUES = {
@@ -109,3 +109,8 @@ def test_lists_and_paths() -> None:
     found = settings_of({}, {"RESILIENCE_ALLOW": " a, b ,,", "RESILIENCE_REPORT_DIR": "out"}, {})
     assert found.allowed == ("a", "b")
     assert found.report_dir == Path("out")
+
+
+def test_a_password_in_a_url_is_not_kept() -> None:
+    kept = without_passwords("pytest --prometheus-url=https://me:secret@prometheus.example:9090/p -k a@b")
+    assert kept == "pytest --prometheus-url=https://…@prometheus.example:9090/p -k a@b"
