@@ -182,3 +182,8 @@ def _whole(values: Mapping[str, str], name: str, least: int, problems: list[Prob
         return int(text)
     problems.append(Problem(f"found {values[name]!r}, expected a whole number of at least {least}", field=f"--{name}"))
     return least
+
+
+def without_passwords(text: str) -> str:
+    """A command line as it may be kept: what stands before the ``@`` of a URL is left out."""
+    return re.sub(r"(://)[^/@\s]+@", r"\1…@", text)
