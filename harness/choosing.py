@@ -13,14 +13,15 @@ from pathlib import Path
 from kubernetes import config
 from kubernetes.config import ConfigException
 
-from harness.cluster import kind
 from harness.cluster.api import KubeApi
+from harness.cluster.kind import commands as kind
+from harness.cluster.kind.cluster import CONTEXT_PREFIX, KindCluster
 from harness.cluster.kubeconfig import KubeconfigCluster
 from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.progress import Progress
 from harness.cluster.protocol import Cluster
-from harness.errors import ClusterRefused, ClusterUnreachable
+from harness.errors import ClusterBroken, ClusterRefused, ClusterUnreachable
 from harness.guard import check_context
 
 SELECTIONS = ("auto", "local", "kind", "current")
@@ -36,6 +37,7 @@ class Wish:
     context: str = ""
     name: str = "resilience"
     workers: int = 2
+    kind_image: str = ""
     images: str = ""
     state: Path = Path()
 
@@ -84,8 +86,8 @@ def _attach(wish: Wish, context: str, *, named_in_full: bool) -> Cluster:
     if context.startswith("local-") and commands.status(context.removeprefix("local-")).healthy:
         api.close()
         return LocalCluster.attach(context.removeprefix("local-"))
-    if context.startswith("kind-"):
-        return kind.KindCluster(api, wish.kubeconfig, context, mapped=False)
+    if context.startswith(CONTEXT_PREFIX):
+        return KindCluster(api, wish.kubeconfig, context)
     return KubeconfigCluster(api, wish.kubeconfig, context, wish.images)
 
 
@@ -93,6 +95,12 @@ def _local(wish: Wish, progress: Progress) -> Chosen:
     was_up = commands.status(wish.name).healthy
     cluster = commands.up(wish.name, wish.workers, progress)
     return Chosen(cluster, made=not was_up)
+
+
+def keep_logs(provider: str, wish: Wish, progress: Progress) -> None:
+    """Keep the logs of a cluster's nodes beside the run, where they would go with the cluster."""
+    if provider == "kind":
+        _keep_kind_logs(wish, progress)
 
 
 def take_down(provider: str, wish: Wish, progress: Progress) -> None:
@@ -107,20 +115,34 @@ def _kind(wish: Wish, progress: Progress) -> Chosen:
     why_not = kind.available()
     if why_not:
         raise ClusterUnreachable(f"--cluster=kind: {why_not}")
-    kubeconfig, context = _kind_kubeconfig(wish), f"kind-{wish.name}"
+    kubeconfig, context = _kind_kubeconfig(wish), f"{CONTEXT_PREFIX}{wish.name}"
     if kind.exists(wish.name):
         if wish.kubeconfig is None and kubeconfig.exists():
             # Another process of this session has just made it, with this kubeconfig.
-            return Chosen(kind.KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context, mapped=True))
+            return Chosen(KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context))
         return Chosen(_attach(wish, context, named_in_full=True))
     progress(f"kind: creating {wish.name}")
     with ExitStack() as half_made:
         # Whatever interrupts this must not leave a cluster that nobody knows of.
         half_made.callback(kind.delete, wish.name, kubeconfig)
-        kind.create(wish.name, wish.workers, kubeconfig)
-        cluster = kind.KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context, mapped=True)
+        try:
+            kind.create(wish.name, wish.workers, kubeconfig, wish.kind_image)
+        except ClusterBroken:
+            _keep_kind_logs(wish, progress)
+            raise
+        cluster = KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context)
         half_made.pop_all()
     return Chosen(cluster, made=True)
+
+
+def _keep_kind_logs(wish: Wish, progress: Progress) -> None:
+    folder = wish.state / "kind-logs"
+    try:
+        kind.export_logs(wish.name, folder)
+    except ClusterBroken as error:
+        progress(f"the logs of the nodes could not be kept: {error}")
+    else:
+        progress(f"the logs of the nodes are in {folder}")
 
 
 def _kind_kubeconfig(wish: Wish) -> Path:

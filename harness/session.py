@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness import __version__
-from harness.choosing import Wish, choose, take_down
+from harness.choosing import Wish, choose, keep_logs, take_down
 from harness.clock import Clock, SystemClock, iso
 from harness.cluster.local.progress import Progress
 from harness.cluster.monitoring import install
@@ -137,7 +137,10 @@ class Session:
         self.close()
         keep = self.settings.keep is Keep.ALWAYS or (self.settings.keep is Keep.ON_FAILURE and not passed)
         if self._made.exists() and not keep:
-            take_down(self._made.read_text(encoding="utf-8"), self._wish, self.progress)
+            provider = self._made.read_text(encoding="utf-8")
+            if not passed:
+                keep_logs(provider, self._wish, self.progress)
+            take_down(provider, self._wish, self.progress)
             self._made.unlink()
 
     @property
@@ -154,6 +157,7 @@ class Session:
             name=chosen.name,
             context=chosen.context,
             workers=chosen.nodes,
+            kind_image=chosen.kind_image,
             images=chosen.images,
             state=self.store.folder,
         )

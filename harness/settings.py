@@ -65,6 +65,7 @@ OPTIONS = (
     Option("cluster-nodes", "worker nodes of a cluster that is made for the run", default="2", metavar="N"),
     Option("cluster-keep", "keep clusters and namespaces made for the run: never, on-failure, always", default="never"),
     Option("cluster-strict", "fail, not skip, what the cluster cannot do", flag=True),
+    Option("kind-image", "node image of a kind cluster made for the run (default: kind's own)", metavar="IMAGE"),
     Option("images", "registry prefix where a cluster not of ours finds the harness's images", metavar="PREFIX"),
     Option("prometheus-url", "Prometheus to read from (default: the cluster's own, else one of ours)", metavar="URL"),
     Option("report-dir", "folder where runs land", default="reports", metavar="DIR"),
@@ -87,6 +88,7 @@ class Settings:
     nodes: int
     keep: Keep
     strict: bool
+    kind_image: str
     images: str
     prometheus_url: str
     report_dir: Path
@@ -128,6 +130,7 @@ def resolve(
         nodes=nodes,
         keep=Keep(keep),
         strict=flags["cluster-strict"],
+        kind_image=values["kind-image"],
         images=values["images"],
         prometheus_url=values["prometheus-url"],
         report_dir=Path(values["report-dir"]),

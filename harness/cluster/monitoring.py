@@ -30,6 +30,7 @@ def install(cluster: Cluster, addon: str, clock: Clock) -> bool:
         "control_plane": _steady_node(cluster),
         # The kubelets' certificates of kind and kubeadm are signed by nobody.
         "kubelet_insecure": "true",
+        "kubelet_trust": addons.TRUST_ANY,
         "prometheus_node_port": str(PROMETHEUS_NODE_PORT),
     }
     try:

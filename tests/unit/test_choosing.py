@@ -36,9 +36,10 @@ class FakeKind:
         self.there: set[str] = set()
         self.why_not = "kind is not installed"
         self.deleted: list[str] = []
+        self.exported: list[Path] = []
         self.interrupts: BaseException | None = None
 
-    def create(self, name: str, workers: int, kubeconfig: Path) -> None:
+    def create(self, name: str, workers: int, kubeconfig: Path, image: str) -> None:
         self.there.add(name)
         kubeconfig.write_text("{}")
         if self.interrupts:
@@ -63,6 +64,7 @@ def fake_kind(monkeypatch: pytest.MonkeyPatch) -> FakeKind:
     monkeypatch.setattr(choosing.kind, "exists", lambda name: name in found.there)
     monkeypatch.setattr(choosing.kind, "create", found.create)
     monkeypatch.setattr(choosing.kind, "delete", found.delete)
+    monkeypatch.setattr(choosing.kind, "export_logs", lambda name, folder: found.exported.append(folder))
     return found
 
 
@@ -161,7 +163,6 @@ def test_two_processes_of_a_session_share_the_kind_cluster_that_one_made(tmp_pat
     first, second = choose(wish, nothing), choose(wish, nothing)
     assert (first.made, second.made) == (True, False)
     assert first.cluster.kubeconfig == second.cluster.kubeconfig
-    assert first.cluster.node_port(30000) == second.cluster.node_port(30000)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ClusterBroken("no space")])
@@ -170,3 +171,16 @@ def test_a_kind_cluster_made_halfway_is_taken_away(wish: Wish, fake_kind: FakeKi
     with pytest.raises(type(error)):
         choose(replace(wish, selection="kind"), nothing)
     assert fake_kind.deleted == ["resilience"]
+
+
+def test_the_logs_of_a_kind_cluster_are_kept_when_it_could_not_be_made(wish: Wish, fake_kind: FakeKind) -> None:
+    fake_kind.why_not, fake_kind.interrupts = "", ClusterBroken("no space")
+    with pytest.raises(ClusterBroken):
+        choose(replace(wish, selection="kind"), nothing)
+    assert fake_kind.exported == [wish.state / "kind-logs"]
+
+
+def test_only_a_cluster_whose_logs_would_go_with_it_has_them_kept(wish: Wish, fake_kind: FakeKind) -> None:
+    for provider in ("local", "kubeconfig", "kind"):
+        choosing.keep_logs(provider, wish, nothing)
+    assert fake_kind.exported == [wish.state / "kind-logs"]

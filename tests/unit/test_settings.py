@@ -12,8 +12,11 @@ from harness.settings import OPTIONS, Keep, Option, Settings, resolve, without_p
 # A good value of each option other than its default, on three levels.
 VALUES = {
     "kubeconfig": ("a", "b", "c"),
+    "cluster-context": ("a", "b", "c"),
     "cluster-allow": ("a", "b", "c"),
     "cluster-name": ("a", "b", "c"),
+    "cluster-namespace": ("a", "b", "c"),
+    "kind-image": ("a", "b", "c"),
     "cluster-nodes": ("3", "4", "5"),
     "cluster-keep": ("always", "on-failure", "always"),
     "images": ("a", "b", "c"),

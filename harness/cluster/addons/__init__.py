@@ -16,6 +16,9 @@ import yaml
 from harness.errors import InputError, Problem
 
 SUFFIX = ".yaml"
+# What metrics-server is told of the kubelets' certificates: signed by the cluster's own authority, or by nobody.
+TRUST_AUTHORITY = "--kubelet-certificate-authority=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+TRUST_ANY = "--kubelet-insecure-tls"
 PLACEHOLDER = re.compile(r"\(\(([a-z_]+)(\|int)?\)\)")
 
 

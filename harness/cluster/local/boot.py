@@ -210,5 +210,6 @@ def addon_values(state: ClusterState, images: ImageSet) -> dict[str, str]:
         "control_plane": state.plan.control_plane.name,
         "dns_address": DNS_ADDRESS,
         "kubelet_insecure": "false",
+        "kubelet_trust": addons.TRUST_AUTHORITY,
         "prometheus_node_port": str(state.prometheus_port),
     }

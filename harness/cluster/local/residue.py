@@ -5,6 +5,7 @@ Other clusters may come and go meanwhile; what can be told to be theirs is left 
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +14,9 @@ from harness.cluster.local import cgroups
 from harness.cluster.local.namespace_members import all_processes, namespace_of
 from harness.cluster.local.paths import ClusterPaths, state_root
 
+# What kubelet, containerd and the network plugins mount, and what marks the rules of kube-proxy and of the plugins.
+NODE_MOUNTS = ("/run/netns", "/run/containerd", "/var/lib/containerd", "/var/lib/kubelet")
+RULE_MARKS = ("KUBE-", "CNI-", "198.18.", "198.19.")
 NAMESPACE_KINDS = ("net", "mnt", "uts", "ipc", "pid")
 
 
@@ -58,32 +62,45 @@ def _processes(name: str) -> set[str]:
 
 
 def _namespaces(name: str) -> set[str]:
+    """All namespaces except the machine's own and those that someone else is in."""
     found: dict[str, bool] = {}
-    mine = {namespace_of(1, kind) for kind in NAMESPACE_KINDS}
     for pid in all_processes():
-        foreign = _is_other_clusters(pid, name)
+        foreign = _is_foreign(pid, name)
         for kind in NAMESPACE_KINDS:
             namespace = namespace_of(pid, kind)
-            if namespace is not None and namespace not in mine:
+            if namespace is not None:
                 found[namespace] = found.get(namespace, False) or foreign
-    return {namespace for namespace, foreign in found.items() if not foreign}
+    machines = {namespace_of(1, kind) for kind in NAMESPACE_KINDS}
+    return {namespace for namespace, foreign in found.items() if not foreign} - {known for known in machines if known}
 
 
-def _is_other_clusters(pid: int, name: str) -> bool:
-    return cgroups.contains(cgroups.PARENT, pid) and not cgroups.contains(cgroups.group(name), pid)
+def _is_foreign(pid: int, name: str) -> bool:
+    """Whether a process is neither the cluster's nor of the group that this process, and so its children, is in."""
+    if cgroups.contains(cgroups.group(name), pid):
+        return False
+    machines = {line for line in _group_lines(pid) if line.endswith(":/")}
+    return bool(_group_lines(pid) - _group_lines(os.getpid()) - machines)
+
+
+def _group_lines(pid: int) -> set[str]:
+    try:
+        return set(Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    except OSError:
+        return set()
 
 
 def _mounts(name: str) -> set[str]:
-    """The mounts of the machine's own mount namespace, and anyone's that come from the cluster's folder."""
-    folder = str(ClusterPaths.of(name).root)
-    own = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    """Mounts of the cluster's folder in any mount namespace, and of what nodes mount in the machine's own."""
+    folder = f"{ClusterPaths.of(name).root}/"
+    found = set()
     for pid in all_processes():
         try:
             lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
         except OSError:
             continue
-        own |= {f"{pid}:{line.split()[4]}" for line in lines if f"{folder}/" in line}
-    return own
+        found |= {f"{pid}:{line.split()[4]}" for line in lines if folder in line}
+    own = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return found | {point for point in own if point.startswith(NODE_MOUNTS)}
 
 
 def _groups(name: str) -> set[str]:
@@ -103,8 +120,8 @@ def _files(name: str) -> set[str]:
 
 def _rules() -> set[str]:
     lines = [line for tool in ("iptables-save", "ip6tables-save") for line in _output(tool)]
-    # Comments carry the time, counters the traffic.
-    return {line.split("[")[0] for line in lines if not line.startswith("#")}
+    # Without the counters in brackets, which only tell of traffic.
+    return {line.split("[")[0] for line in lines if any(mark in line for mark in RULE_MARKS)}
 
 
 def _output(*command: str) -> list[str]:

@@ -14,6 +14,7 @@ VALUES: Mapping[str, str] = {
     **{key: f"value-of-{key}" for name in addons.names() for key in addons.placeholders(name)},
     "prometheus_node_port": "30017",
     "kubelet_insecure": "false",
+    "kubelet_trust": "--kubelet-insecure-tls",
 }
 
 

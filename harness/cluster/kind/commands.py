@@ -1,0 +1,153 @@
+"""What is asked of ``kind`` and of the container runtime below it, and what their answers mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from harness.clock import Clock, SystemClock
+from harness.cluster.api import KubeApi
+from harness.cluster.kind.config import FIRST_NODE_PORT, LOOPBACK, NODE_PORTS, config
+from harness.cluster.kind.machine import shortages
+from harness.cluster.local.state import port_is_free
+from harness.cluster.resources import NODES
+from harness.errors import ClusterBroken, TimedOut
+from harness.waiting import wait_until
+
+# Of the runtimes that kind knows, in the order in which it looks for them itself.
+RUNTIMES = ("docker", "nerdctl", "podman")
+RUNTIME_VARIABLE = "KIND_EXPERIMENTAL_PROVIDER"
+# Older ones make nodes that do not start under control groups of version 2 as today's systems mount them.
+OLDEST = (0, 20)
+LAST_HOST_PORT = 32767
+CREATE_SECONDS = 600.0
+READY_SECONDS = 180.0
+COMMAND_SECONDS = 120.0
+LOAD_SECONDS = 300.0
+DAEMON_SECONDS = 20.0
+
+
+def runtime() -> str:
+    """The container runtime that kind uses here; empty when there is none."""
+    chosen = os.environ.get(RUNTIME_VARIABLE, "")
+    return chosen or next((name for name in RUNTIMES if shutil.which(name)), "")
+
+
+def available() -> str:
+    """Why kind cannot be used on this machine, in one sentence; empty when it can."""
+    if shutil.which("kind") is None:
+        return "kind is not installed"
+    name = runtime()
+    if not name or shutil.which(name) is None:
+        return f"{name or 'docker'} is not installed"
+    try:
+        version = _version(run(["kind", "version"], DAEMON_SECONDS))
+        if version and version < OLDEST:
+            found, least = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
+            return f"kind {found} is too old: {least} or newer is needed"
+        run([name, "info"], DAEMON_SECONDS)
+    except ClusterBroken as error:
+        return f"{name} or its daemon does not answer: {error}"
+    return ""
+
+
+def _version(said: str) -> tuple[int, int] | None:
+    """A build of kind's own sources may say anything, and is taken as new enough."""
+    match = re.search(r"v(\d+)\.(\d+)", said)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def exists(name: str) -> bool:
+    """Whether there is a kind cluster of this name."""
+    return name in run(["kind", "get", "clusters"], COMMAND_SECONDS).split()
+
+
+def create(name: str, workers: int, kubeconfig: Path, image: str = "", clock: Clock | None = None) -> None:
+    """Create a cluster, write its kubeconfig and wait for all of its nodes; an empty ``image`` means kind's own.
+
+    Raises ClusterBroken with kind's own words and with what this machine may be short of. What was made until then
+    stays, for its logs: ``delete`` takes it away.
+    """
+    command = ["kind", "create", "cluster", "--name", name, "--config", "-", "--kubeconfig", str(kubeconfig)]
+    # kind itself would delete what it could not finish, and the logs with it. Its wait is for control planes only.
+    command += ["--retain", *(["--image", image] if image else [])]
+    try:
+        run(command, CREATE_SECONDS, yaml.safe_dump(config(workers, free_host_ports())))
+        wait_for_nodes(KubeApi.connect(kubeconfig, f"kind-{name}"), workers + 1, clock or SystemClock())
+    except (ClusterBroken, TimedOut) as error:
+        raise ClusterBroken("; ".join([str(error), *shortages()])) from error
+
+
+def wait_for_nodes(api: KubeApi, number: int, clock: Clock) -> None:
+    """Wait until this many nodes are there and all are Ready. Raises TimedOut."""
+
+    def look() -> tuple[bool | None, str]:
+        ready = {node["metadata"]["name"]: _is_ready(node) for node in api.list(NODES).items}
+        missing = sorted(name for name, is_ready in ready.items() if not is_ready)
+        done = len(ready) >= number and not missing
+        return (True if done else None), f"{len(ready)} of {number} nodes, not ready: {', '.join(missing) or 'none'}"
+
+    wait_until("all nodes ready", look, READY_SECONDS, clock, every=0.5)
+
+
+def _is_ready(node: Mapping[str, dict[str, list[dict[str, str]]]]) -> bool:
+    conditions = node.get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def free_host_ports() -> int:
+    """The first of as many neighbouring free ports on 127.0.0.1 as are to be published. Raises ClusterBroken."""
+    for first in range(FIRST_NODE_PORT, LAST_HOST_PORT - NODE_PORTS, NODE_PORTS):
+        if all(port_is_free(port) for port in range(first, first + NODE_PORTS)):
+            return first
+    raise ClusterBroken(
+        f"no {NODE_PORTS} neighbouring ports of {LOOPBACK} between {FIRST_NODE_PORT} and {LAST_HOST_PORT} are free: "
+        "delete clusters that are no longer needed (kind get clusters, harness cluster status)"
+    )
+
+
+def published_ports(name: str) -> dict[int, int]:
+    """On which port of 127.0.0.1 each port of the control plane's node is published. Raises ClusterBroken."""
+    inspect = [runtime(), "inspect", "--format", "{{json .HostConfig.PortBindings}}", f"{name}-control-plane"]
+    bindings = json.loads(run(inspect, COMMAND_SECONDS)) or {}
+    return {
+        int(port.split("/")[0]): int(binding["HostPort"])
+        for port, places in bindings.items()
+        for binding in places
+        if binding["HostIp"] == LOOPBACK
+    }
+
+
+def load_images(name: str, archive: Path) -> None:
+    """Give all nodes the images of an archive. Raises ClusterBroken."""
+    run(["kind", "load", "image-archive", str(archive), "--name", name], LOAD_SECONDS)
+
+
+def export_logs(name: str, folder: Path) -> None:
+    """Write the logs of all nodes and of their containers into a folder. Raises ClusterBroken."""
+    run(["kind", "export", "logs", str(folder), "--name", name], COMMAND_SECONDS)
+
+
+def delete(name: str, kubeconfig: Path) -> None:
+    """Delete a cluster. Raises ClusterBroken."""
+    run(["kind", "delete", "cluster", "--name", name, "--kubeconfig", str(kubeconfig)], COMMAND_SECONDS)
+
+
+def run(command: Sequence[str], seconds: float, text: str = "") -> str:
+    """Run a command to its end and return its output. Raises ClusterBroken with the end of what it said."""
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ClusterBroken(f"{' '.join(command[:3])} took over {seconds:g} s") from error
+    except OSError as error:
+        raise ClusterBroken(f"{command[0]} cannot be run: {error}") from error
+    if done.returncode:
+        raise ClusterBroken(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-1000:]}")
+    return done.stdout

@@ -1,0 +1,48 @@
+"""The config that kind makes a cluster of ours from. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+FIRST_NODE_PORT = 30000
+NODE_PORTS = 40
+LOOPBACK = "127.0.0.1"
+
+
+def config(workers: int, first_host_port: int) -> dict[str, Any]:
+    """One control plane with all NodePorts published from ``first_host_port`` up, and workers, each a zone of its own.
+
+    The control plane's node publishes them, since experiments hit workers.
+    """
+    ports = f"{FIRST_NODE_PORT}-{FIRST_NODE_PORT + NODE_PORTS - 1}"
+    mappings = [
+        {"containerPort": FIRST_NODE_PORT + index, "hostPort": first_host_port + index, "listenAddress": LOOPBACK}
+        for index in range(NODE_PORTS)
+    ]
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        # kubeadm changed the shape of extraArgs; kind applies the patch whose version its own template has.
+        "kubeadmConfigPatches": [
+            yaml.safe_dump(_patch("v1beta3", {"service-node-port-range": ports})),
+            yaml.safe_dump(_patch("v1beta4", [{"name": "service-node-port-range", "value": ports}])),
+        ],
+        "nodes": [
+            {"role": "control-plane", "extraPortMappings": mappings},
+            *({"role": "worker", "labels": _zone(index)} for index in range(workers)),
+        ],
+    }
+
+
+def _patch(version: str, arguments: object) -> dict[str, Any]:
+    return {
+        "apiVersion": f"kubeadm.k8s.io/{version}",
+        "kind": "ClusterConfiguration",
+        "apiServer": {"extraArgs": arguments},
+    }
+
+
+def _zone(index: int) -> dict[str, str]:
+    return {"topology.kubernetes.io/region": "local", "topology.kubernetes.io/zone": f"zone-{chr(ord('a') + index)}"}

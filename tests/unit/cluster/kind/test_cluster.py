@@ -1,0 +1,49 @@
+"""A kind cluster: where its NodePorts are dialled."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.cluster.fake import FakeCluster
+from harness.cluster.kind import cluster
+from harness.cluster.kind.cluster import KindCluster
+from harness.cluster.protocol import Address, Capability
+from harness.errors import CapabilityMissing, ClusterBroken
+
+
+@pytest.fixture
+def kind_cluster(fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> KindCluster:
+    """One whose control plane publishes port 30000 as 31000, and whose nodes cannot be dialled."""
+    monkeypatch.setattr(cluster.kind, "published_ports", lambda _name: {30000: 31000})
+    monkeypatch.setattr(KindCluster, "_reachable_node", lambda _self: "")
+    return KindCluster(fake_cluster.api, None, "kind-mine")
+
+
+def test_load_goes_to_the_node_itself_where_it_can_be_dialled(
+    kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A published port has a proxy of Docker's in the measured path."""
+    monkeypatch.setattr(KindCluster, "_reachable_node", lambda _self: "172.18.0.2")
+    assert kind_cluster.node_port(30000) == Address("172.18.0.2", 30000)
+    assert kind_cluster.loopback(30000) == Address("127.0.0.1", 31000)
+
+
+def test_else_load_goes_where_the_port_is_published(kind_cluster: KindCluster) -> None:
+    assert kind_cluster.node_port(30000) == Address("127.0.0.1", 31000)
+    assert Capability.LOAD_BALANCED_SERVICE in kind_cluster.capabilities()
+
+
+def test_a_port_that_is_neither_is_a_missing_capability(kind_cluster: KindCluster) -> None:
+    with pytest.raises(CapabilityMissing, match="mine cannot be dialled from here"):
+        kind_cluster.node_port(30001)
+
+
+def test_a_cluster_whose_containers_are_elsewhere_publishes_nothing(
+    kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_such_container(_name: str) -> dict[int, int]:
+        raise ClusterBroken("docker inspect failed: no such object")
+
+    monkeypatch.setattr(cluster.kind, "published_ports", no_such_container)
+    assert Capability.LOAD_BALANCED_SERVICE not in kind_cluster.capabilities()
+    assert Capability.LOCAL_IMAGES in kind_cluster.capabilities()

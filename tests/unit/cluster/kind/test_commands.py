@@ -1,0 +1,179 @@
+"""kind and Docker as commands on PATH that do as they are told: what the harness asks, and what it makes of it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from harness.clock import FakeClock
+from harness.cluster.api import KubeApi
+from harness.cluster.kind import commands as kind
+from harness.errors import ClusterBroken, TimedOut
+
+SCRIPT = """#!/bin/sh
+echo "${{0##*/}} $*" >> "$LOG"
+[ "$1" = create ] && cat > "$LOG.config"
+{body}
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH on which what ``tell`` writes stands before the system's own, and where its calls are written down."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.setenv(kind.RUNTIME_VARIABLE, "docker")
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def nodes_waited_for(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many nodes a creation waited for; the API itself is not asked."""
+    waited: list[int] = []
+    monkeypatch.setattr(kind.KubeApi, "connect", lambda *_: None)
+    monkeypatch.setattr(kind, "wait_for_nodes", lambda _api, number, _clock: waited.append(number))
+    return waited
+
+
+def tell(log: Path, name: str, body: str = "exit 0") -> None:
+    script = log.parent / name
+    script.write_text(SCRIPT.format(body=body))
+    script.chmod(0o755)
+
+
+def test_kind_is_available_only_with_a_docker_that_answers(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{log.parent}")
+    assert kind.available() == "kind is not installed"
+    monkeypatch.setenv("PATH", f"{log.parent}:/usr/bin:/bin")
+    tell(log, "kind")
+    tell(log, "docker", "echo no daemon >&2; exit 1")
+    assert kind.available().startswith("docker or its daemon does not answer")
+    assert "no daemon" in kind.available()
+    tell(log, "docker")
+    assert kind.available() == ""
+
+
+def test_a_docker_that_hangs_is_no_docker(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kind, "DAEMON_SECONDS", 0.2)
+    tell(log, "kind")
+    tell(log, "docker", "exec sleep 60")
+    assert "took over 0.2 s" in kind.available()
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ("kind v0.11.1 go1.16.4 linux/amd64", True),
+        ("kind v0.20.0 go1.20.4 linux/amd64", False),
+        ("kind v0.33.0-alpha+abc go1.26.8 linux/amd64", False),
+        ("a build of our own", False),
+    ],
+)
+def test_a_kind_that_is_too_old_is_told(log: Path, said: str, refused: bool) -> None:
+    tell(log, "kind", f"echo {said}")
+    tell(log, "docker")
+    assert kind.available() == ("kind 0.11 is too old: 0.20 or newer is needed" if refused else "")
+
+
+def test_the_runtime_is_what_kind_is_told_to_use_else_the_first_there(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{log.parent}")
+    monkeypatch.delenv(kind.RUNTIME_VARIABLE)
+    assert kind.runtime() == ""
+    for name in ("podman", "nerdctl"):
+        tell(log, name)
+    assert kind.runtime() == "nerdctl"
+    monkeypatch.setenv(kind.RUNTIME_VARIABLE, "podman")
+    assert kind.runtime() == "podman"
+
+
+def test_clusters_are_known_by_their_whole_name(log: Path) -> None:
+    tell(log, "kind", "echo one; echo two")
+    assert kind.exists("two")
+    assert not kind.exists("tw")
+
+
+def test_create_hands_kind_a_config_and_waits_for_all_nodes(
+    log: Path, tmp_path: Path, nodes_waited_for: list[int]
+) -> None:
+    tell(log, "kind")
+    kind.create("mine", 2, tmp_path / "kubeconfig")
+    assert (
+        log.read_text() == f"kind create cluster --name mine --config - --kubeconfig {tmp_path}/kubeconfig --retain\n"
+    )
+    config = yaml.safe_load(Path(f"{log}.config").read_text())
+    assert [node["role"] for node in config["nodes"]] == ["control-plane", "worker", "worker"]
+    assert nodes_waited_for == [3]
+
+
+@pytest.mark.usefixtures("nodes_waited_for")
+def test_a_node_image_that_was_asked_for_is_handed_on(log: Path, tmp_path: Path) -> None:
+    tell(log, "kind")
+    kind.create("mine", 1, tmp_path / "kubeconfig", "example/node:v1")
+    assert log.read_text().endswith("--image example/node:v1\n")
+
+
+@pytest.mark.usefixtures("nodes_waited_for")
+def test_a_failure_is_told_in_kinds_own_words_with_what_the_machine_lacks(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, "shortages", lambda: ["fs.inotify.max_user_instances is 128"])
+    tell(log, "kind", 'echo "ERROR: failed to pull image" >&2; exit 1')
+    with pytest.raises(ClusterBroken, match=r"kind create cluster failed: ERROR: failed to pull image; fs\.inotify"):
+        kind.create("mine", 1, tmp_path / "kubeconfig")
+
+
+class Nodes:
+    """An API that knows of nodes only: whether each is Ready, by its name."""
+
+    def __init__(self, **ready: bool) -> None:
+        self.items = [
+            {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": str(is_ready)}]}}
+            for name, is_ready in ready.items()
+        ]
+
+    def list(self, _resource: Any) -> Nodes:
+        return self
+
+
+def test_a_cluster_with_a_node_that_is_not_ready_or_not_there_is_waited_for() -> None:
+    """kind's own wait ends with the control plane."""
+    with pytest.raises(TimedOut, match="1 of 2 nodes"):
+        kind.wait_for_nodes(cast(KubeApi, Nodes(control=True)), 2, FakeClock())
+    with pytest.raises(TimedOut, match="2 of 2 nodes, not ready: worker"):
+        kind.wait_for_nodes(cast(KubeApi, Nodes(control=True, worker=False)), 2, FakeClock())
+    kind.wait_for_nodes(cast(KubeApi, Nodes(control=True, worker=True)), 2, FakeClock())
+
+
+def test_ports_in_use_are_passed_over() -> None:
+    first = kind.free_host_ports()
+    with socket.create_server(("127.0.0.1", first + 7)):
+        assert kind.free_host_ports() > first + 7
+
+
+def test_no_free_ports_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kind, "port_is_free", lambda _port: False)
+    with pytest.raises(ClusterBroken, match="no 40 neighbouring ports"):
+        kind.free_host_ports()
+
+
+def test_only_ports_published_on_loopback_count(log: Path) -> None:
+    bindings = {
+        "30000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "30040"}],
+        "30001/tcp": [{"HostIp": "0.0.0.0", "HostPort": "30041"}],
+    }
+    tell(log, "docker", f"echo '{json.dumps(bindings)}'")
+    assert kind.published_ports("mine") == {30000: 30040}
+    assert log.read_text().endswith("mine-control-plane\n")
+
+
+def test_delete_names_the_cluster_and_its_kubeconfig(log: Path, tmp_path: Path) -> None:
+    tell(log, "kind")
+    kind.delete("mine", tmp_path / "kubeconfig")
+    assert log.read_text() == f"kind delete cluster --name mine --kubeconfig {tmp_path}/kubeconfig\n"
