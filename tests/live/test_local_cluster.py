@@ -26,6 +26,7 @@ from harness.cluster.local import commands
 from harness.cluster.local.boot import Boot
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.inventory import programs_of
+from harness.cluster.local.locks import locked
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.residue import Machine
 from harness.cluster.local.state import ClusterState
@@ -51,13 +52,17 @@ def silent(_message: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def before() -> Machine:
-    return Machine.look(NAME)
+def only_run() -> Iterator[None]:
+    """Two runs of this module at a time would take each other's clusters down: the second waits."""
+    with locked("selftest", silent, "another run of these tests"):
+        yield
 
 
 @pytest.fixture(scope="module")
-def local(before: Machine) -> Iterator[LocalCluster]:
+def local(only_run: None) -> Iterator[LocalCluster]:
     """A cluster for this module; afterwards the machine must be as it was."""
+    commands.down(NAME, silent)
+    before = Machine.look(NAME)
     made = commands.up(NAME, 2, silent)
     made.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     yield made
