@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.clock import Clock
-from harness.cluster.local import binaries, images, nodes, packages, teardown, unpacked
+from harness.cluster.local import binaries, images, limits, nodes, packages, teardown, unpacked
 from harness.cluster.local.boot import Boot
 from harness.cluster.local.credentials import context_name
 from harness.cluster.local.inventory import expected_programs, programs_of
@@ -99,6 +99,7 @@ def bring_up(name: str, workers: int | None, progress: Progress, clock: Clock) -
         made = images.ensure(built, progress)
         unpacked.ensure(made, nodes.snapshotter(ClusterPaths.of(name).root), progress)
         _remove_remains(name, progress, clock)
+        limits.check_inotify(1 + (workers or DEFAULT_WORKERS))
         paths = ClusterPaths.of(name)
         with locked("slots", progress, "another process is choosing ports: waiting for it", LOCK_SECONDS):
             slot = free_slot(taken_slots(), port_is_free)
