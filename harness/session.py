@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -14,15 +15,17 @@ from harness.cluster.local.progress import Progress
 from harness.cluster.monitoring import install
 from harness.cluster.protocol import Capability, Cluster
 from harness.loading import Sources
-from harness.probes.prometheus import Prometheus
+from harness.probes.prometheus import Prometheus, PrometheusError
 from harness.probes.prometheus_discovery import prometheus_for
 from harness.record import EnvironmentRecord, RunRecord
 from harness.reporting.publish import write_report
 from harness.reporting.store import EXPERIMENTS, RunStore
 from harness.run import Run, environment
 from harness.settings import Keep, Settings
+from harness.waiting import wait_until
 
 REPORT = "index.html"
+PROMETHEUS_SECONDS = 30.0
 
 
 @dataclass
@@ -97,6 +100,9 @@ class Session:
         found = prometheus_for(cluster, self.settings.prometheus_url)
         if found is None and install(cluster, "prometheus", self.clock):
             found = prometheus_for(cluster)
+            if found is not None:
+                # Its pod is ready before kube-proxy has sent the port there on every node.
+                wait_until("Prometheus to answer", partial(_answers, found), PROMETHEUS_SECONDS, self.clock)
         return found
 
     def header(self) -> str:
@@ -161,3 +167,10 @@ class Session:
             images=chosen.images,
             state=self.store.folder,
         )
+
+
+def _answers(prometheus: Prometheus) -> tuple[float | None, str]:
+    try:
+        return prometheus.scrape_interval(), ""
+    except PrometheusError as error:
+        return None, str(error)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from harness.clock import Clock
 from harness.cluster import addons
-from harness.cluster.protocol import Cluster
+from harness.cluster.capabilities import served_by_api
+from harness.cluster.protocol import Capability, Cluster
 from harness.cluster.resources import DEPLOYMENTS, NODES
 from harness.errors import ApiError, CapabilityMissing, ClusterBroken, TimedOut
 from harness.waiting import wait_until
 
 READY_SECONDS = 120.0
+METRICS_SERVER = "metrics-server"
 # The first NodePort of any range that clusters of ours use; the default range begins with it too.
 PROMETHEUS_NODE_PORT = 30000
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-_PLACES = {"metrics-server": "kube-system", "prometheus": "monitoring"}
+_PLACES = {METRICS_SERVER: "kube-system", "prometheus": "monitoring"}
 
 
 def install(cluster: Cluster, addon: str, clock: Clock) -> bool:
@@ -37,6 +39,9 @@ def install(cluster: Cluster, addon: str, clock: Clock) -> bool:
         for body in addons.render(addon, values):
             cluster.api.apply(body)
         wait_until(f"{addon} ready", lambda: _look(cluster, addon), READY_SECONDS, clock)
+        if addon == METRICS_SERVER:
+            # The API server looks for itself, some seconds later, and answers for the metrics only then.
+            wait_until("metrics to be served", lambda: _served(cluster), READY_SECONDS, clock)
     except (ApiError, TimedOut) as error:
         raise ClusterBroken(f"{addon} could not be installed: {error}") from error
     return True
@@ -52,3 +57,7 @@ def _steady_node(cluster: Cluster) -> str:
 def _look(cluster: Cluster, addon: str) -> tuple[bool | None, str]:
     status = cluster.api.get(DEPLOYMENTS, addon, _PLACES[addon]).get("status", {})
     return (True if status.get("readyReplicas") else None), f"{status.get('readyReplicas', 0)} replicas ready"
+
+
+def _served(cluster: Cluster) -> tuple[bool | None, str]:
+    return (True if Capability.METRICS_SERVER in served_by_api(cluster.api) else None), "not yet"
