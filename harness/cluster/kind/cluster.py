@@ -8,8 +8,9 @@ from pathlib import Path
 from harness.cluster.api import KubeApi
 from harness.cluster.kind import commands as kind
 from harness.cluster.kind.config import LOOPBACK
+from harness.cluster.kind.nodes import KindNodes
 from harness.cluster.kubeconfig import KubeconfigCluster
-from harness.cluster.local import commands, images
+from harness.cluster.local import binaries, images
 from harness.cluster.local.archive import write_archive
 from harness.cluster.local.images import ImageSet
 from harness.cluster.local.progress import Lines
@@ -49,9 +50,17 @@ class KindCluster(KubeconfigCluster):
             f"the nodes of {self.name} cannot be dialled from here, nor do they publish port {port}"
         )
 
+    @property
+    def nodes(self) -> KindNodes:
+        """The power, the network and the services of its nodes."""
+        return KindNodes()
+
     def image(self, name: str) -> str:
         if self._images_made is None:
-            folder = images.ensure(commands.build(), Lines())
+            if not images.BUSYBOX.exists():
+                raise CapabilityMissing(f"the images of the harness need {images.BUSYBOX} (Debian: busybox-static)")
+            # Programs and images only: what else a local cluster needs of a machine, root among it, kind does not.
+            folder = images.ensure(binaries.ensure(Lines()), Lines())
             made = ImageSet(folder)
             kind.load_images(self.name, write_archive(made, folder, folder / "images.tar"))
             self._images_made = made

@@ -1,0 +1,63 @@
+"""What can be done to the machines below a cluster: their power, their network, and the services that make them nodes.
+
+Only clusters of ours, whose nodes are containers or processes here, can do it. Every method may be repeated, takes a
+node by its name in Kubernetes, returns when it has happened, and raises ClusterBroken when it did not.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+PowerState = Literal["running", "paused", "stopped"]
+Service = Literal["kubelet", "containerd"]
+
+
+class NodePower(Protocol):
+    """The power of a node. What ran on it goes with it, save for a pause, after which it goes on."""
+
+    def power(self, node: str) -> PowerState:
+        """How it is now."""
+
+    def stop(self, node: str) -> None:
+        """Shut it down in order."""
+
+    def kill(self, node: str) -> None:
+        """Take its power away."""
+
+    def start(self, node: str) -> None:
+        """Switch it on again."""
+
+    def restart(self, node: str) -> None:
+        """Shut it down in order and switch it on again."""
+
+    def pause(self, node: str) -> None:
+        """Freeze everything on it."""
+
+    def resume(self, node: str) -> None:
+        """Let it go on."""
+
+
+class NodeNetwork(Protocol):
+    """The network of a node, and of the pods on it, towards everything outside of the node."""
+
+    def is_cut_off(self, node: str) -> bool:
+        """Whether it is cut off now."""
+
+    def cut_off(self, node: str) -> None:
+        """Let nothing in or out, without a word: what was sent is lost, as by a broken switch."""
+
+    def reconnect(self, node: str) -> None:
+        """Let everything through again, as it was before."""
+
+
+class NodeServices(Protocol):
+    """The services that make a machine a node."""
+
+    def is_active(self, node: str, service: Service) -> bool:
+        """Whether it runs now."""
+
+    def stop_service(self, node: str, service: Service) -> None:
+        """Stop it; pods go on without it."""
+
+    def start_service(self, node: str, service: Service) -> None:
+        """Start it again."""
