@@ -54,7 +54,14 @@ class Project:
         self.pytester.makeconftest(CONFTEST)
         command = [sys.executable, "-m", "pytest", *QUICK, "-rA", *arguments]
         return subprocess.Popen(
-            command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # A shell starts its background jobs with Ctrl-C ignored, and that is inherited: not what is tested here.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def happened(self) -> list[str]:
