@@ -18,8 +18,11 @@ from typing import Any
 import pytest
 
 from harness.clock import SystemClock
+from harness.cluster.api import KubeApi
+from harness.cluster.kind.nodes import KindNodes
 from harness.cluster.local.progress import Lines
 from harness.cluster.local.residue import Machine
+from harness.cluster.resources import NODES
 from harness.waiting import wait_until
 from tests.live.kindhost import daemon, node_image
 from tests.live.kindhost.daemon import DockerHost
@@ -101,3 +104,40 @@ def test_a_cluster_that_is_there_is_used_as_it_is_and_not_deleted(
     second = run_experiment(host, tmp_path, f"--kubeconfig={kubeconfig}")
     assert results(second)["experiments"][0]["verdict"] == "HELD"
     assert clusters(host) == [NAME]
+
+
+def is_ready(api: KubeApi, node: str) -> bool:
+    conditions = api.get(NODES, node)["status"]["conditions"]
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def test_a_cut_off_node_is_missed_and_comes_back(host: DockerHost, first: Path) -> None:
+    """Runs where the daemon's 127.0.0.1 is, since that is where the API is."""
+    done = host.run(
+        [sys.executable, "-m", "tests.live.test_kind", str(first)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def _cut_off_and_back(run: Path) -> None:
+    api = KubeApi.connect(run / f"kind-{NAME}.kubeconfig", f"kind-{NAME}")
+    nodes, node, clock = KindNodes(), f"{NAME}-worker", SystemClock()
+
+    def wait_for(ready: bool) -> None:
+        wait_until(f"{node}: {ready}", lambda: (is_ready(api, node) is ready or None, "not yet"), 90.0, clock)
+
+    nodes.cut_off(node)
+    wait_for(False)
+    nodes.reconnect(node)
+    wait_for(True)
+    nodes.kill(node)
+    assert nodes.power(node) == "stopped"
+    nodes.start(node)
+    wait_for(True)
+
+
+if __name__ == "__main__":
+    _cut_off_and_back(Path(sys.argv[1]))
