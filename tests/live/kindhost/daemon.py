@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,10 +116,10 @@ def _command(folder: Path) -> list[str]:
     ]
 
 
-def _wait(programs: Programs, name: str, what: str, look: object, clock: Clock) -> None:
+def _wait(programs: Programs, name: str, what: str, look: Callable[[], bool], clock: Clock) -> None:
     def seen() -> tuple[bool | None, str]:
         programs.check(HOST, name)
-        return (True if look() else None), "not yet"  # type: ignore[operator]
+        return (True if look() else None), "not yet"
 
     wait_until(what, seen, READY_SECONDS, clock)
 
