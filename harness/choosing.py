@@ -35,7 +35,7 @@ class Wish:
     kubeconfig: Path | None = None
     allowed: tuple[str, ...] = ()
     context: str = ""
-    name: str = "resilience"
+    name: str = commands.DEFAULT_NAME
     workers: int = 2
     kind_image: str = ""
     images: str = ""

@@ -18,13 +18,12 @@ from harness.loading import Sources
 from harness.probes.prometheus import Prometheus, PrometheusError
 from harness.probes.prometheus_discovery import prometheus_for
 from harness.record import EnvironmentRecord, RunRecord
-from harness.reporting.publish import write_report
+from harness.reporting.publish import REPORT, write_report
 from harness.reporting.store import EXPERIMENTS, RunStore
 from harness.run import Run, environment
 from harness.settings import Keep, Settings
 from harness.waiting import wait_until
 
-REPORT = "index.html"
 PROMETHEUS_SECONDS = 30.0
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from harness.cluster.local.commands import DEFAULT_NAME
 from harness.errors import InputError, Problem
 
 ENVIRONMENT_PREFIX = "RESILIENCE_"
@@ -60,7 +61,7 @@ OPTIONS = (
     Option(
         "cluster-allow", "contexts that may be broken besides kind-* and local-*, comma separated", metavar="CONTEXTS"
     ),
-    Option("cluster-name", "name of a local or kind cluster of ours", default="resilience", metavar="NAME"),
+    Option("cluster-name", "name of a local or kind cluster of ours", default=DEFAULT_NAME, metavar="NAME"),
     Option("cluster-namespace", "what the names of experiments' namespaces begin with", default="rh", metavar="PREFIX"),
     Option("cluster-nodes", "worker nodes of a cluster that is made for the run", default="2", metavar="N"),
     Option("cluster-keep", "keep clusters and namespaces made for the run: never, on-failure, always", default="never"),
