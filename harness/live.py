@@ -7,11 +7,11 @@ inside, on leaving it the effects are undone, load and observers stopped, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from harness import arrange, registry
 from harness.cluster.api import Object
@@ -28,6 +28,8 @@ from harness.run import Run
 from harness.target_load import TargetLoad
 from harness.timeouts import EVIDENCE_EVERY, LOAD_READY, LOOK_EVERY, OBSERVERS_READY
 from harness.undo import Journal
+
+_Companion = TypeVar("_Companion")
 
 
 class LiveExperiment:
@@ -49,6 +51,7 @@ class LiveExperiment:
         self._faults: list[Fault] = []
         self._load: TargetLoad | None = None
         self._observers: Observers | None = None
+        self._ends: list[Callable[[], str | None]] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -64,6 +67,15 @@ class LiveExperiment:
     def say(self, text: str) -> None:
         """One line of progress."""
         self._run.progress(f"{self.experiment.title}: {text}")
+
+    def end_when(self, look: Callable[[], str | None]) -> None:
+        """Let a reason that ``look`` gives end every wait with Inconclusive. Asked a few times a second: it must not
+        block."""
+        self._ends.append(look)
+
+    def beside(self, companion: AbstractContextManager[_Companion]) -> _Companion:
+        """Enter a context for the rest of the experiment; left before the namespace goes, in reverse order."""
+        return self._stack.enter_context(companion)
 
     def deploy(self, objects: Sequence[Object]) -> None:
         """Apply objects in the experiment's namespace, wait until they are ready, and watch. Raises Inconclusive."""
@@ -105,7 +117,7 @@ class LiveExperiment:
             self.read_requests()
 
     def wait(self, seconds: float, meanwhile: Callable[[], None] | None = None) -> None:
-        """Pass time, and end it with Inconclusive when an observer or the load dies."""
+        """Pass time, and end it with Inconclusive when an observer or the load dies, or as ``end_when`` was told."""
         until = self._clock.monotonic() + seconds
         looked = self._clock.monotonic()
         while (left := until - self._clock.monotonic()) > 0:
@@ -189,6 +201,8 @@ class LiveExperiment:
     def _failures(self) -> Iterator[str | None]:
         yield self._observers.alive() if self._observers else None
         yield self._load.failure() if self._load else None
+        for look in self._ends:
+            yield look()
 
     def _remove_namespace(self) -> None:
         if self.keep():
