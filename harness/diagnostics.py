@@ -1,11 +1,13 @@
 """Keeps what the cluster has to say about a namespace when a run did not pass, as plain files beside its record.
 
 ``events.txt``, ``nodes.txt``, one YAML file a kind, and the logs of every container, before and after its last restart.
-Bounded in size; whatever cannot be read is written down as such and never stops the rest. Secrets are not asked for.
+Bounded in size; whatever cannot be read is written down as such and never stops the rest. Secrets are not asked for,
+and plain environment values whose name says that they are credentials are left out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -44,6 +46,9 @@ DESCRIBED = (
     ENDPOINT_SLICES,
     SERVICES,
 )
+# Who writes a credential in plain text into a pod names it so; the name and that it was set is what is kept of it.
+_CREDENTIAL = re.compile(r"passw|pwd|secret|token|credential|private|api_?key|access_?key|_dsn|_key$", re.IGNORECASE)
+HIDDEN = "(hidden: the name says that it is a credential)"
 # kubectl apply keeps a second copy of the object in here.
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -139,7 +144,19 @@ def _readable(item: Object) -> Object:
     meta: dict[str, Any] = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
     if "annotations" in meta:
         meta["annotations"] = {key: value for key, value in meta["annotations"].items() if key != _LAST_APPLIED}
-    return {"apiVersion": item.get("apiVersion"), "kind": item.get("kind"), **item, "metadata": meta}
+    whole = {"apiVersion": item.get("apiVersion"), "kind": item.get("kind"), **item, "metadata": meta}
+    return dict(_without_credentials(whole))
+
+
+def _without_credentials(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    if isinstance(value, list):
+        return [_without_credentials(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    shown = {key: _without_credentials(inner) for key, inner in value.items()}
+    if isinstance(shown.get("value"), str) and _CREDENTIAL.search(str(shown.get("name", ""))):
+        shown["value"] = HIDDEN
+    return shown
 
 
 def _logs(api: KubeApi, namespace: str, kept: _Collection) -> None:

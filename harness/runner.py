@@ -6,9 +6,12 @@ Nothing later feeds back. The record is saved when it is declared, observed and 
 
 from __future__ import annotations
 
+import os
+
 from harness.errors import Inconclusive
 from harness.experiment import Experiment
 from harness.judging import judge, judge_baseline
+from harness.load.secrets import check_secrets
 from harness.observation import BASELINE, FAULT, SETTLE
 from harness.probes.prometheus_query import PrometheusQueries
 from harness.record import ExperimentRecord
@@ -38,6 +41,8 @@ class Runner:
         is taken back as far as it can be: CapabilityMissing, UndoFailed and KeyboardInterrupt are no mere verdicts."""
         with self._keeper.to_the_end(), self._live, self._keeper.told():
             require(self._run, self._experiment)
+            if self._experiment.load:
+                check_secrets(self._experiment.load.options, os.environ)
             self._happen()
         return self._keeper.record
 

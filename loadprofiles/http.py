@@ -16,7 +16,10 @@ Method = Annotated[str, Field(pattern=r"^[A-Z]+$")]
 
 
 class Http(Behaviour):
-    """``method``, ``path``, ``headers``, ``body``; ``expect``: the good status or a list (default: all below 400)."""
+    """``method``, ``path``, ``headers``, ``body``; ``expect``: the good status or a list (default: all below 400).
+
+    A header such as ``Authorization: "Bearer ${env:SHOP_TOKEN}"`` keeps the token out of files and reports.
+    """
 
     method: Method = "GET"
     path: Path = "/"
@@ -38,7 +41,8 @@ class Http(Behaviour):
                 or not name.replace("-", "").isalnum()
                 or not (value.isascii() and value.isprintable())
             ):
-                raise ValueError(f"found the header {name!r}: {value!r}, expected a token and printable ASCII text")
+                # The value is not shown: it may be a credential.
+                raise ValueError(f"found the header {name!r}, expected a token for a name and printable ASCII text")
         return headers
 
     def arrive(self, client: Client, number: int) -> None:  # noqa: ARG002  every arrival is the same

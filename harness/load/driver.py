@@ -21,6 +21,7 @@ from harness.clock import Clock
 from harness.errors import HarnessError, Inconclusive, TimedOut
 from harness.load.behaviour import OK
 from harness.load.plan import LoadPlan, Settings
+from harness.load.secrets import check_secrets
 from harness.load.wire import STOPPED, EnterPhase, RecordReader, Stop
 from harness.observation import PHASES, LoadSummary, RequestSeen
 from harness.waiting import wait_until
@@ -57,6 +58,7 @@ class RunningLoad:
         Raises InputError with everything that is wrong in the plan, HarnessError when the process cannot be started.
         """
         settings = plan.settings()
+        check_secrets(settings.options, os.environ)
         folder.mkdir(parents=True, exist_ok=True)
         settings_file = folder / "load-settings.json"
         settings_file.write_text(settings.model_dump_json(indent=2), encoding="utf-8")

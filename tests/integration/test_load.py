@@ -325,3 +325,26 @@ def test_the_harness_itself_never_imports_locust_or_gevent() -> None:
     environment = {**os.environ, "PYTHONPATH": root}
     found = subprocess.run([sys.executable, "-c", check], check=True, env=environment, capture_output=True, text=True)
     assert found.stdout.split() == []
+
+
+def test_a_secret_reaches_the_process_that_sends_it_and_no_file(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", "canary-7f3a")
+    mine = behaviour(
+        tmp_path / "profiles",
+        """
+class Mine(Behaviour):
+    token: str
+
+    def arrive(self, client, number):
+        length = len(self.token)
+        client.request("GET", "/", name=f"a token of {length}")
+""",
+    )
+    made = plan(target, **mine, options={"token": "${env:SHOP_TOKEN}"})
+    with RunningLoad.start(made, tmp_path / "load", CLOCK) as running:
+        running.wait_ready(PATIENCE)
+        first = load_for(running, 1)[0]
+    assert first.name == "a token of 11"
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"canary-7f3a" in file.read_bytes()]

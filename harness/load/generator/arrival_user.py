@@ -7,6 +7,7 @@ silently gets less load and looks better than it is. Here the schedule alone say
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from harness.load.generator.priority import raise_priority
 from harness.load.generator.recorder import Recorder
 from harness.load.plan import Settings
 from harness.load.schedule import ArrivalSchedule
+from harness.load.secrets import with_secrets
 from harness.load.wire import STOPPED, EnterPhase, Stop, record_line
 
 PROBE_EVERY = 0.1
@@ -61,7 +63,8 @@ class Arrivals:
 
     def __init__(self, settings: Settings, records: Path, environment: Environment) -> None:
         self._settings = settings
-        self._behaviour = load_behaviour(settings.behaviour_file).model_validate(settings.options)
+        options = with_secrets(settings.options, os.environ)
+        self._behaviour = load_behaviour(settings.behaviour_file).model_validate(options)
         self._schedule = ArrivalSchedule(settings.profile, settings.rate)
         self._pool = Pool(settings.workers)
         self._metrics = Metrics(settings)
