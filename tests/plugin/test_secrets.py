@@ -45,8 +45,8 @@ def everything(project: Project, result: pytest.RunResult) -> dict[str, str]:
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_no_canary_is_found_anywhere(project: Project, monkeypatch: pytest.MonkeyPatch, outcome: str) -> None:
     monkeypatch.setenv("SHOP_TOKEN", "c4n4ry-in-the-environment")
-    (project.root / "experiments/workloads/shop/deployment.yaml").write_text(SECRET)
     project.experiment(outcome, OUTCOMES[outcome])
+    (project.root / "experiments/workloads/shop/deployment.yaml").write_text(SECRET)
     result = project.run(
         "--cluster",
         "--junitxml=reports/junit.xml",
