@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 
 from harness.clock import Clock
 from harness.cluster.api import KubeApi
+from harness.cluster.permissions import Permission
 from harness.cluster.protocol import Capability, Cluster
 from harness.observation import Victim
 from harness.undo import Journal
@@ -64,6 +65,12 @@ class Fault(BaseModel):
     def workloads(self) -> Sequence[str]:
         """The ``kind/name`` of workloads that must exist, checked before anything is touched."""
         return ()
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the API server must allow for choosing, injecting, evidence and undoing; the journal's own are not in
+        it. Checked before anything is touched, and what ``harness rbac`` makes Roles of."""
+        return frozenset()
 
     @abstractmethod
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import EXEC_VERBS, Permission, allow
 from harness.cluster.resources import PODS, WORKLOADS, Resource
 from harness.errors import ApiError, Inconclusive
 from harness.guard import check_victims
@@ -66,6 +67,12 @@ class PodTarget(BaseModel):
     @property
     def selectors(self) -> Sequence[str]:
         return (self.selector,)
+
+    @property
+    def target_permissions(self) -> frozenset[Permission]:
+        """What choosing needs."""
+        asking = allow(PODS, *EXEC_VERBS, part="exec") if self.where else frozenset()
+        return allow(PODS, "list") | asking
 
     def choose_pods(self, api: KubeApi, namespace: str, rng: random.Random) -> list[Object]:
         """The pods to hit, sorted by name: running, not being deleted, allowed by the guard.
@@ -148,6 +155,11 @@ class WorkloadTarget(BaseModel):
     @property
     def name(self) -> str:
         return self.of.partition("/")[2]
+
+    @property
+    def target_permissions(self) -> frozenset[Permission]:
+        """What finding it needs."""
+        return allow(self.resource, "get")
 
     def find_workload(self, api: KubeApi, namespace: str) -> Object:
         """The workload. Raises Inconclusive when there is none."""

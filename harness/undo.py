@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Literal
 
 from harness.clock import Clock, iso
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import CONFIG_MAPS, NAMESPACES
 from harness.errors import ApiError, HarnessError, UndoFailed
@@ -26,6 +27,11 @@ from harness.timeouts import UNDONE
 from harness.waiting import wait_until
 
 State = Literal["pending", "done", "failed"]
+
+# What the API server must allow for a journal.
+PERMISSIONS = allow(NAMESPACES, "get", "create", place="cluster") | allow(
+    CONFIG_MAPS, "create", "patch", "delete", place="system"
+)
 
 # Takes back one effect: idempotent, verified, and returns a sentence saying what it found. Raises HarnessError.
 UndoAction = Callable[[Cluster, Mapping[str, Any]], str]
@@ -155,7 +161,13 @@ def ensure_system_namespace(api: KubeApi) -> None:
     """Make the harness's own namespace when it is missing."""
     if api.find(NAMESPACES, SYSTEM_NAMESPACE) is None:
         metadata = {"name": SYSTEM_NAMESPACE, "labels": dict(MANAGED_BY)}
-        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        try:
+            # Not applied: that would need leave to patch any namespace.
+            api.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        except ApiError as error:
+            # Another run was faster.
+            if error.status != 409:
+                raise
 
 
 def read_journal(file: Path) -> list[UndoEntry]:

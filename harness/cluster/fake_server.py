@@ -11,8 +11,10 @@ from urllib.parse import unquote
 from harness.clock import Clock
 from harness.cluster import resources as known
 from harness.cluster.api import Object
+from harness.cluster.fake_access import FakeAccess
 from harness.cluster.fake_patches import json_patch, merge_patch, strategic_merge
 from harness.cluster.fake_store import Store
+from harness.cluster.permissions import is_review
 from harness.cluster.resources import NAMESPACES, PODS, Resource
 from harness.cluster.transport import ExecResult, Request
 from harness.errors import ApiError
@@ -56,7 +58,7 @@ class Call:
     @property
     def writes(self) -> bool:
         """Whether it may change something."""
-        return self.method not in {"GET", "WATCH"}
+        return self.method not in {"GET", "WATCH"} and not is_review(self.method, self.path)
 
     @property
     def namespace(self) -> str | None:
@@ -99,6 +101,8 @@ class FakeApiServer:
         self.pages: dict[str, Callable[[Mapping[str, str]], bytes]] = {
             "/version": lambda _query: json.dumps({"gitVersion": version}).encode(),
         }
+        # Who may do what; without it everybody may do everything.
+        self.access: FakeAccess | None = None
         self.dropped = 0
         self._failures: list[_Failure] = []
         self._resources = {(item.base, item.plural): item for item in (*CATALOGUE, *extra)}
@@ -146,6 +150,9 @@ class FakeApiServer:
     def handle(self, request: Request) -> bytes:
         """Answer one request that is no watch."""
         self.admit(Call(request.method, request.path, dict(request.query), request.body))
+        if is_review(request.method, request.path):
+            allowed = {**request.body, "status": {"allowed": True}}
+            return json.dumps(self.access.review(request.body) if self.access else allowed).encode()
         for prefix, page in self.pages.items():
             if request.method == "GET" and request.path.startswith(prefix):
                 return page(request.query)
@@ -157,6 +164,8 @@ class FakeApiServer:
     def admit(self, call: Call) -> None:
         """Record a call; raise the failure that was programmed for it."""
         self.calls.append(call)
+        if self.access and not is_review(call.method, call.path):
+            self.access.check(call.method, call.path)
         for failure in self._failures:
             if failure.count and failure.method in {"", call.method} and failure.path in call.path:
                 failure.count -= 1
@@ -230,6 +239,8 @@ class FakeApiServer:
         except ApiError as error:
             if not error.not_found or "apply" not in request.content_type:
                 raise
+        if self.access:
+            self.access.check_creation(request.content_type, place.resource.path(place.namespace))
         return self.store.create(place.resource, namespace, request.body)
 
     def _evict(self, request: Request, place: Place) -> Object:

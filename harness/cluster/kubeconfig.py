@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.cluster.api import KubeApi
 from harness.cluster.capabilities import served_by_api
 from harness.cluster.local.binaries import versions
+from harness.cluster.nodes import NodeControl
 from harness.cluster.protocol import Address, Capability, Provider
 from harness.cluster.resources import NODES
 from harness.errors import CapabilityMissing
@@ -76,6 +77,9 @@ class KubeconfigCluster:
                 "and name it with --images"
             )
         return f"{self._images}/{name}:{versions().get(name, 'latest')}"
+
+    def nodes(self) -> NodeControl:
+        raise CapabilityMissing(f"the machines below {self.name} are not the harness's to switch off or cut off")
 
     def close(self) -> None:
         self._api.close()

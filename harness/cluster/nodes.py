@@ -1,7 +1,11 @@
 """What can be done to the machines below a cluster: their power, their network, and the services that make them nodes.
 
 Only clusters of ours, whose nodes are containers or processes here, can do it. Every method may be repeated, takes a
-node by its name in Kubernetes, returns when it has happened, and raises ClusterBroken when it did not.
+node by its name in Kubernetes, returns when it has happened, and raises ClusterBroken when it did not. It works from
+any process: what was done to a node is read from the node, never remembered.
+
+A node that is switched off loses what it had in memory: its mounts, its firewall rules and with them a cut-off. Its disk
+stays.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ class NodePower(Protocol):
         """Shut it down in order and switch it on again."""
 
     def pause(self, node: str) -> None:
-        """Freeze everything on it."""
+        """Freeze every process on it. Its kernel lives on: connections are accepted, and nobody answers."""
 
     def resume(self, node: str) -> None:
         """Let it go on."""
@@ -61,3 +65,7 @@ class NodeServices(Protocol):
 
     def start_service(self, node: str, service: Service) -> None:
         """Start it again."""
+
+
+class NodeControl(NodePower, NodeNetwork, NodeServices, Protocol):
+    """All that can be done to the nodes of one cluster."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from harness.cluster.api import KubeApi
+from harness.cluster.nodes import NodeControl
 
 Provider = Literal["local", "kind", "kubeconfig", "fake"]
 
@@ -26,6 +27,12 @@ class Capability(StrEnum):
     METRICS_SERVER = "serve metrics.k8s.io"
     DYNAMIC_VOLUMES = "provision volumes from a default StorageClass"
     SCRAPE_LOAD = "scrape the load generator from Prometheus"
+    NODE_POWER = "switch nodes off and on, and freeze them"
+    NODE_NETWORK = "cut nodes off the network"
+    NODE_SERVICES = "stop the services of a node"
+
+
+NODE_CONTROL = frozenset({Capability.NODE_POWER, Capability.NODE_NETWORK, Capability.NODE_SERVICES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,12 @@ class Cluster(Protocol):
         """The reference under which this cluster pulls one of the harness's own images, ``podinfo`` for instance.
 
         Raises CapabilityMissing when this cluster cannot get it.
+        """
+
+    def nodes(self) -> NodeControl:
+        """What can be done to the machines below this cluster.
+
+        Raises CapabilityMissing unless it has NODE_POWER, NODE_NETWORK and NODE_SERVICES.
         """
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from harness.clock import parse_kubernetes_time
 from harness.cluster.api import Object
+from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from harness.errors import HarnessError, Inconclusive
@@ -48,6 +49,11 @@ class BadRollout(WorkloadTarget, Fault):
         if self.container is not None and self.image is None:
             raise ValueError("found container without image: it says whose image is changed")
         return self
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        seen = allow(REPLICA_SETS, "list") | allow(PODS, "list")
+        return self.target_permissions | allow(self.resource, "patch") | seen
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         found = self.find_workload(context.api, context.namespace)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from harness.cluster.permissions import Permission, allow
 from harness.cluster.resources import PODS
 from harness.errors import ApiError, Inconclusive
 from harness.fault import Evidence, FaultContext
@@ -22,6 +23,10 @@ class PodEvict(Departure):
     """Evict pods, one after the other."""
 
     kind: ClassVar[str] = "podEvict"
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return self.target_permissions | allow(PODS, "get") | allow(PODS, "create", part="eviction")
 
     def inject(self, context: FaultContext, victims: tuple[Victim, ...]) -> None:
         self.write_undo(context, victims, "evict")

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
+from harness.cluster.permissions import Permission, allow
 from harness.cluster.resources import PODS
 from harness.errors import ApiError, Inconclusive
 from harness.fault import Evidence, FaultContext
@@ -33,6 +34,10 @@ class PodKill(Departure):
         if value is not None and value != int(value):
             raise ValueError(f"found {value:g} s, expected whole seconds: the API takes nothing finer")
         return value
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return self.target_permissions | allow(PODS, "get", "delete")
 
     def inject(self, context: FaultContext, victims: tuple[Victim, ...]) -> None:
         self.write_undo(context, victims, "kill")

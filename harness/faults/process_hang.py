@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import EXEC_VERBS, Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import PODS
 from harness.cluster.transport import ExecResult
@@ -49,6 +50,10 @@ class ProcessHang(PodTarget, Fault):
     kind: ClassVar[str] = "processHang"
 
     process: str = Field(min_length=1, description="name of the process, as /proc/<pid>/comm shows it")
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return self.target_permissions | allow(PODS, "get") | allow(PODS, *EXEC_VERBS, part="exec")
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         pods = self.choose_pods(context.api, context.namespace, context.rng)

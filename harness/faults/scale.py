@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import WORKLOADS
 from harness.errors import ApiError, HarnessError, Inconclusive
@@ -27,6 +28,10 @@ class Scale(WorkloadTarget, Fault):
     kinds: ClassVar[tuple[str, ...]] = ("deployment", "statefulset")
 
     replicas: int = Field(ge=0, description="the number to set")
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return self.target_permissions | allow(self.resource, "patch")
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         found = self.find_workload(context.api, context.namespace)

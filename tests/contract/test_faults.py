@@ -16,13 +16,14 @@ from pydantic import ValidationError
 
 from harness import registry
 from harness.cluster.fake_server import Call
+from harness.cluster.permissions import used
 from harness.cluster.resources import DEPLOYMENTS, NAMESPACES
 from harness.errors import ApiError, ClusterRefused, HarnessError, Inconclusive
 from harness.fault import Fault
 from harness.guard import PROTECTED_LABEL
 from harness.naming import SYSTEM_NAMESPACE
 from harness.observation import Victim
-from harness.undo import read_journal
+from harness.undo import PERMISSIONS, read_journal
 from tests.fake_world import NAMESPACE, World
 
 
@@ -242,6 +243,22 @@ def test_no_call_leaves_its_namespace(kind: str, fault: Fault, world: World) -> 
         assert discovery or call.namespace in {NAMESPACE, SYSTEM_NAMESPACE} or _is_own_namespace(call), call
 
 
+def test_it_needs_no_more_than_the_permissions_it_declares(fault: Fault, world: World) -> None:
+    """Roles are made of them, so a call that is missing here would be forbidden in the middle of an experiment."""
+    context = world.context()
+
+    def whole_life() -> None:
+        victims = fault.choose(context)
+        fault.inject(context, victims)
+        fault.evidence(context, victims)
+        context.journal.undo_all(registry.undo_actions())
+
+    calls = _calls(world, whole_life)
+    needed = {each for call in calls for each in used(call.method, call.path)}
+    assert needed - fault.permissions - PERMISSIONS == set()
+    assert fault.permissions - needed == set(), "more than it uses"
+
+
 def test_no_randomness_but_the_context_s(fault: Fault, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("random", "sample", "choice", "choices", "shuffle", "randint"):
         monkeypatch.setattr(random, name, lambda *_: pytest.fail("a fault drew from the global random source"))
@@ -254,4 +271,5 @@ def _journal_path() -> str:
 
 
 def _is_own_namespace(call: Call) -> bool:
-    return call.path == f"/api/v1/namespaces/{SYSTEM_NAMESPACE}"
+    made = call.path == "/api/v1/namespaces" and call.body["metadata"]["name"] == SYSTEM_NAMESPACE
+    return made or call.path == f"/api/v1/namespaces/{SYSTEM_NAMESPACE}"

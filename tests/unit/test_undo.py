@@ -83,7 +83,7 @@ def test_the_cluster_s_copy_is_labelled_with_the_run_and_holds_all_entries(
 
 def test_the_system_namespace_is_made_once(journal: Journal, fake_cluster: FakeCluster) -> None:
     _write(journal, "a", "b")
-    made = [call for call in fake_cluster.server.calls if call.writes and call.path.endswith(f"/{SYSTEM_NAMESPACE}")]
+    made = [call for call in fake_cluster.server.calls if call.writes and call.path.endswith("/namespaces")]
     assert len(made) == 1
     assert SYSTEM_NAMESPACE in fake_cluster.server.namespaces()
 
