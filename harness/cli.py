@@ -12,12 +12,13 @@ from harness import __version__
 from harness.cluster.local import commands
 from harness.errors import HarnessError, InputError, Problem
 from harness.items import is_experiment
-from harness.loading import Sources, load_experiment
+from harness.loading import load_experiment
 from harness.reporting.markdown import render_markdown
 from harness.reporting.publish import write_report
 from harness.reporting.schema import results_schema
 from harness.reporting.store import load
 from harness.schemas import experiment_schema
+from harness.sources import Sources
 
 FAILED = 1
 BAD_INPUT = 2

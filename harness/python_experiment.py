@@ -25,7 +25,6 @@ from harness.errors import InputError, Problem
 from harness.experiment import Experiment, Load, Phases
 from harness.fault import Fault
 from harness.judging import judge, judge_baseline
-from harness.loading import Sources
 from harness.manifests import Workload, load_workload
 from harness.objective import Objective
 from harness.observation import BASELINE, FAULT, SETTLE, Injection, Timeline
@@ -34,6 +33,7 @@ from harness.probes.prometheus_query import PrometheusQueries
 from harness.record import ExperimentRecord
 from harness.record_keeping import RecordKeeper
 from harness.run import Run
+from harness.sources import Sources
 from harness.verdict import Verdict
 
 LONGEST_TEST = 1800.0

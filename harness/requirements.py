@@ -8,10 +8,9 @@ from harness.cluster.api import Object
 from harness.cluster.protocol import Capability
 from harness.errors import CapabilityMissing
 from harness.experiment import Experiment
-from harness.loading import windows
 from harness.manifests import images_in
 from harness.probes.prometheus import PrometheusError
-from harness.probes.prometheus_query import SCRAPES_PER_WINDOW, SERIES
+from harness.probes.prometheus_query import SCRAPES_PER_WINDOW, SERIES, windows
 from harness.run import Run
 
 _OWN_METRICS = {"Resource", "ContainerResource"}

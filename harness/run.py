@@ -10,12 +10,12 @@ from harness.clock import Clock, iso
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NODES
 from harness.experiment import Experiment
-from harness.loading import Sources
 from harness.naming import experiment_namespace
 from harness.probes.prometheus import Prometheus
 from harness.record import EnvironmentRecord, NodeRecord
 from harness.reporting.store import RunStore
 from harness.settings import Keep
+from harness.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,10 @@ class Run:
     prefix: str = "rh"
     progress: Callable[[str], None] = lambda _message: None
 
-    def namespace_of(self, experiment: Experiment) -> str:
-        """The namespace that an experiment has to itself in this run."""
-        return experiment_namespace(experiment.name, experiment.twin, self.id, self.prefix)
+    def namespace_of(self, experiment: Experiment, *, control: bool = False) -> str:
+        """The namespace that an attempt of an experiment has to itself in this run, or that of its control arm."""
+        part = "-".join(filter(None, (str(experiment.attempt or ""), "control" if control else "")))
+        return experiment_namespace(experiment.name, experiment.twin, self.id, self.prefix, part)
 
     def random(self, experiment: str) -> random.Random:
         """The random source of one experiment: the same for the same seed, whatever runs before it."""

@@ -14,7 +14,6 @@ from harness.clock import Clock, SystemClock, iso
 from harness.cluster.local.progress import Progress
 from harness.cluster.monitoring import install
 from harness.cluster.protocol import Capability, Cluster
-from harness.loading import Sources
 from harness.probes.prometheus import Prometheus, PrometheusError
 from harness.probes.prometheus_discovery import prometheus_for
 from harness.record import EnvironmentRecord, RunRecord
@@ -22,6 +21,7 @@ from harness.reporting.publish import REPORT, write_report
 from harness.reporting.store import EXPERIMENTS, RunStore
 from harness.run import Run, environment
 from harness.settings import Keep, Settings
+from harness.sources import Sources
 from harness.waiting import wait_until
 
 PROMETHEUS_SECONDS = 30.0

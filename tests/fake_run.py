@@ -12,12 +12,13 @@ from harness.cluster.fake import FakeCluster
 from harness.cluster.fake_controllers import DeploymentController, Kubelet
 from harness.cluster.protocol import Capability
 from harness.experiment import Experiment
-from harness.loading import Sources, load_experiment
+from harness.loading import load_experiment
 from harness.record import ExperimentRecord
 from harness.reporting.store import RunStore
 from harness.run import Run
 from harness.runner import Runner
 from harness.settings import Keep
+from harness.sources import Sources
 
 # Seconds after which a thread that says nothing is a failure of the test, however slow the machine.
 PATIENCE = 60.0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.objective import Objective
-from harness.observation import Observation, Phase, Timeline
+from harness.observation import BASELINE, PHASES, Observation, Phase, Timeline
 from harness.probe import ProbeContext, SnapshotProbe
 from harness.probes.prometheus import Prometheus, PrometheusError, escape
 
@@ -172,3 +172,9 @@ def _pods_by_workload(timeline: Timeline) -> dict[str, list[str]]:
 def _queries(objective: Objective) -> dict[str, str]:
     found = {key: getattr(objective, key, None) for key in ("good", "total", "value")}
     return {key: str(query) for key, query in found.items() if query}
+
+
+def windows(objective: Objective) -> list[str]:
+    """The phases that a PromQL objective is asked about: its own, and the steady state."""
+    own = getattr(objective, "phases", ())
+    return [name for name in PHASES if name in own or (name == BASELINE and objective.checks_baseline)]

@@ -10,8 +10,9 @@ import yaml
 
 from harness.experiment import describes
 from harness.items import is_experiment
-from harness.loading import Sources, load_experiment
+from harness.loading import load_experiment
 from harness.schemas import experiment_schema
+from harness.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [file for file in sorted((ROOT / "experiments").rglob("*.yaml")) if is_experiment(file)]

@@ -8,7 +8,8 @@ import pytest
 
 from harness.errors import InputError
 from harness.experiment import Experiment
-from harness.loading import Sources, load_experiment
+from harness.loading import load_experiment
+from harness.sources import Sources
 from tests.fake_run import EXPERIMENT, write_project, write_workload
 
 LOADED = EXPERIMENT.replace("phases:", 'load: {profile: steady, rate: 50/s, target: "service/shop:http"}\nphases:')

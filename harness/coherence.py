@@ -1,0 +1,163 @@
+"""Whether the parts of an experiment fit together and to the workload: every check that needs no cluster."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.cluster.local.images import catalogue
+from harness.documents import Document, Place
+from harness.errors import InputError, Problem
+from harness.experiment import Declaration, Load, Twin, describes
+from harness.fault import Fault
+from harness.labels import parse_selector
+from harness.load.catalogue import Catalogue
+from harness.manifests import Workload, images_in
+from harness.objective import Objective
+from harness.probes.prometheus_query import SCRAPES_PER_WINDOW, SERIES, windows
+
+# Clusters of ours are scraped this often, in seconds; none is scraped more often.
+QUICKEST_SCRAPE = 1.0
+HARNESS_IMAGES = frozenset(image.name for image in catalogue(defaultdict(str)))
+
+
+class Coherence:
+    """Collects what does not fit, each with its place in the experiment's file."""
+
+    def __init__(self, document: Document, declared: Declaration, load: Catalogue) -> None:
+        self._document = document
+        self._declared = declared
+        self._catalogue = load
+        self._problems: list[Problem] = []
+
+    def problems(
+        self,
+        faults: Sequence[Fault],
+        objectives: Sequence[Objective],
+        probes: Sequence[Any],
+        workload: Workload | None,
+    ) -> list[Problem]:
+        """Everything that does not fit; what depends on the workload is left out when there is none."""
+        if self._declared.load:
+            self._check_load(self._declared.load, workload)
+        if workload:
+            self._check_faults(faults, workload)
+            self._check_references("objectives", objectives, workload)
+            self._check_references("probes", probes, workload)
+        self._check_windows(objectives)
+        self._check_titles(objectives)
+        self._check_twins(objectives, workload)
+        return self._problems
+
+    def _say(self, place: Place, message: str) -> None:
+        self._problems.append(self._document.problem(place, message))
+
+    def _check_load(self, load: Load, workload: Workload | None) -> None:
+        for field, check in (
+            ("profile", lambda: self._catalogue.profile(load.profile)),
+            ("behaviour", lambda: self._catalogue.behaviour(load.behaviour, load.options)),
+        ):
+            try:
+                check()
+            except InputError as error:
+                self._problems += [
+                    self._document.problem(("load", field), problem.message) for problem in error.problems
+                ]
+        if workload is None:
+            return
+        service = workload.find(f"service/{load.service}")
+        if service is None:
+            self._say(("load", "target"), f"found {load.target}, but the workload has no Service {load.service}")
+        elif service["spec"].get("type") != "NodePort":
+            self._say(("load", "target"), f"Service {load.service} is no NodePort: the load could not reach it")
+        elif load.port and load.port not in _ports(service):
+            known = ", ".join(_ports(service))
+            self._say(("load", "target"), f"found port {load.port}, expected one of {known} of Service {load.service}")
+
+    def _check_faults(self, faults: Iterable[Fault], workload: Workload) -> None:
+        for index, fault in enumerate(faults):
+            for selector in fault.selectors:
+                if not any(parse_selector(selector).matches(labels) for labels in workload.pod_labels()):
+                    place: Place = ("faults", index, fault.kind, "selector")
+                    self._say(place, f"found {selector!r}, but no pod of the workload has such labels")
+            self._check_names(("faults", index, fault.kind, "of"), fault.workloads, workload)
+            for place, why in wrong_images(fault.model_dump(by_alias=True, exclude_unset=True)):
+                self._say(("faults", index, fault.kind, *place), why)
+
+    def _check_windows(self, objectives: Sequence[Objective]) -> None:
+        """A PromQL window must hold enough scrapes; the cluster's own interval is looked at when there is a cluster."""
+        least, phases = SCRAPES_PER_WINDOW * QUICKEST_SCRAPE, self._declared.phases
+        for index, objective in enumerate(objectives):
+            if objective.kind != SERIES:
+                continue
+            for name in windows(objective):
+                if phases.length(name) < least:
+                    message = (
+                        f"{objective.title} is asked about {name}, which takes {phases.length(name):g} s, expected"
+                    )
+                    self._say(
+                        ("objectives", index, SERIES), f"{message} at least {least:g} s: {SCRAPES_PER_WINDOW} scrapes"
+                    )
+
+    def _check_titles(self, objectives: Sequence[Objective]) -> None:
+        seen: set[tuple[str, str]] = set()
+        for index, objective in enumerate(objectives):
+            named = (objective.kind, objective.title)
+            if objective.kind == SERIES and named in seen:
+                self._say(("objectives", index, SERIES, "name"), f"found {objective.title!r} a second time")
+            seen.add(named)
+
+    def _check_references(self, key: str, parts: Iterable[Any], workload: Workload) -> None:
+        for index, part in enumerate(parts):
+            of = getattr(part, "of", None)
+            if of:
+                self._check_names((key, index, part.kind, "of"), [of], workload)
+
+    def _check_names(self, place: Place, names: Iterable[str], workload: Workload) -> None:
+        for name in names:
+            if workload.find(name) is None:
+                known = ", ".join(workload.names())
+                self._say(place, f"found {name}, but the workload has only {known}")
+
+    def _check_twins(self, objectives: Sequence[Objective], workload: Workload | None) -> None:
+        for name, twin in self._declared.twins.items():
+            for broken in twin.breaks:
+                if not any(describes(objective, broken) for objective in objectives):
+                    known = ", ".join(sorted({objective.kind for objective in objectives}))
+                    self._say(("twins", name, "breaks"), f"found {broken!r}, expected one of the objectives: {known}")
+            if workload:
+                self._check_patch(name, twin, workload)
+
+    def _check_patch(self, name: str, twin: Twin, workload: Workload) -> None:
+        place: Place = ("twins", name, "patch")
+        for reference in twin.patch:
+            self._check_names((*place, reference), [reference], workload)
+        if not all(workload.find(reference) for reference in twin.patch):
+            return
+        patched = workload.patched(twin.patch)
+        for reference, patch in twin.patch.items():
+            if patch is not None and patched.find(reference) == workload.find(reference):
+                self._say((*place, reference), "changes nothing")
+        for reference, error in patched.misshapen():
+            self._problems += self._document.problems(error, (*place, reference))
+
+
+def _ports(service: Mapping[str, Any]) -> list[str]:
+    ports = service["spec"].get("ports") or []
+    return [str(port[key]) for port in ports for key in ("name", "port") if key in port]
+
+
+def wrong_images(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:  # noqa: ANN401
+    """Where a value asks for an image that the harness has not got, or misspells how to ask, and what is wrong."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from wrong_images(inner, (*place, key if isinstance(key, int) else str(key)))
+    elif isinstance(value, str) and "${image" in value:
+        names = list(images_in(value))
+        if len(names) != value.count("${image"):
+            yield place, f"found {value!r}, expected ${{image:NAME}} or ${{image:NAME:TAG}}"
+        for name in names:
+            if name not in HARNESS_IMAGES:
+                yield place, f"found the image {name}, expected one of: {', '.join(sorted(HARNESS_IMAGES))}"
