@@ -37,13 +37,18 @@ def remove_namespace(api: KubeApi, name: str, clock: Clock) -> None:
         if left is None:
             return True, ""
         if "deletionTimestamp" not in left["metadata"]:
-            for pod in api.list(PODS, name).items:
-                _ignoring_absence(partial(api.delete, PODS, pod["metadata"]["name"], name, grace_seconds=0))
-            _ignoring_absence(partial(api.delete, NAMESPACES, name))
+            ask_to_go(api, name)
         conditions = left.get("status", {}).get("conditions", [])
         return None, "; ".join(str(condition.get("message")) for condition in conditions) or "it is still there"
 
     wait_until(f"namespace {name} gone", look, NAMESPACE_GONE, clock)
+
+
+def ask_to_go(api: KubeApi, name: str) -> None:
+    """Delete a namespace and its pods, and wait for nothing. Raises ApiError."""
+    for pod in api.list(PODS, name).items:
+        _ignoring_absence(partial(api.delete, PODS, pod["metadata"]["name"], name, grace_seconds=0))
+    _ignoring_absence(partial(api.delete, NAMESPACES, name))
 
 
 def apply_workload(api: KubeApi, namespace: str, objects: Sequence[Object]) -> None:
@@ -55,11 +60,21 @@ def apply_workload(api: KubeApi, namespace: str, objects: Sequence[Object]) -> N
             raise Inconclusive(f"{reference(item)} was refused: {error}") from error
 
 
-def wait_for_workload(api: KubeApi, namespace: str, objects: Sequence[Object], clock: Clock) -> None:
-    """Wait until every Deployment, StatefulSet and DaemonSet is complete. Raises Inconclusive with what is missing."""
+def wait_for_workload(
+    api: KubeApi,
+    namespace: str,
+    objects: Sequence[Object],
+    clock: Clock,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Wait until every Deployment, StatefulSet and DaemonSet is complete. Raises Inconclusive with what is missing.
+
+    ``meanwhile`` is called at every look and may end the wait by what it raises.
+    """
     waiting = [item for item in objects if item["kind"].lower() in WORKLOADS]
 
     def look() -> tuple[bool | None, str]:
+        meanwhile()
         for item in waiting:
             resource = WORKLOADS[item["kind"].lower()]
             found = api.get(resource, item["metadata"]["name"], namespace)

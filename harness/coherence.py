@@ -15,6 +15,7 @@ from harness.labels import parse_selector
 from harness.load.catalogue import Catalogue
 from harness.manifests import Workload, images_in
 from harness.objective import Objective
+from harness.prober.declaration import Aim
 from harness.probes.prometheus_query import SCRAPES_PER_WINDOW, SERIES, windows
 
 # Clusters of ours are scraped this often, in seconds; none is scraped more often.
@@ -41,6 +42,7 @@ class Coherence:
         """Everything that does not fit; what depends on the workload is left out when there is none."""
         if self._declared.load:
             self._check_load(self._declared.load, workload)
+        self._check_prober(workload)
         if workload:
             self._check_faults(faults, workload)
             self._check_references("objectives", objectives, workload)
@@ -48,6 +50,8 @@ class Coherence:
         self._check_windows(objectives)
         self._check_titles(objectives)
         self._check_twins(objectives, workload)
+        if self._declared.control_arm:
+            self._check_control(objectives, workload)
         return self._problems
 
     def _say(self, place: Place, message: str) -> None:
@@ -64,16 +68,27 @@ class Coherence:
                 self._problems += [
                     self._document.problem(("load", field), problem.message) for problem in error.problems
                 ]
+        self._check_target(("load", "target"), "load", load, workload)
+
+    def _check_prober(self, workload: Workload | None) -> None:
+        seen: set[str] = set()
+        for index, probing in enumerate(self._declared.prober):
+            self._check_target(("prober", index, probing.protocol, "target"), "prober", probing.aim, workload)
+            if probing.title in seen:
+                self._say(("prober", index), f"found a second stream called {probing.title!r}: give it a name of its own")
+            seen.add(probing.title)
+
+    def _check_target(self, place: Place, who: str, aim: Load | Aim, workload: Workload | None) -> None:
         if workload is None:
             return
-        service = workload.find(f"service/{load.service}")
+        service = workload.find(f"service/{aim.service}")
         if service is None:
-            self._say(("load", "target"), f"found {load.target}, but the workload has no Service {load.service}")
+            self._say(place, f"found {aim.target}, but the workload has no Service {aim.service}")
         elif service["spec"].get("type") != "NodePort":
-            self._say(("load", "target"), f"Service {load.service} is no NodePort: the load could not reach it")
-        elif load.port and load.port not in _ports(service):
+            self._say(place, f"Service {aim.service} is no NodePort: the {who} could not reach it")
+        elif aim.port and aim.port not in _ports(service):
             known = ", ".join(_ports(service))
-            self._say(("load", "target"), f"found port {load.port}, expected one of {known} of Service {load.service}")
+            self._say(place, f"found port {aim.port}, expected one of {known} of Service {aim.service}")
 
     def _check_faults(self, faults: Iterable[Fault], workload: Workload) -> None:
         for index, fault in enumerate(faults):
@@ -128,6 +143,21 @@ class Coherence:
                     self._say(("twins", name, "breaks"), f"found {broken!r}, expected one of the objectives: {known}")
             if workload:
                 self._check_patch(name, twin, workload)
+
+    def _check_control(self, objectives: Iterable[Objective], workload: Workload | None) -> None:
+        place: Place = ("control",)
+        if not self._declared.faults:
+            self._say(place, "found a control arm and no faults, expected a fault that tells the two arms apart")
+        if self._declared.disruptive:
+            self._say(place, "found a control arm beside disruptive: what hits more than one namespace hits both arms")
+        if not any(objective.checks_control for objective in objectives):
+            known = ", ".join(sorted({objective.kind for objective in objectives}))
+            self._say(place, f"found a control arm, but nothing of it to judge: {known} say nothing without a fault")
+        for service in workload.objects if workload else ():
+            ports = service["spec"].get("ports") or [] if service["kind"] == "Service" else []
+            if any(port.get("nodePort") for port in ports):
+                name = service["metadata"]["name"]
+                self._say(place, f"found a fixed nodePort of Service {name}, which two arms cannot both have")
 
     def _check_patch(self, name: str, twin: Twin, workload: Workload) -> None:
         place: Place = ("twins", name, "patch")

@@ -19,7 +19,8 @@ from harness.manifests import Workload
 from harness.objective import Objective
 from harness.observation import BASELINE, FAULT, RECOVERY, SETTLE
 from harness.probe import SnapshotProbe
-from harness.quantities import Duration, Rate
+from harness.prober.declaration import MOST_STREAMS, Probing
+from harness.quantities import Duration, Rate, Share
 
 API_VERSION = "resilience/v1"
 
@@ -73,6 +74,12 @@ class Load(_Part):
         return self.target.partition(":")[2]
 
 
+class Control(_Part):
+    """A control arm: a second copy of the workload under the same load at the same time, to which nothing is done."""
+
+    confidence: Annotated[Share, Field(gt=0, lt=1, description="of the bounds on what tells the arms apart")] = 0.95
+
+
 class Twin(_Part):
     """A broken copy of the workload, which must come out BROKEN on the named objectives, or nothing is proven."""
 
@@ -95,16 +102,28 @@ class Declaration(_Part):
         False, strict=True, description="whether it hits more than its own namespace; it runs with --allow-disruptive"
     )
     load: Load | None = None
+    prober: list[Probing] = Field(
+        default_factory=list, max_length=MOST_STREAMS, description="probes of the users' way in, beside any load"
+    )
+    control: Annotated[bool, Field(strict=True)] | Control = Field(
+        False, description="whether there is a control arm; an object gives its options"
+    )
     phases: Phases = Phases()
     faults: list[dict[str, Any]] = Field(default_factory=list)
     objectives: list[dict[str, Any]] = Field(min_length=1)
     probes: list[dict[str, Any]] = Field(default_factory=list)
     twins: dict[Name, Twin] = Field(default_factory=dict)
 
+    @property
+    def control_arm(self) -> Control | None:
+        """The control arm with its options, however it was asked for."""
+        return (Control() if self.control else None) if isinstance(self.control, bool) else self.control
+
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A checked experiment, ready to run. ``twin`` is the name of the twin that this one is, or empty."""
+    """A checked experiment, ready to run. ``twin`` is the name of the twin that this one is, or empty; ``attempt``
+    counts from 1 where it is run several times."""
 
     name: str
     hypothesis: str
@@ -120,11 +139,15 @@ class Experiment:
     twin: str = ""
     breaks: Sequence[str] = ()
     because: str = ""
+    control: Control | None = None
+    attempt: int = 0
+    prober: tuple[Probing, ...] = ()
 
     @property
     def title(self) -> str:
-        """``name`` or ``name[twin]``."""
-        return f"{self.name}[{self.twin}]" if self.twin else self.name
+        """``name`` or ``name[twin]``, with the number of the attempt where there are several."""
+        name = f"{self.name}[{self.twin}]" if self.twin else self.name
+        return f"{name} #{self.attempt}" if self.attempt else name
 
     def as_twin(self, name: str) -> Experiment:
         """The experiment with a twin's workload in place of its own. KeyError when there is no such twin."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.control import compare
 from harness.experiment import Experiment, describes
 from harness.objective import Finding, Objective
 from harness.observation import BASELINE, Timeline
@@ -26,10 +27,13 @@ class Judgement:
     passed: bool
 
 
-def judge(experiment: Experiment, timeline: Timeline) -> Judgement:
-    """Judge a finished run. What was not proven makes it INCONCLUSIVE whatever the objectives say: an outage that
-    cannot be put down to the fault says nothing about it."""
+def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None = None) -> Judgement:
+    """Judge a finished run, in the light of its control arm if it had one. What was not proven makes it INCONCLUSIVE
+    whatever the objectives say: an outage that cannot be put down to the fault says nothing about it."""
     findings = [(objective, _finding(objective, timeline)) for objective in experiment.objectives]
+    if experiment.control and control:
+        confidence = experiment.control.confidence
+        findings = [(objective, _beside(objective, found, control, confidence)) for objective, found in findings]
     unproven = [
         f"{seen.fault} is not proven to have bitten: {seen.evidence}" for seen in timeline.injections if not seen.proven
     ]
@@ -66,6 +70,12 @@ def _finding(objective: Objective, timeline: Timeline, phases: Sequence[str] | N
         # A judge that crashes has shown nothing.
         reason = f"the judge of {objective.title} failed: {type(error).__name__}: {error}"
         return Finding(Verdict.INCONCLUSIVE, reason)
+
+
+def _beside(objective: Objective, finding: Finding, control: Timeline, confidence: float) -> Finding:
+    if not objective.checks_control:
+        return finding
+    return compare(finding, _finding(objective, control), confidence)
 
 
 def _reason(verdict: Verdict, findings: Judged) -> str:

@@ -7,13 +7,14 @@ inside, on leaving it the effects are undone, load and observers stopped, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from harness import arrange, registry
+from harness.arm import Arm
 from harness.cluster.api import Object
 from harness.errors import ApiError, Inconclusive
 from harness.experiment import Experiment, Load
@@ -21,13 +22,14 @@ from harness.fault import Evidence, Fault, FaultContext
 from harness.interrupts import deferred
 from harness.objective import Objective
 from harness.observation import RECOVERY, Injection, Interval, Phase, Timeline, Victim
-from harness.observers import Observers
-from harness.probe import ProbeContext, SnapshotProbe
-from harness.probes.standard import standard_probes
+from harness.probe import SnapshotProbe
+from harness.prober.declaration import Probing
 from harness.run import Run
-from harness.target_load import TargetLoad
-from harness.timeouts import EVIDENCE_EVERY, LOAD_READY, LOOK_EVERY, OBSERVERS_READY
+from harness.target_prober import TargetProber
+from harness.timeouts import EVIDENCE_EVERY, LOAD_READY, LOOK_EVERY
 from harness.undo import Journal
+
+CONTROL = "control"
 
 _Companion = TypeVar("_Companion")
 
@@ -39,7 +41,7 @@ class LiveExperiment:
         self.experiment = experiment
         self.folder = folder
         self.namespace = run.namespace_of(experiment)
-        self.timeline = Timeline(run.clock.monotonic(), run.clock.wall())
+        self.timeline = Timeline(run.clock.monotonic(), run.clock.wall(), calibration=run.calibration)
         self.journal = Journal(run.cluster, self.folder / "undo.jsonl", run.id, self.namespace, run.clock)
         self.keep: Callable[[], bool] = lambda: False
         self._run = run
@@ -49,9 +51,9 @@ class LiveExperiment:
         rng = run.random(experiment.name)
         self._context = FaultContext(run.cluster, self.namespace, rng, run.clock, self.journal)
         self._faults: list[Fault] = []
-        self._load: TargetLoad | None = None
-        self._observers: Observers | None = None
-        self._ends: list[Callable[[], str | None]] = []
+        self._arms = [Arm(run, experiment, namespace=self.namespace, folder=folder, timeline=self.timeline)]
+        self._prober: TargetProber | None = None
+        self._ends: list[Callable[[], str | None]] = [run.halted]
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -77,28 +79,56 @@ class LiveExperiment:
         """Enter a context for the rest of the experiment; left before the namespace goes, in reverse order."""
         return self._stack.enter_context(companion)
 
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces that it has made: its own, and then that of its control arm."""
+        return [arm.namespace for arm in self._arms if arm.made]
+
+    @property
+    def control(self) -> Timeline | None:
+        """What was seen of the control arm; None when there is none."""
+        return self._arms[1].timeline if len(self._arms) > 1 else None
+
     def deploy(self, objects: Sequence[Object]) -> None:
-        """Apply objects in the experiment's namespace, wait until they are ready, and watch. Raises Inconclusive."""
+        """Apply objects in the experiment's namespace, wait until they are ready, and watch; the same for a control
+        arm, at the same time. Raises Inconclusive."""
         self.say("deploying")
-        with deferred():
-            arrange.make_namespace(self._cluster.api, self.namespace, self._run.id, self.experiment.name)
-            self._stack.callback(self._remove_namespace)
-        arrange.apply_workload(self._cluster.api, self.namespace, objects)
-        arrange.wait_for_workload(self._cluster.api, self.namespace, objects, self._clock)
+        if self.experiment.control:
+            self._arms.append(self._control_arm())
+        self._stack.callback(self._remove_namespaces)
+        for arm in self._arms:
+            with deferred():
+                arm.make()
+            arm.apply(objects)
+        for arm in self._arms:
+            arm.wait_ready(objects)
         # Undone before the namespace goes, after load and observers have stopped: unless it was undone on the way.
         self._stack.callback(self.undo)
-        self._observers = Observers(self._cluster, self.namespace, self.timeline, self._clock, standard_probes())
-        self._stack.enter_context(self._observers)
-        self._observers.wait_ready(OBSERVERS_READY)
+        for arm in self._arms:
+            self._stack.enter_context(arm.watch())
+        for arm in self._arms:
+            arm.wait_watching()
 
     def start_load(self, load: Load) -> None:
         """Start the load and wait until it reaches its target. Raises Inconclusive when it does not."""
         seconds = sum(self.experiment.phases.model_dump().values())
-        self._load = TargetLoad(
-            self._run, self.experiment.title, self.namespace, load, folder=self.folder, seconds=seconds
+        for arm in self._arms:
+            self._stack.enter_context(arm.start_load(load, seconds))
+        for arm in self._arms:
+            arm.wait_loaded()
+
+    def start_prober(self, probings: Sequence[Probing]) -> None:
+        """Start the prober, if there is anything to probe, and wait for good answers. Raises Inconclusive."""
+        if not probings:
+            return
+        seconds = sum(self.experiment.phases.model_dump().values())
+        self._prober = self.beside(
+            TargetProber(
+                self._cluster, self.namespace, probings, folder=self.folder, seconds=seconds, clock=self._clock
+            )
         )
-        self._stack.enter_context(self._load)
-        self._load.wait_ready(LOAD_READY)
+        self._prober.wait_ready(LOAD_READY)
+        self.end_when(self._prober.failure)
 
     @contextmanager
     def phase(self, name: str, detail: str = "") -> Iterator[Phase]:
@@ -107,8 +137,8 @@ class LiveExperiment:
         now = self._clock.monotonic()
         phase = Phase(name, self.timeline.offset(now), float("inf"))
         self.timeline.phases.append(phase)
-        if self._load:
-            self._load.phase(name, now)
+        for arm in self._arms:
+            arm.phase(name, now)
         try:
             yield phase
         finally:
@@ -181,32 +211,57 @@ class LiveExperiment:
 
     def look(self, probes: Iterable[SnapshotProbe]) -> None:
         """Let snapshot probes look once."""
-        context = ProbeContext(self._cluster, self.namespace, self.timeline, self._clock)
-        for probe in probes:
-            probe.look(context)
+        probes = list(probes)
+        for arm in self._arms:
+            arm.look(probes)
 
     def stop(self) -> None:
         """Stop the load and the observers: from now on the timeline does not grow by itself."""
-        if self._load:
-            self.timeline.load = self._load.stop()
+        for arm in self._arms:
+            arm.stop_load()
+        if self._prober:
+            self._prober.stop()
             self.read_requests()
-        if self._observers:
-            self._observers.stop()
+        for arm in self._arms:
+            arm.stop_watching()
 
     def read_requests(self) -> None:
-        """Bring the requests of the load so far onto the timeline."""
-        if self._load:
-            self.timeline.requests = self._load.requests(self.timeline.origin)
+        """Bring the requests of the load and the prober so far onto the timeline."""
+        for arm in self._arms:
+            arm.read_requests()
+        if self._prober:
+            self.timeline.probes = self._prober.streams(self.timeline.origin)
+
+    def _control_arm(self) -> Arm:
+        # One axis and one list of phases: what is compared happened at the same time.
+        seen = Timeline(self.timeline.origin, self.timeline.wall_origin, phases=self.timeline.phases)
+        return Arm(
+            self._run,
+            self.experiment,
+            namespace=self._run.namespace_of(self.experiment, control=True),
+            folder=self.folder / CONTROL,
+            timeline=seen,
+            name="the control arm",
+        )
 
     def _failures(self) -> Iterator[str | None]:
-        yield self._observers.alive() if self._observers else None
-        yield self._load.failure() if self._load else None
+        for arm in self._arms:
+            yield from arm.failures()
         for look in self._ends:
             yield look()
 
-    def _remove_namespace(self) -> None:
+    def _remove_namespaces(self) -> None:
+        made = self.namespaces
+        if not made:
+            return
         if self.keep():
-            self.say(f"namespace {self.namespace} is kept")
+            self.say(f"kept: namespace {', '.join(made)}")
             return
         self.say("cleaning up")
-        arrange.remove_namespace(self._cluster.api, self.namespace, self._clock)
+        for name in made[1:]:
+            # All go at the same time; the wait below asks again where the API did not answer.
+            with suppress(ApiError):
+                arrange.ask_to_go(self._cluster.api, name)
+        with ExitStack() as each:
+            for name in made:
+                each.callback(arrange.remove_namespace, self._cluster.api, name, self._clock)

@@ -98,11 +98,13 @@ class _Assembly:
             objectives=tuple(objectives),
             file=self._document.file,
             load=declared.load,
+            prober=tuple(declared.prober),
             phases=declared.phases,
             faults=tuple(faults),
             probes=tuple(probes),
             twins=declared.twins,
             disruptive=declared.disruptive,
+            control=declared.control_arm,
         )
 
     def _read(self, key: str, entries: Sequence[Mapping[str, Any]], kinds: Mapping[str, Any]) -> list[Any]:

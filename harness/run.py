@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from harness.accuracy import Calibration
 from harness.clock import Clock, iso
+from harness.cluster.permissions import Permission
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NODES
+from harness.errors import Inconclusive
 from harness.experiment import Experiment
 from harness.naming import experiment_namespace
 from harness.probes.prometheus import Prometheus
@@ -20,7 +23,8 @@ from harness.sources import Sources
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One session against one cluster. ``progress`` says in one line what happens now."""
+    """One session against one cluster. ``progress`` says in one line what happens now; ``halted`` tells why everything
+    is to end, if it is; ``granted`` keeps what the API server has said about permissions."""
 
     id: str
     seed: int
@@ -31,7 +35,16 @@ class Run:
     clock: Clock
     keep: Keep = Keep.NEVER
     prefix: str = "rh"
+    calibration: Calibration | None = None
     progress: Callable[[str], None] = lambda _message: None
+    halted: Callable[[], str | None] = lambda: None
+    granted: dict[Permission, bool] = field(default_factory=dict)
+
+    def go_on(self) -> None:
+        """Raises Inconclusive when somebody has ordered a halt."""
+        reason = self.halted()
+        if reason:
+            raise Inconclusive(reason)
 
     def namespace_of(self, experiment: Experiment, *, control: bool = False) -> str:
         """The namespace that an attempt of an experiment has to itself in this run, or that of its control arm."""

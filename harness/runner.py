@@ -51,6 +51,7 @@ class Runner:
         live.deploy(experiment.workload.rendered(self._run.cluster.image))
         if experiment.load:
             live.start_load(experiment.load)
+        live.start_prober(experiment.prober)
         self._steady_state()
         self._disrupt()
         live.undo()
@@ -62,7 +63,7 @@ class Runner:
         live.look(experiment.probes)
         self._ask_prometheus()
         self._keeper.observed()
-        self._keeper.conclude(judge(experiment, live.timeline))
+        self._keeper.conclude(judge(experiment, live.timeline, live.control))
 
     def _steady_state(self) -> None:
         live, phases = self._live, self._experiment.phases

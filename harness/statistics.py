@@ -86,6 +86,31 @@ def wilson(successes: float, trials: float, confidence: float) -> ShareBounds:
     return ShareBounds(max(0.0, bounds[0]), min(1.0, bounds[1]))
 
 
+class ShareDifference(NamedTuple):
+    """The difference of two shares, and two-sided bounds on it."""
+
+    seen: float
+    low: float
+    high: float
+
+
+def newcombe(successes: int, trials: int, others: int, of: int, confidence: float) -> ShareDifference:
+    """The share ``successes / trials`` less the share ``others / of``, with Newcombe's hybrid score interval.
+
+    Method 10 of Newcombe, "Interval estimation for the difference between independent proportions", Statistics in
+    Medicine 17 (1998) 873–890: the distances to Wilson's bounds of each share, added as squares. Raises ValueError for
+    counts that make no sense, no trials included.
+    """
+    if not trials or not of:
+        raise ValueError(f"found {trials} and {of} trials, expected some of both")
+    # Each bound of ``wilson`` is one-sided.
+    ours, theirs = wilson(successes, trials, (1 + confidence) / 2), wilson(others, of, (1 + confidence) / 2)
+    share, other = successes / trials, others / of
+    low = share - other - math.hypot(share - ours.low, theirs.high - other)
+    high = share - other + math.hypot(ours.high - share, other - theirs.low)
+    return ShareDifference(share - other, max(-1.0, low), min(1.0, high))
+
+
 def samples_needed(share: float, confidence: float, failures: int = 0) -> int:
     """The fewest trials, of which ``failures`` fail, whose Clopper–Pearson lower bound reaches ``share``.
 
@@ -108,6 +133,17 @@ def samples_needed(share: float, confidence: float, failures: int = 0) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if tells(middle) else (middle, high)
     return high
+
+
+def shared_confidence(confidence: float, claims: int) -> float:
+    """The confidence of each of ``claims`` statements, so that all of them together are right with ``confidence``.
+
+    Bonferroni's correction. Holm's would reject more, but it corrects tests, not bounds: those that a report shows
+    must each be true at one level. Raises ValueError when the numbers make no sense.
+    """
+    if claims < 1 or not 0 < confidence < 1:
+        raise ValueError(f"found {claims} claims at {confidence}, expected at least one and a confidence in (0, 1)")
+    return 1.0 - (1.0 - confidence) / claims
 
 
 def percentile(values: Iterable[float], share: float) -> float:

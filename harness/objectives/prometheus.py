@@ -70,6 +70,10 @@ class Prometheus(Objective):
     def checks_baseline(self) -> bool:
         return True
 
+    @property
+    def checks_control(self) -> bool:
+        return True
+
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         seen = timeline.observations("prometheus", self.name)
         parts: list[Finding] = []

@@ -67,6 +67,11 @@ class Replicas(Objective):
     def title(self) -> str:
         return f"replicas of {self.of}"
 
+    @property
+    def checks_control(self) -> bool:
+        # What must grow or shrink may do so because of the fault: without one it is not to be expected.
+        return self.reaches is None and self.settles_to is None
+
     def pending(self, timeline: Timeline) -> str:
         sizes = self._sizes(timeline, 0.0)
         if self.settles_to is None or not sizes or sizes[-1].is_at(self.settles_to):
