@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import __version__
+from harness import __version__, cli_safety
 from harness.cluster.local import commands
 from harness.errors import HarnessError, InputError, Problem
 from harness.items import is_experiment
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run", type=Path, help="the run's folder, reports/<run-id>")
     report.add_argument("--markdown", action="store_true", help="print a summary in Markdown instead")
     report.set_defaults(command=_report)
+    cli_safety.add_parsers(verbs)
     schema = verbs.add_parser("schema", help="print a JSON Schema")
     schema.add_argument("of", choices=["experiment", "results"])
     schema.set_defaults(command=_schema)

@@ -8,7 +8,7 @@ when everything that had happened meanwhile was in. ``complete`` is false when s
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from harness.clock import Clock
@@ -17,6 +17,7 @@ from harness.errors import HarnessError, Inconclusive
 from harness.observation import Observation, Timeline
 from harness.probe import ProbeContext, WatchProbe
 from harness.reflector import Change, Reflector, Watched
+from harness.timeouts import LOOK_EVERY
 
 # A gap longer than this leaves nothing to conclude: no shorter outage than this could be bounded any more.
 GAP_LIMIT = 15.0
@@ -117,16 +118,26 @@ class Observers:
         for observer in self._observers:
             observer.start()
 
-    def wait_ready(self, seconds: float) -> None:
-        """Wait until every first list is in. Raises Inconclusive naming the observer that died or is not ready."""
+    def wait_ready(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Wait until every first list is in. Raises Inconclusive naming the observer that died or is not ready.
+
+        ``meanwhile`` is called at every look and may end the wait by what it raises.
+        """
         deadline = self._clock.monotonic() + seconds
         for observer in self._observers:
-            if not self._clock.wait(observer.settled, deadline - self._clock.monotonic()):
+            if not self._settles(observer, deadline, meanwhile):
                 why = observer.gap[1] if observer.gap else "no answer to the first list"
                 raise Inconclusive(f"observer of {observer.name} not ready within {seconds:g} s: {why}")
         reason = self.alive()
         if reason is not None:
             raise Inconclusive(reason)
+
+    def _settles(self, observer: _Observer, deadline: float, meanwhile: Callable[[], None]) -> bool:
+        while (left := deadline - self._clock.monotonic()) > 0:
+            meanwhile()
+            if self._clock.wait(observer.settled, min(left, LOOK_EVERY)):
+                return True
+        return observer.settled.is_set()
 
     def alive(self) -> str | None:
         """None while every observer is watching; else which one died, or has seen nothing for longer than the limit."""

@@ -128,6 +128,9 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  #
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    halted = item.config.stash[SESSION_KEY].halted if _needs_cluster(item) else None
+    if halted:
+        pytest.skip(halted)
     requires = {Capability(name) for mark in item.iter_markers("requires") for name in mark.args}
     if requires and _needs_cluster(item):
         missing = requires - item.config.stash[SESSION_KEY].connect().cluster.capabilities()

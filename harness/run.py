@@ -24,7 +24,7 @@ from harness.sources import Sources
 @dataclass(frozen=True, slots=True)
 class Run:
     """One session against one cluster. ``progress`` says in one line what happens now; ``halted`` tells why everything
-    is to end, if it is; ``granted`` keeps what the API server has said about permissions."""
+    is to end, if it is; ``cluster_uid`` tells this cluster from others; ``granted`` keeps what the API server has said about permissions."""
 
     id: str
     seed: int
@@ -38,6 +38,7 @@ class Run:
     calibration: Calibration | None = None
     progress: Callable[[str], None] = lambda _message: None
     halted: Callable[[], str | None] = lambda: None
+    cluster_uid: str = ""
     granted: dict[Permission, bool] = field(default_factory=dict)
 
     def go_on(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,10 @@ from harness.clock import Clock, SystemClock, iso
 from harness.cluster.local.progress import Progress
 from harness.cluster.monitoring import install
 from harness.cluster.protocol import Capability, Cluster
+from harness.errors import ClusterRefused
+from harness.halt.order import Halt
+from harness.halt.order import read_file as halt_of_file
+from harness.halt.watch import HaltWatch
 from harness.probes.prometheus import Prometheus, PrometheusError
 from harness.probes.prometheus_discovery import prometheus_for
 from harness.record import EnvironmentRecord, RunRecord
@@ -40,6 +45,7 @@ class Session:
     clock: Clock = field(default_factory=SystemClock)
     started: str = ""
     _run: Run | None = None
+    _halt_watch: HaltWatch | None = None
     _environment: EnvironmentRecord | None = None
 
     def __post_init__(self) -> None:
@@ -70,12 +76,14 @@ class Session:
         Raises ClusterError.
         """
         if self._run is None:
+            self._refuse(halt_of_file(self._halt_file))
             self.store.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.store.folder / ".cluster.lock"):
                 chosen = choose(self._wish, self.progress)
                 if chosen.made:
                     # The process that takes it down at the end need not be the one that made it.
                     self._made.write_text(chosen.cluster.provider, encoding="utf-8")
+                halted = self._watch_for_halt(chosen.cluster)
                 prometheus = self._monitoring(chosen.cluster)
             self._environment = environment(chosen.cluster, prometheus)
             self._run = Run(
@@ -89,8 +97,29 @@ class Session:
                 keep=self.settings.keep,
                 prefix=self.settings.namespace,
                 progress=self.progress,
+                halted=halted,
             )
         return self._run
+
+    @property
+    def halted(self) -> str | None:
+        """Why nothing may begin any more, or None."""
+        return self._run.halted() if self._run else None
+
+    def _watch_for_halt(self, cluster: Cluster) -> Callable[[], str | None]:
+        self._halt_watch = HaltWatch(cluster.api.clone(), self.clock, self._halt_file)
+        self._halt_watch.start()
+        self._refuse(self._halt_watch.reason())
+        return self._halt_watch.reason
+
+    @staticmethod
+    def _refuse(halt: Halt | str | None) -> None:
+        if halt:
+            raise ClusterRefused(f"nothing may begin: {halt}")
+
+    @property
+    def _halt_file(self) -> Path:
+        return self.root / self.settings.halt_file
 
     def _monitoring(self, cluster: Cluster) -> Prometheus | None:
         """The cluster's Prometheus; one of ours when it has none and can get the image, and metrics-server likewise."""
@@ -133,6 +162,9 @@ class Session:
 
     def close(self) -> None:
         """Let go of the cluster's connections."""
+        if self._halt_watch:
+            self._halt_watch.stop()
+            self._halt_watch = None
         if self._run:
             self._run.cluster.close()
             self._run = None

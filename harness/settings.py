@@ -71,6 +71,7 @@ OPTIONS = (
     Option("prometheus-url", "Prometheus to read from (default: the cluster's own, else one of ours)", metavar="URL"),
     Option("report-dir", "folder where runs land", default="reports", metavar="DIR"),
     Option("allow-disruptive", "run experiments marked disruptive: they hit more than their own namespace", flag=True),
+    Option("halt-file", "file that halts every run here while it exists", default=".resilience-halt", metavar="FILE"),
     Option("resilience-seed", "seed of every random choice (default: a new one, printed)", metavar="N"),
     Option("twins", "run the twins too: broken copies that must come out BROKEN", flag=True),
 )
@@ -94,6 +95,7 @@ class Settings:
     prometheus_url: str
     report_dir: Path
     allow_disruptive: bool
+    halt_file: Path
     seed: int | None
     twins: bool
 
@@ -136,6 +138,7 @@ def resolve(
         prometheus_url=values["prometheus-url"],
         report_dir=Path(values["report-dir"]),
         allow_disruptive=flags["allow-disruptive"],
+        halt_file=Path(values["halt-file"]),
         seed=seed,
         twins=flags["twins"],
     )

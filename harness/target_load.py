@@ -6,9 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.cluster.api import Object
-from harness.cluster.resources import SERVICES
-from harness.errors import Inconclusive
+from harness.cluster.services import node_port
 from harness.experiment import Load
 from harness.load.driver import RunningLoad
 from harness.load.plan import LoadPlan
@@ -24,7 +22,7 @@ class TargetLoad:
     def __init__(self, run: Run, title: str, namespace: str, load: Load, *, folder: Path, seconds: float) -> None:
         self._run = run
         self._namespace = namespace
-        address = run.cluster.node_port(_node_port(run.cluster.api.get(SERVICES, load.service, namespace), load.port))
+        address = run.cluster.node_port(node_port(run.cluster.api, load.service, namespace, load.port))
         plan = LoadPlan(
             profile=run.sources.load.profile(load.profile),
             rate=load.rate,
@@ -52,7 +50,7 @@ class TargetLoad:
 
     def wait_ready(self, seconds: float) -> None:
         """Wait until the generator reached its target, and let Prometheus find it. Raises Inconclusive."""
-        self._running.wait_ready(seconds)
+        self._running.wait_ready(seconds, self._run.go_on)
         host, port = self._run.cluster.load_host(), self._running.metrics_port
         if host is not None and port is not None:
             for item in scrape_target(self._namespace, host, port, self._run.id):
@@ -73,10 +71,3 @@ class TargetLoad:
     def stop(self) -> LoadSummary:
         """End it; may be called again."""
         return self._running.stop()
-
-
-def _node_port(service: Object, wanted: str) -> int:
-    for port in service["spec"]["ports"]:
-        if wanted in {"", str(port.get("name")), str(port["port"])} and port.get("nodePort"):
-            return int(port["nodePort"])
-    raise Inconclusive(f"Service {service['metadata']['name']} has no nodePort {wanted or ''}".rstrip())

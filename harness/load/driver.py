@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -89,10 +89,14 @@ class RunningLoad:
         """The port of the Prometheus metrics, once it is ready; None when it serves none."""
         return self._reader.metrics_port
 
-    def wait_ready(self, seconds: float) -> None:
-        """Wait until the target answered a probe request. Raises Inconclusive when it did not, or the process died."""
+    def wait_ready(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Wait until the target answered a probe request. Raises Inconclusive when it did not, or the process died.
+
+        ``meanwhile`` is called at every look and may end the wait by what it raises.
+        """
 
         def look() -> tuple[bool | None, str]:
+            meanwhile()
             self._reader.poll()
             if self._reader.ready:
                 return True, ""

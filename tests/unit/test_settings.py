@@ -22,6 +22,7 @@ VALUES = {
     "images": ("a", "b", "c"),
     "prometheus-url": ("http://a", "http://b", "http://c"),
     "report-dir": ("a", "b", "c"),
+    "halt-file": ("a", "b", "c"),
     "resilience-seed": ("1", "2", "3"),
 }
 BY_NAME = {option.name: option for option in OPTIONS}

@@ -1,0 +1,146 @@
+"""The emergency stop: ordered in the cluster or by a file, heard by every run, and never half-believed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.clock import SystemClock
+from harness.cluster.fake import FakeCluster
+from harness.cluster.fake_access import FakeAccess
+from harness.errors import Inconclusive
+from harness.halt import order
+from harness.halt.order import Halt
+from harness.halt.watch import HaltWatch
+from harness.naming import SYSTEM_NAMESPACE
+from harness.record import ExperimentRecord
+from harness.runner import Runner
+from harness.verdict import Verdict
+from tests.fake_run import PATIENCE, Stage
+
+WHO = Halt("ann@desk", "the shop is on fire", "2026-11-23T10:00:00.000Z")
+TEXT = "halted by ann@desk at 2026-11-23T10:00:00.000Z: the shop is on fire"
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster(SystemClock())
+
+
+@pytest.fixture
+def watch(cluster: FakeCluster, tmp_path: Path) -> Iterator[HaltWatch]:
+    watch = HaltWatch(cluster.api.clone(), SystemClock(), tmp_path / "halt")
+    yield watch
+    watch.stop()
+
+
+def _heard(watch: HaltWatch) -> str:
+    """What the watch knows, as soon as it knows anything."""
+    deadline = time.monotonic() + PATIENCE
+    while (reason := watch.reason()) is None:
+        assert time.monotonic() < deadline, "it never heard of the halt"
+        time.sleep(0.001)
+    return reason
+
+
+def test_nothing_is_halted_by_itself(watch: HaltWatch) -> None:
+    watch.start()
+    assert watch.reason() is None
+
+
+def test_an_order_that_stands_is_known_when_the_watch_begins(cluster: FakeCluster, watch: HaltWatch) -> None:
+    order.order(cluster.api, WHO)
+    watch.start()
+    assert watch.reason() == TEXT
+
+
+def test_an_order_given_later_is_heard(cluster: FakeCluster, watch: HaltWatch) -> None:
+    watch.start()
+    order.order(cluster.api, WHO)
+    assert _heard(watch) == TEXT
+
+
+def test_an_order_given_while_the_watch_is_cut_off_is_heard(cluster: FakeCluster, watch: HaltWatch) -> None:
+    watch.start()
+    cluster.server.fail_next(0, count=2, method="WATCH")
+    cluster.server.drop_connections()
+    order.order(cluster.api, WHO)
+    assert _heard(watch) == TEXT
+
+
+def test_what_was_halted_stays_so_when_the_order_is_cleared(cluster: FakeCluster, watch: HaltWatch) -> None:
+    order.order(cluster.api, WHO)
+    watch.start()
+    assert order.clear(cluster.api) == WHO
+    assert watch.reason() == TEXT
+    assert order.clear(cluster.api) is None
+
+
+def test_an_order_without_words_is_one_too(cluster: FakeCluster, watch: HaltWatch) -> None:
+    labels = {"labels": {"resilience.harness/component": "halt"}}
+    cluster.server.seed(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "halt", **labels}}, namespace=SYSTEM_NAMESPACE
+    )
+    watch.start()
+    assert watch.reason() == "halted by somebody: no reason given"
+
+
+def test_other_objects_of_the_harness_halt_nothing(cluster: FakeCluster, watch: HaltWatch) -> None:
+    cluster.server.seed(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "undo-x"}}, namespace=SYSTEM_NAMESPACE
+    )
+    watch.start()
+    assert watch.reason() is None
+
+
+def test_a_run_that_nobody_could_halt_must_end(cluster: FakeCluster, watch: HaltWatch) -> None:
+    cluster.server.access = FakeAccess([])
+    watch.start()
+    assert "nobody could halt it any more: ApiError: 403" in str(watch.reason())
+
+
+@pytest.mark.parametrize(("text", "reason"), [("", "no reason given"), ("lunch\nmore", "lunch")])
+def test_a_file_halts_while_it_exists(watch: HaltWatch, tmp_path: Path, text: str, reason: str) -> None:
+    watch.start()
+    assert watch.reason() is None
+    (tmp_path / "halt").write_text(text)
+    assert watch.reason() == f"halted by the file {tmp_path / 'halt'}: {reason}"
+
+
+def test_a_halt_file_that_cannot_be_read_halts(tmp_path: Path) -> None:
+    (tmp_path / "halt").mkdir()
+    assert order.read_file(tmp_path / "halt") == Halt(f"the file {tmp_path / 'halt'}")
+
+
+def _halted(stage: Stage, says: str) -> ExperimentRecord:
+    """Play with a run that is halted as soon as it says this."""
+    run = stage.run()
+    object.__setattr__(run, "halted", lambda: TEXT if any(says in line for line in stage.said) else None)
+    return Runner(run, stage.experiment(), "node").run()
+
+
+@pytest.mark.parametrize("says", ["deploying", "baseline", "fault", "recovery", "settle"])
+def test_a_halt_ends_an_experiment_in_every_phase_and_everything_is_taken_back(tmp_path: Path, says: str) -> None:
+    stage = Stage(tmp_path)
+    record = _halted(stage, says)
+    assert (record.verdict, record.reason) == (Verdict.INCONCLUSIVE, TEXT)
+    assert stage.namespaces() == []
+
+
+def test_a_halt_while_the_workload_does_not_become_ready(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.cluster.server.store.reactors.clear()
+    before = stage.clock.monotonic()
+    assert _halted(stage, "deploying").reason == TEXT
+    assert stage.clock.monotonic() - before < 5.0, "it waited for the workload all the same"
+
+
+def test_go_on_raises_when_halted(tmp_path: Path) -> None:
+    run = Stage(tmp_path).run()
+    run.go_on()
+    object.__setattr__(run, "halted", lambda: TEXT)
+    with pytest.raises(Inconclusive, match="on fire"):
+        run.go_on()
