@@ -10,23 +10,31 @@ Two things can go wrong, and both are told to the sink as a gap, from the moment
   it was last known, what is new is ADDED, what changed is MODIFIED, the rest is left alone. This hides states too.
 
 ``Mirror`` is the pure state machine; ``Reflector`` drives it with an API and a clock.
+
+Nothing is queued between the socket and the sink: a sink that is slow makes the server wait, which keeps a bounded
+buffer and in the end closes the watch. The next one continues from the last event, so that the price of being slow is
+a gap in time, never memory and never an event.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
+
+import orjson
 
 from harness.clock import Clock
 from harness.cluster.api import WATCH_SECONDS, KubeApi, Listing, Object, WatchEvent
 from harness.cluster.resources import Resource
 from harness.errors import ApiError
+from harness.waiting import reconnect_pause
+
+T = TypeVar("T")
 
 SYNC, ADDED, MODIFIED, DELETED, BOOKMARK = "SYNC", "ADDED", "MODIFIED", "DELETED", "BOOKMARK"
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 # A watch that ends sooner than this without a word is refused service in disguise; asking again at once would spin.
 SHORTEST_WATCH = 1.0
 
@@ -64,49 +72,87 @@ class Sink(Protocol):
         """The gap is over; ``complete`` tells whether every event in it has arrived after all."""
 
 
+class Kept(NamedTuple):
+    """What the mirror keeps of an object: as text it takes a tenth of the memory that it takes as an object."""
+
+    key: str
+    version: str
+    text: bytes
+
+    @classmethod
+    def of(cls, item: Object) -> Kept:
+        """Raises LookupError for what is no object of the API."""
+        return cls(_key(item), _version(item), orjson.dumps(_slim(item)))
+
+    def change(self, event: str) -> Change:
+        return Change(event, orjson.loads(self.text))
+
+
 class Mirror:
     """What the API server holds of one resource, as far as it has told us."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Object] = {}
+        self._known: dict[str, Kept] = {}
         self._listed = False
+        # What a list said while contact was lost, and the keys of the objects that are not as it said.
+        self._goal: dict[str, str] = {}
+        self._behind: set[str] = set()
         self.resource_version = ""
 
-    def versions(self) -> dict[str, str]:
-        """The resourceVersion of every known object, by UID."""
-        return {key: _version(item) for key, item in self._known.items()}
-
-    def listed(self, listing: Listing) -> list[Change]:
+    def listed(self, listing: Listing[Kept]) -> Iterator[Change]:
         """Take a list as the truth; the changes that lead from what was known to it, deletions first."""
-        listing_by_key = {_key(item): _slim(item) for item in listing.items}
-        changes = [Change(DELETED, item) for key, item in self._known.items() if key not in listing_by_key]
-        for key, item in listing_by_key.items():
-            known = self._known.get(key)
-            if known is None:
-                changes.append(Change(ADDED if self._listed else SYNC, item))
-            elif _version(known) != _version(item):
-                changes.append(Change(MODIFIED, item))
-        self._known = listing_by_key
-        self._listed = True
+        before, self._known = self._known, {kept.key: kept for kept in listing.items}
+        first, self._listed = not self._listed, True
         self.resource_version = listing.resource_version
-        return changes
+        return self._changes(before, SYNC if first else ADDED)
+
+    def _changes(self, before: dict[str, Kept], added: str) -> Iterator[Change]:
+        # One after the other: all of them at once as objects would be ten times what the mirror holds.
+        for key, kept in before.items():
+            if key not in self._known:
+                yield kept.change(DELETED)
+        for key, kept in self._known.items():
+            if key not in before:
+                yield kept.change(added)
+            elif before[key].version != kept.version:
+                yield kept.change(MODIFIED)
 
     def told(self, event: WatchEvent) -> Change | None:
         """Take one event of the watch; None when it holds nothing new (a bookmark, or an event told before)."""
         key, version = _key(event.object), _version(event.object)
-        if event.type == DELETED:
-            # A UID never comes back, so a deletion is new exactly when the object is known.
-            self._advance(version)
-            return Change(DELETED, _slim(event.object)) if self._known.pop(key, None) is not None else None
-        if event.type == BOOKMARK:
-            self._advance(version)
-            return None
         known = self._known.get(key)
-        if _reached(self.resource_version, version) or (known is not None and _version(known) == version):
-            return None
-        self._advance(version)
-        self._known[key] = _slim(event.object)
-        return Change(ADDED if known is None else MODIFIED, event.object)
+        if event.type in {DELETED, BOOKMARK}:
+            self._advance(version)
+            if event.type == BOOKMARK or known is None:
+                return None
+            # A UID never comes back, so a deletion is new exactly when the object is known.
+            del self._known[key]
+        else:
+            if _reached(self.resource_version, version) or (known is not None and known.version == version):
+                return None
+            self._advance(version)
+            self._known[key] = Kept.of(event.object)
+        self._compare(key)
+        kind = DELETED if event.type == DELETED else ADDED if known is None else MODIFIED
+        return Change(kind, _slim(event.object))
+
+    def pursue(self, goal: dict[str, str]) -> None:
+        """Compare from now on with what a list said: the resourceVersion of every object, by its key."""
+        self._goal, self._behind = goal, set()
+        for key in goal.keys() | self._known.keys():
+            self._compare(key)
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether everything is as the list said that is pursued."""
+        return not self._behind
+
+    def _compare(self, key: str) -> None:
+        known = self._known.get(key)
+        if (known.version if known else None) == self._goal.get(key):
+            self._behind.discard(key)
+        else:
+            self._behind.add(key)
 
     def _advance(self, version: str) -> None:
         if not _reached(self.resource_version, version):
@@ -124,8 +170,8 @@ class Reflector:
         self._in_gap = False
         self._failures = 0
         self._heard = clock.monotonic()
-        # What a list said while contact was lost: the gap is over once the events have led to exactly that.
-        self._goal: dict[str, str] | None = None
+        # The gap is over once the events have led to exactly what a list said while contact was lost.
+        self._pursuing = False
 
     def run(self, stop: threading.Event) -> None:
         """Follow until ``stop`` is set. Raises ApiError when going on is pointless: forbidden, or no such resource."""
@@ -140,11 +186,11 @@ class Reflector:
                     raise
                 self._must_list = self._must_list or error.gone
                 self._lose(str(error))
-                self._clock.wait(stop, _pause(self._failures))
+                self._clock.wait(stop, reconnect_pause(self._failures))
 
     def _connect(self) -> None:
         if self._must_list:
-            listing = self._list()
+            listing = self._list(Kept.of)
             at = self._clock.monotonic()
             for change in self._mirror.listed(listing):
                 self._sink.changed(change, at)
@@ -154,12 +200,14 @@ class Reflector:
                 self._sink.synced()
         elif self._in_gap:
             # A watch says nothing until something happens, so a list tells what it has to catch up with.
-            self._goal = {_key(item): _version(item) for item in self._list().items}
+            listed = self._list(lambda item: (_key(item), _version(item)), metadata_only=True)
+            self._mirror.pursue(dict(listed.items))
+            self._pursuing = True
             self._catch_up(self._clock.monotonic())
 
-    def _list(self) -> Listing:
-        watched = self._watched
-        listing = self._api.list(watched.resource, watched.namespace, watched.selector)
+    def _list(self, keep: Callable[[Object], T], *, metadata_only: bool = False) -> Listing[T]:
+        resource, namespace, selector = self._watched.resource, self._watched.namespace, self._watched.selector
+        listing = self._api.digest(resource, namespace, selector, keep=keep, metadata_only=metadata_only)
         self._heard = self._clock.monotonic()
         return listing
 
@@ -189,27 +237,23 @@ class Reflector:
             raise ApiError(0, "Malformed", f"the watch sent what cannot be read: {error!r}") from error
 
     def _catch_up(self, at: float) -> None:
-        if self._goal is not None and self._mirror.versions() == self._goal:
+        if self._pursuing and self._mirror.has_caught_up:
             self._resume(complete=True, at=at)
 
     def _resume(self, complete: bool, at: float) -> None:
-        self._goal = None
+        self._pursuing = False
         if self._in_gap:
             self._in_gap = False
             self._sink.resumed(complete, at)
 
     def _lose(self, reason: str) -> None:
         self._failures += 1
-        self._goal = None
+        self._pursuing = False
         if not self._in_gap:
             self._in_gap = True
             now = self._clock.monotonic()
             # A healthy watch ends by itself before: the peer had gone silent long before anybody noticed.
             self._sink.lost(reason, self._heard if now - self._heard > WATCH_SECONDS else now)
-
-
-def _pause(failures: int) -> float:
-    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10)))
 
 
 def _key(item: Object) -> str:
@@ -230,6 +274,6 @@ def _reached(version: str, wanted: str) -> bool:
 
 
 def _slim(item: Object) -> Object:
-    # Half of an object is who set which field; nobody here asks, and a mirror of thousands of pods stays small.
+    # A third of an object and more is who set which field, and nobody here asks.
     item["metadata"].pop("managedFields", None)
     return item

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random_exponential,
+)
 
 from harness.clock import Clock
 from harness.errors import ApiError, TimedOut
 
 T = TypeVar("T")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+_RECONNECT = wait_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE)
 
 
 def wait_until(
@@ -51,3 +61,13 @@ def retrying(clock: Clock, attempts: int = 4) -> Retrying:
         sleep=clock.sleep,
         reraise=True,
     )
+
+
+def reconnect_pause(failures: int) -> float:
+    """Seconds to wait before a broken connection is made again, after so many failures in a row (from 1).
+
+    Without jitter: a handful of watches do no harm, and a gap that is seen must be no longer than it has to be.
+    """
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = failures
+    return float(_RECONNECT(state))

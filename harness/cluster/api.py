@@ -7,10 +7,12 @@ one policy in ``waiting``; creating and evicting are not, since the first try ma
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+import orjson
 
 from harness.clock import Clock, SystemClock
 from harness.cluster.resources import NAMESPACES, PODS, Resource
@@ -19,19 +21,24 @@ from harness.errors import ApiError, ClusterUnreachable
 from harness.waiting import retrying
 
 Object = dict[str, Any]
+Kept = TypeVar("Kept")
 
 FIELD_MANAGER = "resilience-harness"
 # The server ends a watch after this long and the client starts another where it ended: that is how a peer that is
 # frozen or cut off is told from one to which nothing happens. It is noticed within both of these.
 WATCH_SECONDS = 10
 WATCH_GRACE = 5
+# What client-go asks for: a few megabytes of pods, so that neither side ever holds a whole large list as text.
+PAGE = 500
+# Names, UIDs and versions alone; a server that cannot leave the rest out answers with whole objects.
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """The objects of a list and the resourceVersion at which a watch continues it."""
+class Listing(Generic[Kept]):
+    """The objects of a list, or what was kept of them, and the resourceVersion at which a watch continues it."""
 
-    items: list[Object]
+    items: list[Kept]
     resource_version: str
 
 
@@ -97,15 +104,50 @@ class KubeApi:
                 return None
             raise
 
-    def list(self, resource: Resource, namespace: str | None = None, selector: str = "") -> Listing:
+    def list(self, resource: Resource, namespace: str | None = None, selector: str = "") -> Listing[Object]:
         """All objects that match a label selector, with their kind and version filled in as ``get`` would."""
-        query = {"labelSelector": selector} if selector else {}
-        answer = self._object(self._repeat(Request("GET", resource.path(namespace), query, timeout=30.0)))
-        items = answer.get("items") or []
-        for item in items:
+
+        def complete(item: Object) -> Object:
             item.setdefault("apiVersion", resource.group_version)
             item.setdefault("kind", resource.kind)
-        return Listing(items, str(answer.get("metadata", {}).get("resourceVersion", "")))
+            return item
+
+        return self.digest(resource, namespace, selector, keep=complete)
+
+    def digest(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        selector: str,
+        *,
+        keep: Callable[[Object], Kept],
+        metadata_only: bool = False,
+    ) -> Listing[Kept]:
+        """What ``keep`` makes of each object, page by page, so that a large list never is in memory as a whole.
+
+        All pages show the same instant. Objects are as the server lists them, without kind and version; with
+        ``metadata_only`` nothing but their metadata is sure to be there.
+        """
+        query = {"labelSelector": selector} if selector else {}
+        accept = METADATA_ONLY if metadata_only else "application/json"
+        request = Request("GET", resource.path(namespace), query, timeout=30.0, accept=accept)
+        try:
+            return self._digest(request, keep, {"limit": str(PAGE)})
+        except ApiError as error:
+            if not error.gone:
+                raise
+        # The past of the first page was compacted away before the last page was asked for: all of it at once, then.
+        return self._digest(request, keep, {})
+
+    def _digest(self, request: Request, keep: Callable[[Object], Kept], paging: dict[str, str]) -> Listing[Kept]:
+        kept: list[Kept] = []
+        while True:
+            page = self._object(self._repeat(replace(request, query={**request.query, **paging})))
+            kept += map(keep, page.get("items") or ())
+            metadata = page.get("metadata", {})
+            if not metadata.get("continue"):
+                return Listing(kept, str(metadata.get("resourceVersion", "")))
+            paging["continue"] = str(metadata["continue"])
 
     def watch(
         self, resource: Resource, namespace: str | None, resource_version: str, selector: str = ""
@@ -121,7 +163,7 @@ class KubeApi:
             query["labelSelector"] = selector
         request = Request("GET", resource.path(namespace), query, timeout=float(WATCH_SECONDS + WATCH_GRACE))
         for line in self._transport.stream(request):
-            event = json.loads(line)
+            event = orjson.loads(line)
             if event["type"] == "ERROR":
                 status = event["object"]
                 raise ApiError(int(status.get("code", 0)), str(status.get("reason")), str(status.get("message")))
@@ -254,7 +296,7 @@ class KubeApi:
     @staticmethod
     def _object(body: bytes) -> Object:
         try:
-            found = json.loads(body)
+            found = orjson.loads(body)
         except ValueError as error:
             raise ApiError(0, "BadAnswer", f"expected JSON: {error}") from error
         if not isinstance(found, dict):

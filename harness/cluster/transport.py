@@ -39,7 +39,7 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One API request. ``body`` is what will be sent as JSON."""
+    """One API request. ``body`` is what will be sent as JSON; ``accept`` the kinds of answer that will do."""
 
     method: str
     path: str
@@ -47,6 +47,7 @@ class Request:
     body: Any = None
     content_type: str = "application/json"
     timeout: float = 10.0
+    accept: str = "application/json"
 
 
 class Transport(Protocol):
@@ -138,7 +139,7 @@ class HttpTransport:
 
     def _call(self, request: Request, preload: bool) -> urllib3.BaseHTTPResponse:
         url = self.server + request.path
-        headers = {"Accept": "application/json", **self._authorization()}
+        headers = {"Accept": request.accept, **self._authorization()}
         body = None
         if request.body is not None:
             headers["Content-Type"] = request.content_type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from harness.cluster.api import WATCH_SECONDS, Listing, WatchEvent
 from harness.cluster.resources import PODS
 from harness.cluster.transport import Request
 from harness.errors import ApiError
-from harness.reflector import LONGEST_PAUSE, Change, Mirror, Reflector, Watched
+from harness.reflector import Change, Kept, Mirror, Reflector, Watched
+from harness.waiting import LONGEST_PAUSE
 from tests.unit.watch_script import DROP, ScriptedTransport, Seen, bookmark, error_line, event, pod
 
 
@@ -194,7 +195,7 @@ def test_arrival_is_stamped_before_anything_is_digested() -> None:
 def test_the_mirror_forgets_who_set_which_field() -> None:
     item = pod("a", 1)
     item["metadata"]["managedFields"] = [{"manager": "kubelet"}]
-    (change,) = Mirror().listed(Listing([item], "1"))
+    (change,) = Mirror().listed(Listing([Kept.of(item)], "1"))
     assert "managedFields" not in change.object["metadata"]
 
 
@@ -203,10 +204,83 @@ def test_versions_that_are_no_numbers_are_told_apart_by_equality() -> None:
         return {"metadata": {"uid": "u", "name": "a", "resourceVersion": version}}
 
     mirror = Mirror()
-    mirror.listed(Listing([item("x")], "x"))
+    mirror.listed(Listing([Kept.of(item("x"))], "x"))
     assert mirror.told(WatchEvent("MODIFIED", item("x"))) is None
     assert mirror.told(WatchEvent("MODIFIED", item("a"))) == Change("MODIFIED", item("a"))
     assert mirror.resource_version == "a"
+
+
+def test_a_list_comes_in_pages_of_one_instant() -> None:
+    pages = _Pages([[pod("a", 1), pod("b", 2)], [pod("c", 3)]])
+    assert follow(pages).log == [("SYNC", "uid-a", 1), ("SYNC", "uid-b", 2), ("SYNC", "uid-c", 3), ("synced",)]
+    assert [request.query.get("continue") for request in pages.asked[:2]] == [None, "1"]
+    assert watch_versions(pages) == ["3"]
+
+
+def test_a_page_whose_past_is_gone_makes_the_list_be_asked_for_as_a_whole_and_shows_nothing_twice() -> None:
+    pages = _Pages(
+        [[pod("a", 1)], ApiError(410, "Expired", "the continue token is too old")], [pod("a", 1), pod("b", 9)]
+    )
+    assert follow(pages).log == [("SYNC", "uid-a", 1), ("SYNC", "uid-b", 9), ("synced",)]
+    assert "limit" not in pages.asked[2].query
+    assert watch_versions(pages) == ["9"]
+
+
+class _Pages(ScriptedTransport):
+    """Answers a list page by page, and one without a limit with ``whole``."""
+
+    def __init__(self, pages: list[Any], whole: Sequence[Any] = ()) -> None:
+        super().__init__()
+        self.pages, self.whole = pages, [*whole]
+
+    def send(self, request: Request) -> bytes:
+        self.asked.append(request)
+        number = int(request.query.get("continue", 0))
+        items = self.pages[number] if "limit" in request.query else self.whole
+        if isinstance(items, ApiError):
+            raise items
+        metadata = {"resourceVersion": str(items[-1]["metadata"]["resourceVersion"])}
+        if "limit" in request.query:
+            metadata = {"resourceVersion": "3"} | (
+                {"continue": f"{number + 1}"} if number + 1 < len(self.pages) else {}
+            )
+        return json.dumps({"items": items, "metadata": metadata}).encode()
+
+
+def test_objects_of_one_name_in_two_namespaces_are_two_objects() -> None:
+    here, there = pod("a", 1, uid="here"), pod("a", 2, uid="there")
+    there["metadata"]["namespace"] = "elsewhere"
+    script = ScriptedTransport([([here, there], 2)], [[event("DELETED", here)]])
+    seen, clock = Seen(), FakeClock()
+    script.at_end = seen.stop.set
+    Reflector(script.api(clock), Watched(PODS), clock, seen).run(seen.stop)
+    assert seen.changes == [("SYNC", "here", 1), ("SYNC", "there", 2), ("DELETED", "here", 1)]
+    assert script.asked[0].path == "/api/v1/pods"
+
+
+def test_a_watch_in_which_nothing_happens_stays_ahead_of_compaction_by_its_bookmarks() -> None:
+    script = ScriptedTransport([([pod("a", 1)], 1)], [[bookmark(40)], [bookmark(80), DROP], [bookmark(120)]])
+    seen = follow(script)
+    assert watch_versions(script) == ["1", "40", "80", "120"]
+    assert seen.changes == [("SYNC", "uid-a", 1)]
+
+
+def test_how_far_a_reconnected_watch_is_behind_is_asked_without_the_objects_themselves() -> None:
+    script = ScriptedTransport([([pod("a", 1)], 1)], [[DROP]])
+    follow(script)
+    first, second = [request for request in script.asked if "watch" not in request.query]
+    assert "PartialObjectMetadataList" not in first.accept
+    assert "PartialObjectMetadataList" in second.accept
+
+
+def test_a_gap_does_not_end_before_everything_is_as_the_list_said() -> None:
+    """Half of what happened has arrived, and something that the list did not know of yet comes on top of it."""
+    script = ScriptedTransport(
+        [([pod("a", 1), pod("b", 2)], 2), ([pod("a", 5), pod("b", 6)], 6)],
+        [[DROP], [event("MODIFIED", pod("a", 5)), event("MODIFIED", pod("b", 6)), event("MODIFIED", pod("a", 7))]],
+    )
+    log = follow(script).log
+    assert log[4:] == [("MODIFIED", "uid-a", 5), ("MODIFIED", "uid-b", 6), ("resumed", True), ("MODIFIED", "uid-a", 7)]
 
 
 # Random histories over random connections.
@@ -219,18 +293,21 @@ class Server:
     history: list[tuple[str, dict[str, Any]]]
     plan: list[tuple[int, int, str]]
     seen: Seen
+    expiries: Iterator[bool]
+    meanwhile: Iterator[int]
     server: str = "random"
     now: int = 0
     connection_end: str = ""
     relisted: bool = False
+    watched_from: int | None = None
     steps: Iterator[tuple[int, int, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.steps = iter(self.plan)
 
-    def state(self) -> dict[str, dict[str, Any]]:
+    def state(self, at: int) -> dict[str, dict[str, Any]]:
         state: dict[str, dict[str, Any]] = {}
-        for kind, item in self.history[: self.now]:
+        for kind, item in self.history[:at]:
             if kind == "DELETED":
                 del state[item["metadata"]["uid"]]
             else:
@@ -238,12 +315,24 @@ class Server:
         return state
 
     def send(self, request: Request) -> bytes:
-        version = str(self.now + 1)
-        return json.dumps({"items": [*self.state().values()], "metadata": {"resourceVersion": version}}).encode()
+        """A list of two objects a page, at the instant of its first page; its past may be gone before its end."""
+        at, first = request.query.get("continue", f"{self.now},0").split(",")
+        items = [*self.state(int(at)).values()]
+        limit = 2 if "limit" in request.query else len(items)
+        following = int(first) + limit
+        if "continue" in request.query and next(self.expiries, False):
+            raise ApiError(410, "Expired", "the continue token is too old")
+        metadata = {"resourceVersion": str(int(at) + 1)}
+        if following < len(items):
+            metadata["continue"] = f"{at},{following}"
+        # What happens while a list is read belongs to the watch.
+        self.now = min(len(self.history), self.now + next(self.meanwhile, 0))
+        return json.dumps({"items": items[int(first) : following], "metadata": metadata}).encode()
 
     def stream(self, request: Request) -> Iterator[bytes]:
         happens, tells, end = next(self.steps, (len(self.history), len(self.history), "stop"))
         first = int(request.query["resourceVersion"]) - 1
+        self.watched_from = first if self.watched_from is None else self.watched_from
         self.now = min(len(self.history), self.now + happens)
         if end == "gone":
             self.relisted = True
@@ -284,14 +373,23 @@ ENDS = st.sampled_from(["drop", "end", "gone", "malformed", "stutter", "bookmark
 PLANS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), ENDS), max_size=12)
 
 
-@given(history=histories(), plan=PLANS, before=st.integers(0, 8))
+@given(
+    history=histories(),
+    plan=PLANS,
+    before=st.integers(0, 8),
+    expiries=st.lists(st.booleans(), max_size=4),
+    meanwhile=st.lists(st.integers(0, 2), max_size=6),
+)
 @settings(max_examples=300, deadline=None)
 def test_any_history_over_any_connections_ends_in_the_truth_and_shows_nothing_twice(
-    history: list[tuple[str, dict[str, Any]]], plan: list[tuple[int, int, str]], before: int
+    history: list[tuple[str, dict[str, Any]]],
+    plan: list[tuple[int, int, str]],
+    before: int,
+    expiries: list[bool],
+    meanwhile: list[int],
 ) -> None:
     seen, clock = Seen(), FakeClock()
-    server = Server(history, plan, seen, now=min(before, len(history)))
-    listed = server.now
+    server = Server(history, plan, seen, iter(expiries), iter(meanwhile), now=min(before, len(history)))
     script = ScriptedTransport()
     script.send, script.stream = server.send, server.stream  # type: ignore[method-assign]
     Reflector(script.api(clock), Watched(PODS, "ns"), clock, seen).run(seen.stop)
@@ -305,10 +403,11 @@ def test_any_history_over_any_connections_ends_in_the_truth_and_shows_nothing_tw
             assert (kind == "MODIFIED") == (uid in state)
             assert version > state.get(uid, 0)
             state[uid] = version
-    assert state == {uid: int(item["metadata"]["resourceVersion"]) for uid, item in server.state().items()}
+    assert state == {uid: int(item["metadata"]["resourceVersion"]) for uid, item in server.state(len(history)).items()}
     assert len(seen.changes) == len(set(seen.changes))
     marks = [entry[0] for entry in seen.log if entry[0] in {"lost", "resumed"}]
     assert marks == ["lost", "resumed"] * (len(marks) // 2)
     if not server.relisted:
         told = [entry[2] for entry in seen.changes if entry[0] != "SYNC"]
-        assert told == [int(item["metadata"]["resourceVersion"]) for _, item in history[listed:]]
+        assert told == [int(item["metadata"]["resourceVersion"]) for _, item in history[server.watched_from :]]
+        assert all(entry != ("resumed", False) for entry in seen.log)
