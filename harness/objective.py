@@ -25,8 +25,8 @@ Breaches = Callable[[Timeline, Due], str]
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The control arm's own finding. ``difference`` is what was observed less what the control arm showed, in points,
-    and lies within ``low`` and ``high``; None where the two cannot be subtracted."""
+    """The control arm's own finding. ``difference`` is the share of good requests less that of the control arm, in
+    points, and lies within ``low`` and ``high``; None where there are no two shares to subtract."""
 
     finding: Finding
     difference: float | None = None

@@ -109,6 +109,21 @@ class FaultRecord(_Fact):
     undo: list[UndoRecord] = Field(default_factory=list)
 
 
+class BesideRecord(_Fact):
+    """The same objective judged on the control arm, and the difference to it: the share of good requests less that of
+    the control arm, in points, so that less than nothing is worse."""
+
+    verdict: Verdict
+    reason: str
+    observed: Known = None
+    low: Known = None
+    high: Known = None
+    samples: int = 0
+    difference: Known = Field(default=None, description="null: the two cannot be subtracted")
+    difference_low: Known = None
+    difference_high: Known = None
+
+
 class ObjectiveRecord(_Fact):
     """One objective's finding. ``observed`` lies within ``low`` and ``high``; all numbers are in ``unit``."""
 
@@ -125,6 +140,8 @@ class ObjectiveRecord(_Fact):
     comparison: str = Field(default="", description="the side of the limit that is good: >= or <=")
     margin: Known = Field(default=None, description="distance from the limit on its good side; negative beyond it")
     samples: int = Field(default=0, description="how many observations the finding rests on")
+    good: int | None = Field(default=None, description="how many of the samples were good, where it is a share of them")
+    control: BesideRecord | None = Field(default=None, description="what the control arm showed, when it was asked")
     detail: dict[str, str] = Field(default_factory=dict)
 
 
@@ -171,6 +188,54 @@ class ChartRecord(_Fact):
     )
 
 
+class ControlRecord(_Fact):
+    """The control arm: the same workload under the same load at the same time, to which nothing was done."""
+
+    namespace: str
+    confidence: float = Field(description="of the bounds on differences, two-sided")
+    load: LoadRecord | None = None
+    chart: ChartRecord | None = None
+
+
+class QuantileRecord(_Fact):
+    """A quantile of several attempts. ``low`` and ``high`` bound that of these attempts, each measured within bounds;
+    ``at_least`` and ``at_most`` bound, each with the series' confidence, that of all attempts there could be."""
+
+    name: Literal["p50", "p90", "p95", "max"]
+    low: float
+    high: Known = Field(default=None, description="null: it had not recovered when it was last seen")
+    at_least: Known = Field(default=None, description="null: too few attempts to tell")
+    at_most: Known = Field(default=None, description="null: too few attempts to tell")
+
+
+class DistributionRecord(_Fact):
+    """The times to recover of a series, as one clock saw them: of every attempt, the worst of all subjects."""
+
+    clock: Literal["control plane", "endpoints", "user", "prometheus"]
+    attempts: int = Field(description="how many this clock has data of")
+    recovered: int = Field(description="how many of them were disrupted and came back")
+    undisrupted: int = Field(description="how many of them were not disrupted")
+    quantiles: list[QuantileRecord] = Field(default_factory=list)
+
+
+class SeriesRecord(_Fact):
+    """Several attempts of one experiment: how they came out, and the sequential test that decides.
+
+    The test is Wald's, of a share of attempts that come out as they should of at least ``good`` against one of at most
+    ``bad``; ``confidence`` is that of either verdict.
+    """
+
+    at_most: int = Field(description="attempts that were allowed")
+    as_should: int = Field(default=0, description="HELD, or for a twin BROKEN on what it must break")
+    otherwise: int = 0
+    undecided: int = Field(default=0, description="INCONCLUSIVE: they count for neither side")
+    good: float
+    bad: float
+    confidence: float
+    clear_after: int | None = Field(default=None, description="the attempt that settled it; null: none did")
+    recovery: list[DistributionRecord] = Field(default_factory=list)
+
+
 class EventRecord(_Fact):
     """Something worth reading that happened to a subject."""
 
@@ -200,6 +265,8 @@ class ExperimentRecord(_Fact):
     origin: str = Field(default="", description="wall time of the timeline's zero")
     verdict: Verdict = Verdict.INCONCLUSIVE
     reason: str = ""
+    stopped_early: str = Field(default="", description="why the fault ended before its time; empty: it did not")
+    stopped_at: Known = Field(default=None, description="when that was decided")
     breaks: list[str] = Field(default_factory=list, description="for a twin: the objectives it must break")
     passed: bool = Field(default=False, description="HELD, or for a twin: BROKEN on every objective that it must break")
     phases: list[PhaseRecord] = Field(default_factory=list)
@@ -209,7 +276,11 @@ class ExperimentRecord(_Fact):
     recovery: list[ClockRecord] = Field(default_factory=list)
     load: LoadRecord | None = None
     chart: ChartRecord | None = None
+    control: ControlRecord | None = None
     events: list[EventRecord] = Field(default_factory=list)
+    attempt: int = Field(default=0, description="which attempt of a series this is, from 1; 0: it is none")
+    series: SeriesRecord | None = Field(default=None, description="set where this stands for several attempts")
+    attempts: list[ExperimentRecord] = Field(default_factory=list, description="of a series, in their order")
     evidence_files: list[str] = Field(default_factory=list, description="kept on failure, relative to the run's folder")
     notes: list[str] = Field(default_factory=list)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from harness.clock import iso
 from harness.diagnostics import collect
-from harness.errors import ApiError, CapabilityMissing, HarnessError, Inconclusive, UndoFailed
+from harness.errors import ApiError, CapabilityMissing, HarnessError, Inconclusive, LeftBehind, UndoFailed
 from harness.experiment import Experiment
 from harness.judging import Judged, Judgement
 from harness.live import LiveExperiment
 from harness.record import ExperimentRecord
-from harness.recording import declared, describe_findings, describe_run
+from harness.recording import declared, describe_control, describe_findings, describe_run
 from harness.run import Run
 from harness.settings import Keep
 from harness.verdict import Verdict, worst
@@ -53,12 +54,14 @@ class RecordKeeper:
             yield
         except BaseException as error:
             # Errors of taking back hide in each other's context, and behind the signal that came meanwhile.
-            chain = list(_chain(error))
-            worst_of_all = next((each for each in chain if isinstance(each, UndoFailed)), error)
+            chain = _chain(error)
+            worst_of_all = self.live.undo_failed or error
             if worst_of_all is not self._told and not isinstance(worst_of_all, KeyboardInterrupt):
                 self._spoil(_why(worst_of_all))
             if any(isinstance(each, KeyboardInterrupt) for each in chain):
                 raise KeyboardInterrupt(str(error)) from error
+            if worst_of_all is not error:
+                raise worst_of_all from error
             raise
         finally:
             self._store()
@@ -105,14 +108,20 @@ class RecordKeeper:
     def _store(self) -> None:
         try:
             self.live.read_requests()
+            self.record.notes += [note for note in self.live.notes if note not in self.record.notes]
             describe_run(self.record, self.live.experiment, self.live.timeline, self.live.journal.entries)
+            if self.live.control:
+                namespace = self._run.namespace_of(self.live.experiment, control=True)
+                self.record.control = describe_control(self.live.experiment, namespace, self.live.control)
         finally:
             # What could not be described must not cost the verdict and its reason.
             self._run.store.save(self.record)
 
     def _keep_evidence(self) -> None:
         try:
-            kept = collect(self._run.cluster.api, self.live.namespace, self.live.folder / "cluster")
+            kept: list[Path] = []
+            for namespace, folder in zip(self.live.namespaces, ("cluster", "control/cluster"), strict=False):
+                kept += collect(self._run.cluster.api, namespace, self.live.folder / folder)
             self.record.evidence_files = [str(path.relative_to(self._run.store.folder)) for path in kept]
         except (ApiError, OSError) as error:
             self.record.notes.append(f"the cluster's state could not be kept: {error}")
@@ -120,7 +129,7 @@ class RecordKeeper:
     def _keep(self) -> bool:
         kept = self._run.keep is Keep.ALWAYS or (self._run.keep is Keep.ON_FAILURE and not self.record.passed)
         if kept:
-            self.record.notes.append(f"namespace {self.live.namespace} was kept")
+            self.record.notes += [f"namespace {name} was kept" for name in self.live.namespaces]
             self._run.store.save(self.record)
         return kept
 
@@ -130,13 +139,22 @@ def _why(error: BaseException) -> str:
         return f"interrupted by {str(error) or 'SIGINT'}"
     if isinstance(error, CapabilityMissing):
         return f"this cluster cannot do it: {error}"
+    if isinstance(error, LeftBehind):
+        return str(error)
     if isinstance(error, UndoFailed):
         return f"UNDO FAILED: {error}"
     kind = "" if isinstance(error, HarnessError) else f"{type(error).__name__}: "
     return f"the experiment could not be carried out: {kind}{error}"
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and all that stand behind it. Both ways: what a cleaning-up raised for a cause of its own has the error
+    that came before it in its context."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if each is not None and not any(each is other for other in found):
+            found.append(each)
+            waiting += [each.__cause__, each.__context__]
+    return found

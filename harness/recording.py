@@ -9,10 +9,13 @@ from math import isfinite
 from harness.clock import iso
 from harness.experiment import Experiment
 from harness.judging import Judged
+from harness.objective import Beside
 from harness.observation import PHASES, Interval, RequestSeen, Timeline
 from harness.record import (
+    BesideRecord,
     Bounds,
     ClockRecord,
+    ControlRecord,
     ExperimentRecord,
     FaultRecord,
     LoadRecord,
@@ -44,18 +47,21 @@ def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord
         origin=now,
         breaks=list(experiment.breaks),
         because=experiment.because,
+        attempt=experiment.attempt,
     )
 
 
 def describe_run(
     record: ExperimentRecord, experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry]
 ) -> None:
-    """Fill in everything that was seen, as far as the run came."""
+    """Fill in everything that was seen of the arm that was broken, as far as the run came."""
     record.origin = iso(timeline.wall_origin)
     record.phases = [
         PhaseRecord(name=phase.name, start=phase.start, end=phase.end if isfinite(phase.end) else None)
         for phase in timeline.phases
     ]
+    if timeline.stopped:
+        record.stopped_early, record.stopped_at = timeline.stopped.reason, timeline.stopped.at
     record.faults = _faults(experiment, timeline, undo)
     if experiment.load:
         record.load = _load(experiment, timeline)
@@ -63,6 +69,18 @@ def describe_run(
         record.recovery = [_clock(found) for found in _recoveries(experiment, timeline)]
         record.chart = build_chart(timeline)
         record.events = build_events(timeline)
+
+
+def describe_control(experiment: Experiment, namespace: str, timeline: Timeline) -> ControlRecord | None:
+    """What was seen of the control arm."""
+    if experiment.control is None:
+        return None
+    return ControlRecord(
+        namespace=namespace,
+        confidence=experiment.control.confidence,
+        load=_load(experiment, timeline) if experiment.load else None,
+        chart=build_chart(timeline) if timeline.phases else None,
+    )
 
 
 def describe_findings(findings: Judged) -> list[ObjectiveRecord]:
@@ -83,9 +101,26 @@ def describe_findings(findings: Judged) -> list[ObjectiveRecord]:
             margin=finding.margin,
             samples=finding.samples,
             detail=finding.detail,
+            good=finding.good,
+            control=_beside(finding.beside) if finding.beside else None,
         )
         for objective, finding in findings
     ]
+
+
+def _beside(beside: Beside) -> BesideRecord:
+    found = beside.finding
+    return BesideRecord(
+        verdict=found.verdict,
+        reason=found.reason,
+        observed=found.observed,
+        low=found.low,
+        high=found.high,
+        samples=found.samples,
+        difference=beside.difference,
+        difference_low=beside.low,
+        difference_high=beside.high,
+    )
 
 
 def _faults(experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry]) -> list[FaultRecord]:
