@@ -10,12 +10,15 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness import __version__
+from harness.access import needed_by_session
 from harness.choosing import Wish, choose, keep_logs, take_down
+from harness.claim import Claim
 from harness.clock import Clock, SystemClock, iso
 from harness.cluster.local.progress import Progress
 from harness.cluster.monitoring import install
+from harness.cluster.permissions import denied
 from harness.cluster.protocol import Capability, Cluster
-from harness.errors import ClusterRefused
+from harness.errors import ApiError, ClusterRefused
 from harness.halt.order import Halt
 from harness.halt.order import read_file as halt_of_file
 from harness.halt.watch import HaltWatch
@@ -24,7 +27,7 @@ from harness.probes.prometheus_discovery import prometheus_for
 from harness.record import EnvironmentRecord, RunRecord
 from harness.reporting.publish import REPORT, write_report
 from harness.reporting.store import EXPERIMENTS, RunStore
-from harness.run import Run, environment
+from harness.run import Run, cluster_uid, environment
 from harness.settings import Keep, Settings
 from harness.sources import Sources
 from harness.waiting import wait_until
@@ -45,7 +48,9 @@ class Session:
     clock: Clock = field(default_factory=SystemClock)
     started: str = ""
     _run: Run | None = None
+    disruptive: bool = False
     _halt_watch: HaltWatch | None = None
+    _claim: Claim | None = None
     _environment: EnvironmentRecord | None = None
 
     def __post_init__(self) -> None:
@@ -83,7 +88,10 @@ class Session:
                 if chosen.made:
                     # The process that takes it down at the end need not be the one that made it.
                     self._made.write_text(chosen.cluster.provider, encoding="utf-8")
+                self._check_access(chosen.cluster)
                 halted = self._watch_for_halt(chosen.cluster)
+                self._claim = claim = Claim(chosen.cluster.api, self.run_id, self.clock, self.progress)
+                claim.take(exclusive=self.disruptive, wait=self.settings.wait_for_lock)
                 prometheus = self._monitoring(chosen.cluster)
             self._environment = environment(chosen.cluster, prometheus)
             self._run = Run(
@@ -97,7 +105,8 @@ class Session:
                 keep=self.settings.keep,
                 prefix=self.settings.namespace,
                 progress=self.progress,
-                halted=halted,
+                halted=lambda: halted() or claim.lost(),
+                cluster_uid=cluster_uid(chosen.cluster),
             )
         return self._run
 
@@ -112,6 +121,12 @@ class Session:
         self._refuse(self._halt_watch.reason())
         return self._halt_watch.reason
 
+    def _check_access(self, cluster: Cluster) -> None:
+        needed = needed_by_session(self.settings.prometheus_url)
+        missing = denied(cluster.api, needed, self.settings.namespace, {})
+        if missing:
+            raise ClusterRefused(f"may not {', '.join(missing)}: harness rbac prints the Roles that a run needs")
+
     @staticmethod
     def _refuse(halt: Halt | str | None) -> None:
         if halt:
@@ -123,10 +138,10 @@ class Session:
 
     def _monitoring(self, cluster: Cluster) -> Prometheus | None:
         """The cluster's Prometheus; one of ours when it has none and can get the image, and metrics-server likewise."""
-        if Capability.METRICS_SERVER not in cluster.capabilities():
-            install(cluster, "metrics-server", self.clock)
         found = prometheus_for(cluster, self.settings.prometheus_url)
-        if found is None and install(cluster, "prometheus", self.clock):
+        wanted = ["metrics-server"] if Capability.METRICS_SERVER not in cluster.capabilities() else []
+        wanted += ["prometheus"] if found is None else []
+        if "prometheus" in install(cluster, wanted, self.clock, self.progress):
             found = prometheus_for(cluster)
             if found is not None:
                 # Its pod is ready before kube-proxy has sent the port there on every node.
@@ -160,8 +175,11 @@ class Session:
         write_report(self.store.folder, run)
         return run
 
-    def close(self) -> None:
-        """Let go of the cluster's connections."""
+    def close(self, *, last: bool = False) -> None:
+        """Let go of the cluster's connections; with ``last`` of the run's claim on the cluster too. Raises ApiError."""
+        claim, self._claim = self._claim, None
+        if claim:
+            claim.close(last=last)
         if self._halt_watch:
             self._halt_watch.stop()
             self._halt_watch = None
@@ -171,7 +189,10 @@ class Session:
 
     def take_down(self, *, passed: bool) -> None:
         """Take down the cluster if this session made it and need not keep it. Raises ClusterBroken."""
-        self.close()
+        try:
+            self.close(last=True)
+        except ApiError as error:
+            self.progress(f"the run's Lease could not be deleted, `harness sweep` will: {error}")
         keep = self.settings.keep is Keep.ALWAYS or (self.settings.keep is Keep.ON_FAILURE and not passed)
         if self._made.exists() and not keep:
             provider = self._made.read_text(encoding="utf-8")

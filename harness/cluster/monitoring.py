@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
+
 from harness.clock import Clock
 from harness.cluster import addons
 from harness.cluster.capabilities import served_by_api
+from harness.cluster.local.progress import Progress
 from harness.cluster.protocol import Capability, Cluster
 from harness.cluster.resources import DEPLOYMENTS, NODES
 from harness.errors import ApiError, CapabilityMissing, ClusterBroken, TimedOut
@@ -18,32 +22,44 @@ _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _PLACES = {METRICS_SERVER: "kube-system", "prometheus": "monitoring"}
 
 
-def install(cluster: Cluster, addon: str, clock: Clock) -> bool:
-    """Install ``metrics-server`` or ``prometheus`` and wait until it is ready.
+def install(cluster: Cluster, wanted: Collection[str], clock: Clock, progress: Progress) -> set[str]:
+    """Install ``metrics-server``, ``prometheus`` or both, and wait until they are ready. The names of those installed.
 
-    False when this cluster has no source for the image. Raises ClusterBroken when it does not become ready.
+    What this cluster has no image for, or does not allow, is left out and told. Raises ClusterBroken when one that was
+    installed does not become ready.
     """
+    installed = {addon for addon in wanted if _apply(cluster, addon, progress)}
     try:
-        image = cluster.image(addon)
-    except CapabilityMissing:
-        return False
-    values = {
-        f"{addon.replace('-', '_')}_image": image,
-        "control_plane": _steady_node(cluster),
-        # The kubelets' certificates of kind and kubeadm are signed by nobody.
-        "kubelet_insecure": "true",
-        "kubelet_trust": addons.TRUST_ANY,
-        "prometheus_node_port": str(PROMETHEUS_NODE_PORT),
-    }
+        # They start at the same time, so that waiting for one after the other costs nothing.
+        for addon in sorted(installed):
+            wait_until(f"{addon} ready", partial(_look, cluster, addon), READY_SECONDS, clock)
+        if METRICS_SERVER in installed:
+            # The API server looks for itself, some seconds later, and answers for the metrics only then.
+            wait_until("metrics to be served", partial(_served, cluster), READY_SECONDS, clock)
+    except (ApiError, TimedOut) as error:
+        raise ClusterBroken(f"{' and '.join(sorted(installed))} could not be installed: {error}") from error
+    return installed
+
+
+def _apply(cluster: Cluster, addon: str, progress: Progress) -> bool:
     try:
+        values = {
+            f"{addon.replace('-', '_')}_image": cluster.image(addon),
+            "control_plane": _steady_node(cluster),
+            # The kubelets' certificates of kind and kubeadm are signed by nobody.
+            "kubelet_insecure": "true",
+            "kubelet_trust": addons.TRUST_ANY,
+            "prometheus_node_port": str(PROMETHEUS_NODE_PORT),
+        }
         for body in addons.render(addon, values):
             cluster.api.apply(body)
-        wait_until(f"{addon} ready", lambda: _look(cluster, addon), READY_SECONDS, clock)
-        if addon == METRICS_SERVER:
-            # The API server looks for itself, some seconds later, and answers for the metrics only then.
-            wait_until("metrics to be served", lambda: _served(cluster), READY_SECONDS, clock)
-    except (ApiError, TimedOut) as error:
-        raise ClusterBroken(f"{addon} could not be installed: {error}") from error
+    except CapabilityMissing:
+        return False
+    except ApiError as error:
+        if error.status != 403:
+            raise ClusterBroken(f"{addon} could not be installed: {error}") from error
+        progress(f"{addon} is not installed, which is not allowed here: {error}")
+        return False
     return True
 
 

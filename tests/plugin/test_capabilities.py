@@ -52,7 +52,7 @@ CASES = {
 @pytest.fixture
 def without_monitoring(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session cannot install what is missing."""
-    monkeypatch.setattr("harness.session.install", lambda *_: False)
+    monkeypatch.setattr("harness.session.install", lambda *_: set())
 
 
 @pytest.mark.usefixtures("without_monitoring")

@@ -1,10 +1,11 @@
-"""The images as one archive that ``kind load image-archive`` and ``ctr images import`` take: an OCI layout in a tar."""
+"""Images as one archive that ``kind load image-archive`` and ``ctr images import`` take: an OCI layout in a tar."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,15 @@ from harness.cluster.local.images import ImageSet
 from harness.cluster.local.oci import Descriptor
 
 
-def write_archive(images: ImageSet, blobs: Path, target: Path) -> Path:
-    """Write all images into ``target`` unless it is there already. ``blobs`` is the folder of the image set."""
-    if target.exists():
-        return target
-    part = target.with_suffix(".part")
-    entries = []
-    with tarfile.open(part, "w") as archive:
-        for blob in sorted((blobs / "sha256").iterdir()):
+def write_archive(images: ImageSet, names: Iterable[str], target: Path) -> Path:
+    """Write these images into ``target``. Raises CapabilityMissing for a name that is not among them."""
+    described = {images.reference(name): images.manifests()[name] for name in names}
+    with tarfile.open(target, "w") as archive:
+        for blob in sorted({blob for manifest in described.values() for blob in images.files(manifest)}):
             archive.add(blob, f"blobs/sha256/{blob.name}")
-        for name, manifest in images.manifests().items():
-            entries.append(_described(manifest, images.reference(name)))
+        entries = [_described(manifest, reference) for reference, manifest in described.items()]
         _add(archive, "oci-layout", {"imageLayoutVersion": "1.0.0"})
         _add(archive, "index.json", {"schemaVersion": 2, "manifests": entries})
-    part.rename(target)
     return target
 
 

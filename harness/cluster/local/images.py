@@ -126,6 +126,12 @@ class ImageSet:
         """The content of a small blob."""
         return BlobStore(self._root).path(descriptor.digest).read_bytes()
 
+    def files(self, manifest: Descriptor) -> list[Path]:
+        """The files of one image's blobs: manifest, configuration and layers."""
+        body = json.loads(self.blob(manifest))
+        digests = [manifest.digest, *(part["digest"] for part in [body["config"], *body["layers"]])]
+        return [BlobStore(self._root).path(digest) for digest in digests]
+
     def blobs(self) -> list[Path]:
         """The files of all blobs."""
         return sorted((self._root / "sha256").iterdir())

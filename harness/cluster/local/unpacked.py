@@ -79,7 +79,7 @@ def _make(images: Path, snapshotter: str, folder: Path) -> None:
     text = containerd.config(pause, snapshotter, may_lower_oom_score=True)
     (work / "config.toml").write_text(text.replace(containerd.ROOT, "/run/work/root"))
     command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-    write_archive(ImageSet(images), images, work / "images.tar")
+    write_archive(ImageSet(images), ImageSet(images).manifests(), work / "images.tar")
     run([*command, "sh", "-c", IMPORT, "sh", str(work), snapshotter], "unpack the images")
     _share_blobs(images, work / "root")
     (work / "root").rename(folder)

@@ -111,13 +111,17 @@ def test_the_program_lies_where_the_image_starts_it(made: Path) -> None:
         assert config["config"]["Entrypoint"][0].lstrip("/") in archive.getnames()
 
 
-def test_the_archive_for_other_clusters_names_every_image(made: Path, tmp_path: Path) -> None:
-    archive = write_archive(ImageSet(made), made, tmp_path / "images.tar")
-    with tarfile.open(archive) as tar:
-        index = tar.extractfile("index.json")
-        assert index is not None
-        named = {entry["annotations"]["io.containerd.image.name"] for entry in json.load(index)["manifests"]}
-    assert named == {ImageSet(made).reference(name) for name in ImageSet(made).manifests()}
+def test_the_archive_of_an_image_names_it_and_holds_what_its_manifest_names(made: Path, tmp_path: Path) -> None:
+    found = ImageSet(made)
+    with tarfile.open(write_archive(found, ["prometheus"], tmp_path / "prometheus.tar")) as tar:
+        listed = tar.extractfile("index.json")
+        assert listed is not None
+        (entry,) = json.load(listed)["manifests"]
+        blobs = {name.rpartition("/")[2] for name in tar.getnames() if name.startswith("blobs/")}
+    assert entry["annotations"]["io.containerd.image.name"] == found.reference("prometheus")
+    body = json.loads(found.blob(found.manifests()["prometheus"]))
+    parts = [entry, body["config"], *body["layers"]]
+    assert blobs == {part["digest"].removeprefix("sha256:") for part in parts}
 
 
 def test_a_registrys_folder_gets_every_blob(made: Path, tmp_path: Path) -> None:
