@@ -140,7 +140,9 @@ def _keep_kind_logs(wish: Wish, progress: Progress) -> None:
     try:
         kind.export_logs(wish.name, folder)
     except ClusterBroken as error:
-        progress(f"the logs of the nodes could not be kept: {error}")
+        # A node that is switched off cannot be asked; kind keeps what the others say and fails all the same.
+        kept = f"those of the nodes that answer are in {folder}" if folder.is_dir() and any(folder.iterdir()) else ""
+        progress("; ".join(filter(None, [f"not all logs of the nodes could be kept: {error}", kept])))
     else:
         progress(f"the logs of the nodes are in {folder}")
 

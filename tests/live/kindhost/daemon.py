@@ -20,14 +20,14 @@ from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.processes import Program, Programs
 from harness.cluster.local.progress import Progress
 from harness.waiting import wait_until
-from tests.live.kindhost import packages, runtime
+from tests.live.kindhost import image_store, packages, runtime
 from tests.live.kindhost.capabilities import may_raise_limits
 from tests.live.kindhost.node_image import NodeImage
 
 NAME = "kindhost"
 HOST = "host"
 DAEMON = "dockerd"
-GROUP = "daemon"
+DATA = "data"
 READY_SECONDS = 30.0
 # Set aside for benchmarks, and only inside of the daemon's network; the local cluster has the lower half.
 ADDRESSES = "base=198.18.128.0/17,size=24"
@@ -68,9 +68,13 @@ def docker_host(image: NodeImage, progress: Progress, clock: Clock | None = None
     packages.ensure(progress)
     teardown.remove(NAME, clock)
     try:
+        data = ClusterPaths.of(NAME).root / DATA
+        kept = image_store.restore(image, data)
         host = _start(image, clock)
-        progress("loading the node image")
-        _load(host)
+        if not kept:
+            progress("loading the node image")
+            _load(host)
+            image_store.keep(image, data)
         yield host
     finally:
         teardown.remove(NAME, clock)
@@ -78,9 +82,9 @@ def docker_host(image: NodeImage, progress: Progress, clock: Clock | None = None
 
 def _start(image: NodeImage, clock: Clock) -> DockerHost:
     paths = ClusterPaths.of(NAME)
-    paths.root.mkdir(parents=True)
+    paths.root.mkdir(parents=True, exist_ok=True)
     programs = Programs(paths.programs, paths.logs, cgroups.group(NAME))
-    group = cgroups.group(NAME, GROUP)
+    group = cgroups.group(NAME, HOST)
     cgroups.make(group, "system")
     setup = ("unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", SETUP, "sh", str(paths.root))
     programs.start(Program(HOST, HOLDER, setup, f"{group}/system"))
@@ -103,7 +107,7 @@ def _command(folder: Path) -> list[str]:
     return [
         DAEMON,
         f"--host=unix://{folder}/docker.sock",
-        f"--data-root={folder}/data",
+        f"--data-root={folder / DATA}",
         f"--exec-root={folder}/exec",
         f"--pidfile={folder}/docker.pid",
         f"--config-file={folder}/daemon.json",
