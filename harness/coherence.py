@@ -15,6 +15,7 @@ from harness.labels import parse_selector
 from harness.load.catalogue import Catalogue
 from harness.manifests import Workload, images_in
 from harness.objective import Objective
+from harness.objectives.invariant import NODES
 from harness.prober.declaration import Aim
 from harness.probes.prometheus_query import SCRAPES_PER_WINDOW, SERIES, windows
 
@@ -75,7 +76,9 @@ class Coherence:
         for index, probing in enumerate(self._declared.prober):
             self._check_target(("prober", index, probing.protocol, "target"), "prober", probing.aim, workload)
             if probing.title in seen:
-                self._say(("prober", index), f"found a second stream called {probing.title!r}: give it a name of its own")
+                self._say(
+                    ("prober", index), f"found a second stream called {probing.title!r}: give it a name of its own"
+                )
             seen.add(probing.title)
 
     def _check_target(self, place: Place, who: str, aim: Load | Aim, workload: Workload | None) -> None:
@@ -126,7 +129,8 @@ class Coherence:
     def _check_references(self, key: str, parts: Iterable[Any], workload: Workload) -> None:
         for index, part in enumerate(parts):
             of = getattr(part, "of", None)
-            if of:
+            # The nodes are the cluster's own, and no part of a workload.
+            if of and of != NODES:
                 self._check_names((key, index, part.kind, "of"), [of], workload)
 
     def _check_names(self, place: Place, names: Iterable[str], workload: Workload) -> None:

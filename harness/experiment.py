@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from harness.abort import AbortCondition
 from harness.fault import Fault
 from harness.manifests import Workload
 from harness.objective import Objective
@@ -109,6 +110,9 @@ class Declaration(_Part):
         False, description="whether there is a control arm; an object gives its options"
     )
     phases: Phases = Phases()
+    abort: list[AbortCondition] = Field(
+        default_factory=list, description="PromQL conditions that undo the fault at once, for safety"
+    )
     faults: list[dict[str, Any]] = Field(default_factory=list)
     objectives: list[dict[str, Any]] = Field(min_length=1)
     probes: list[dict[str, Any]] = Field(default_factory=list)
@@ -133,6 +137,7 @@ class Experiment:
     load: Load | None = None
     phases: Phases = field(default_factory=Phases)
     faults: tuple[Fault, ...] = ()
+    abort: tuple[AbortCondition, ...] = ()
     probes: tuple[SnapshotProbe, ...] = ()
     twins: Mapping[str, Twin] | None = None
     disruptive: bool = False

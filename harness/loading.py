@@ -101,6 +101,7 @@ class _Assembly:
             prober=tuple(declared.prober),
             phases=declared.phases,
             faults=tuple(faults),
+            abort=tuple(declared.abort),
             probes=tuple(probes),
             twins=declared.twins,
             disruptive=declared.disruptive,

@@ -17,6 +17,7 @@ Series that the built-in probes write, and the values they hold (all JSON):
 ``nodes``      subject ``<node>``: {"ready", "schedulable", "zone"}
 ``identity``   subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns": [ip …] or None}
 ``readable``   subject ``<selector>``: {"keys": [key …]}
+``abort``      subject an abort condition's name: {"values": [number of every series …]}
 ``prometheus`` subject an objective's title: {"phase", "window", "samples", "warnings"} and {"good", "total"} or
                {"value"}; subject ``up:<kind>/<name>``: how many scrape targets were up
 Values of watched objects also say by which "event" they were seen. Others are named by the probe that writes them. A
@@ -29,7 +30,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from harness.accuracy import Calibration
 
 BASELINE, FAULT, RECOVERY, SETTLE = "baseline", "fault", "recovery", "settle"
 PHASES = (BASELINE, FAULT, RECOVERY, SETTLE)
@@ -67,6 +70,21 @@ class RequestSeen:
     def latency(self) -> float:
         """Seconds from the intended start to the end."""
         return self.finished - self.intended
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStream:
+    """One stream of the prober: its name, the Service that it asks, and every probe that ended, each as a request.
+
+    ``period`` and ``timeout`` in seconds; ``dropped`` were due and never started.
+    """
+
+    name: str
+    service: str
+    period: float
+    timeout: float
+    seen: Sequence[RequestSeen] = ()
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +149,15 @@ class LoadSummary:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why and when the fault ended before its time: an objective was beyond saving, or an abort condition was met."""
+
+    at: float
+    by: Literal["objective", "abort"]
+    reason: str
+
+
 @dataclass
 class Timeline:
     """An append-only history. ``origin`` is monotonic seconds, ``wall_origin`` Unix seconds of the same instant."""
@@ -143,6 +170,9 @@ class Timeline:
     injections: list[Injection] = field(default_factory=list)
     requests: Sequence[RequestSeen] = ()
     load: LoadSummary | None = None
+    stopped: Stop | None = None
+    probes: Sequence[ProbeStream] = ()
+    calibration: Calibration | None = None
 
     def add(self, observation: Observation) -> None:
         """Append; safe from any thread."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from harness.accuracy import Calibration
 from harness.clock import Clock, iso
-from harness.cluster.permissions import Permission
+from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Cluster
-from harness.cluster.resources import NODES
-from harness.errors import Inconclusive
+from harness.cluster.resources import NAMESPACES, NODES
+from harness.errors import ApiError, Inconclusive
 from harness.experiment import Experiment
 from harness.naming import experiment_namespace
 from harness.probes.prometheus import Prometheus
@@ -20,11 +20,15 @@ from harness.reporting.store import RunStore
 from harness.settings import Keep
 from harness.sources import Sources
 
+# For the record of where a run takes place.
+PERMISSIONS = allow(NODES, "list", place="cluster") | allow(NAMESPACES, "get", place="cluster")
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One session against one cluster. ``progress`` says in one line what happens now; ``halted`` tells why everything
-    is to end, if it is; ``cluster_uid`` tells this cluster from others; ``granted`` keeps what the API server has said about permissions."""
+    is to end, if it is; ``cluster_uid`` tells this cluster from others; ``granted`` keeps what the API server has said
+    about permissions."""
 
     id: str
     seed: int
@@ -61,6 +65,16 @@ def new_run_id(clock: Clock) -> str:
     """A name for a run that sorts by time and is unique: ``20261123-071500-3fa2``."""
     stamp = iso(clock.wall())[:19].replace("-", "").replace(":", "").replace("T", "-")
     return f"{stamp}-{random.SystemRandom().getrandbits(16):04x}"
+
+
+def cluster_uid(cluster: Cluster) -> str:
+    """What tells this cluster from every other, whatever its name; empty when it may not be read. Raises ApiError."""
+    try:
+        return str(cluster.api.get(NAMESPACES, "kube-system")["metadata"]["uid"])
+    except ApiError as error:
+        if error.status in {403, 404}:
+            return ""
+        raise
 
 
 def environment(cluster: Cluster, prometheus: Prometheus | None) -> EnvironmentRecord:

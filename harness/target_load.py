@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.cluster.permissions import allow
+from harness.cluster.resources import ENDPOINT_SLICES, SERVICES
 from harness.cluster.services import node_port
 from harness.experiment import Load
 from harness.load.driver import RunningLoad
@@ -14,6 +16,9 @@ from harness.load.scrape import scrape_target
 from harness.observation import LoadSummary, RequestSeen
 from harness.run import Run
 from harness.timeouts import LOAD_GRACE
+
+# The load is aimed at a Service; a Service and an EndpointSlice of ours tell Prometheus where its own metrics are.
+PERMISSIONS = allow(SERVICES, "get", "create", "patch") | allow(ENDPOINT_SLICES, "create", "patch")
 
 
 class TargetLoad:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.cluster.api import KubeApi
 from harness.cluster.capabilities import served_by_api
-from harness.cluster.local.binaries import versions
+from harness.cluster.local.binaries import COMPONENTS, OWN, versions
 from harness.cluster.nodes import NodeControl
 from harness.cluster.protocol import Address, Capability, Provider
 from harness.cluster.resources import NODES
@@ -76,7 +76,7 @@ class KubeconfigCluster:
                 f"this cluster has no source for the image {name}: push the harness's images to a registry of yours "
                 "and name it with --images"
             )
-        return f"{self._images}/{name}:{versions().get(name, 'latest')}"
+        return f"{self._images}/{name}:{versions((*COMPONENTS, *OWN)).get(name, 'latest')}"
 
     def nodes(self) -> NodeControl:
         raise CapabilityMissing(f"the machines below {self.name} are not the harness's to switch off or cut off")

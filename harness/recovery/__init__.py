@@ -5,7 +5,7 @@ that the four can be compared:
 
 * **control plane**: pods of the workload, correlated by UID and owner;
 * **endpoints**: ready addresses of every Service in front of it;
-* **user**: requests of the load, the truth that counts;
+* **user**: probes of the prober, or requests of the load where there is none: the truth that counts;
 * **prometheus**: scrape targets that are up.
 
 A clock must have *seen the disruption* before it may *see the recovery*. Lengths count from the disrupting call, or,
@@ -62,7 +62,7 @@ def recoveries(
     if "endpoints" in clocks:
         found += endpoints(timeline, workload, origin, services)
     if "user" in clocks:
-        found.append(user(timeline, workload, origin))
+        found += user(timeline, workload, origin)
     if "prometheus" in clocks:
         found.append(prometheus(timeline, workload, origin, scrape_interval))
     return found

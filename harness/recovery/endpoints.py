@@ -19,16 +19,25 @@ CLOCK: Final = "endpoints"
 
 def endpoints(timeline: Timeline, workload: str, origin: Origin, services: Sequence[str] | None) -> list[Recovery]:
     """One recovery for every Service (named ``service/<name>``) in front of the workload, or for those asked for."""
-    seen = [slot for slot in timeline.observations(CLOCK) if slot.error is None and isinstance(slot.value, Mapping)]
-    before: dict[str, set[str]] = {}
-    for slot in seen:
-        if slot.at < origin.disrupted.low:
-            before[slot.subject] = _ready(slot)
-    members = {pod.uid for pod in pods_of(timeline, workload)}
-    chosen = sorted(name for name, uids in before.items() if uids & members) if services is None else services
+    before = _before(timeline, origin)
+    chosen = services_of(timeline, workload, origin) if services is None else services
     if not chosen:
         return [no_data(CLOCK, workload, "no Service had a ready endpoint of it before the fault")]
     return [_service(timeline, origin, name, before.get(name, set())) for name in chosen]
+
+
+def services_of(timeline: Timeline, workload: str, origin: Origin) -> list[str]:
+    """The Services that had a pod of the workload among their ready addresses before the fault, sorted."""
+    members = {pod.uid for pod in pods_of(timeline, workload)}
+    return sorted(name for name, uids in _before(timeline, origin).items() if uids & members)
+
+
+def _before(timeline: Timeline, origin: Origin) -> dict[str, set[str]]:
+    before: dict[str, set[str]] = {}
+    for slot in timeline.observations(CLOCK):
+        if slot.at < origin.disrupted.low and slot.error is None and isinstance(slot.value, Mapping):
+            before[slot.subject] = _ready(slot)
+    return before
 
 
 def _service(timeline: Timeline, origin: Origin, name: str, before: set[str]) -> Recovery:

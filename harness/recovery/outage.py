@@ -30,11 +30,13 @@ class Outage:
 
     An outage that did not end while it was watched ends at ``inf``; ``ended.low`` is then how long it lasted at least.
     ``sign`` is the instant of its first sign, for charts and totals: an event's arrival, a failed request's start.
+    ``likely`` is when it most likely began and ended, where a clock can tell better than by the high ends.
     """
 
     began: Interval
     ended: Interval
     sign: float
+    likely: Interval | None = None
 
     @property
     def over(self) -> bool:
@@ -49,7 +51,8 @@ class Outage:
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What one clock says. ``length`` bounds the seconds from the origin to the recovery; for "not recovered" its high
-    end is infinite, and it is None without data. ``began`` and ``ended`` are timeline seconds."""
+    end is infinite, and it is None without data. ``likely`` is the likeliest length within it. ``began`` and ``ended``
+    are timeline seconds."""
 
     clock: ClockName
     subject: str
@@ -58,6 +61,7 @@ class Recovery:
     began: float | None
     ended: float | None
     reason: str
+    likely: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ def watched_until(timeline: Timeline) -> float:
     ends = [phase.end for phase in timeline.phases if math.isfinite(phase.end)]
     ends += [seen.at for seen in timeline]
     ends += [request.finished for request in timeline.requests]
+    ends += [probe.finished for stream in timeline.probes for probe in stream.seen[-1:]]
     return max(ends, default=0.0)
 
 
@@ -138,7 +143,9 @@ def conclude(clock: ClockName, subject: str, outages: Sequence[Outage], origin: 
     ignored = f"; {later} later disrupted again, after {show_seconds(origin.settle)} of good, not counted"
     when = f"{show(length)} {_after(origin)}" if length.high > 0 else "before the undo"
     reason = f"back {when}" + _several(counted) + (ignored if later else "")
-    return Recovery(clock, subject, "recovered", length, began, last.ended.high, reason)
+    back = last.likely.high if last.likely else last.ended.high
+    likely = max(0.0, back - (origin.counted.low + origin.counted.high) / 2)
+    return Recovery(clock, subject, "recovered", length, began, last.ended.high, reason, likely)
 
 
 def show(length: Interval) -> str:

@@ -99,6 +99,8 @@ FOR_KIND = (
     _kubernetes("kubeadm"),
     Component("kind", "sigs.k8s.io/kind", "sigs.k8s.io/kind", folder="kind"),
 )
+# Programs of our own, each a folder of sources beside the modules; apart, so that a change of one builds that one only.
+OWN = (Component("calibration", ".", "resilience-harness/calibration", folder="calibration", version="1.0.0"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +156,8 @@ def cache_key(go_version: str, components: Sequence[Component] = COMPONENTS) -> 
             f"{component.name} {component.package} {linker_flags(component, known[component.name])}".encode()
         )
     for folder in sorted({component.folder for component in components}):
-        for name in ("go.mod", "go.sum"):
-            content.update((modules_folder() / folder / name).read_bytes())
+        for file in sorted(path for path in (modules_folder() / folder).iterdir() if path.is_file()):
+            content.update(file.read_bytes())
     return content.hexdigest()[:16]
 
 

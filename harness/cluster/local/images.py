@@ -13,12 +13,13 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.cluster.local.binaries import Binaries
+from harness.cluster.local import binaries as programs
+from harness.cluster.local.binaries import OWN, Binaries
 from harness.cluster.local.locks import locked
 from harness.cluster.local.oci import BlobStore, Descriptor, Entry
 from harness.cluster.local.paths import cache_root
@@ -95,6 +96,7 @@ def catalogue(versions: Mapping[str, str]) -> tuple[Image, ...]:
         tool("metrics-server", "/metrics-server"),
         tool("prometheus", "/bin/prometheus"),
         tool("local-path-provisioner", "/usr/local/bin/local-path-provisioner"),
+        tool("calibration", "/calibration"),
     )
 
 
@@ -151,14 +153,15 @@ class ImageSet:
 
 def ensure(binaries: Binaries, progress: Progress) -> Path:
     """Make the images unless they are in the cache. Returns the folder for ``ImageSet``. Raises ClusterBroken."""
-    images = catalogue({**binaries.versions, "busybox": busybox_version()})
-    root = cache_root() / "images" / _key(images, binaries.folder)
+    own = programs.ensure(progress, components=OWN)
+    images = catalogue({**binaries.versions, **own.versions, "busybox": busybox_version()})
+    root = cache_root() / "images" / _key(images, [binaries.folder, own.folder])
     if (root / INDEX).exists():
         return root
     with locked("images", progress, "another process is making the images: waiting for it"):
         if not (root / INDEX).exists():
             progress(f"making {len(images)} images")
-            _make(images, binaries.folder, root)
+            _make(images, [binaries.folder, own.folder], root)
     return root
 
 
@@ -171,15 +174,15 @@ def busybox_version() -> str:
     return match[1]
 
 
-def _key(images: tuple[Image, ...], binaries: Path) -> str:
+def _key(images: tuple[Image, ...], folders: Sequence[Path]) -> str:
     content = hashlib.sha256()
-    for part in (str(images), str(binaries), PAUSE, *_base_texts().values()):
+    for part in (str(images), *map(str, folders), PAUSE, *_base_texts().values()):
         content.update(part.encode())
     content.update(BUSYBOX.read_bytes())
     return content.hexdigest()[:16]
 
 
-def _make(images: tuple[Image, ...], binaries: Path, root: Path) -> None:
+def _make(images: tuple[Image, ...], folders: Sequence[Path], root: Path) -> None:
     blobs = BlobStore(root)
     base = blobs.add_layer(_base_entries())
     machine = platform.machine()
@@ -187,7 +190,7 @@ def _make(images: tuple[Image, ...], binaries: Path, root: Path) -> None:
     for image in images:
         layers: list[Descriptor] = [base]
         if image.programs:
-            layers.append(blobs.add_layer(_program_entries(image, binaries)))
+            layers.append(blobs.add_layer(_program_entries(image, folders)))
         manifest = blobs.add_image(layers, image.run, machine)
         index[image.name] = {"version": image.version, **manifest.as_json()}
     # The index is what says that the set is whole, so it is the last to appear.
@@ -196,11 +199,12 @@ def _make(images: tuple[Image, ...], binaries: Path, root: Path) -> None:
     new.replace(root / INDEX)
 
 
-def _program_entries(image: Image, binaries: Path) -> list[Entry]:
+def _program_entries(image: Image, binaries: Sequence[Path]) -> list[Entry]:
     folders = {parent for place in image.programs for parent in list(Path(place).parents)[:-1]}
     entries = [Entry(str(folder).lstrip("/"), owner=image.user) for folder in sorted(folders)]
     return entries + [
-        Entry(place.lstrip("/"), source=binaries / program) for place, program in sorted(image.programs.items())
+        Entry(place.lstrip("/"), source=next(folder / program for folder in binaries if (folder / program).exists()))
+        for place, program in sorted(image.programs.items())
     ]
 
 

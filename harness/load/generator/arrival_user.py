@@ -24,7 +24,7 @@ from harness.load.generator.client import ArrivalClient
 from harness.load.generator.commands import read_commands
 from harness.load.generator.http_connections import HttpConnections
 from harness.load.generator.metrics import Metrics
-from harness.load.generator.priority import raise_priority
+from harness.priority import raise_priority
 from harness.load.generator.recorder import Recorder
 from harness.load.plan import Settings
 from harness.load.schedule import ArrivalSchedule
@@ -68,6 +68,7 @@ class Arrivals:
         self._schedule = ArrivalSchedule(settings.profile, settings.rate)
         self._pool = Pool(settings.workers)
         self._metrics = Metrics(settings)
+        self._metrics.count_in_flight(lambda: len(self._pool))
         self._recorder = Recorder(records, self._metrics, environment)
         self._connections = HttpConnections(settings, self._behaviour)
         self._changed = Event()
@@ -146,7 +147,5 @@ class Arrivals:
             self._pool.spawn(self._arrive, due, number).link_exception(self._broken)
 
     def _arrive(self, due: float, number: int) -> None:
-        with self._recorder.in_flight():
-            self._behaviour.arrive(
-                ArrivalClient(self._connections, self._recorder, self._settings.run, intended=due), number
-            )
+        client = ArrivalClient(self._connections, self._recorder, self._settings.run, intended=due)
+        self._behaviour.arrive(client, number)

@@ -1,5 +1,6 @@
 """What is built, under which versions, and what happens when it cannot be."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from harness.cluster.local import binaries, toolchain
 from harness.cluster.local.binaries import (
     COMPONENTS,
     FOR_KIND,
+    OWN,
     cache_key,
     go_directive,
     linker_flags,
@@ -83,6 +85,18 @@ def test_another_module_version_means_another_folder_in_the_cache(
         file.write("\n")
     monkeypatch.setattr(binaries, "modules_folder", lambda: tmp_path)
     assert cache_key("go1.26.4") != before
+
+
+def test_another_source_of_our_own_program_builds_that_one_again_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, others = cache_key("go1.26.4", OWN), cache_key("go1.26.4")
+    shutil.copytree(binaries.modules_folder(), tmp_path / "components")
+    with (tmp_path / "components/calibration/main.go").open("a") as file:
+        file.write("\n")
+    monkeypatch.setattr(binaries, "modules_folder", lambda: tmp_path / "components")
+    assert cache_key("go1.26.4", OWN) != before
+    assert cache_key("go1.26.4") == others
 
 
 def fake_go(folder: Path, script: str) -> Go:

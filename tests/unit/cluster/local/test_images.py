@@ -74,12 +74,26 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for name in versions():
         (folder / name).write_bytes(name.encode())
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "calibration").write_bytes(b"calibration")
+    monkeypatch.setattr(images.programs, "ensure", lambda _progress, components: Binaries(own, versions(components)))
     return images.ensure(Binaries(folder, versions()), lambda _message: None)
 
 
 def test_every_image_has_a_reference_at_a_registry_that_exists_in_the_cluster_only(made: Path) -> None:
     found = ImageSet(made)
-    for name in ("podinfo", "etcd", "agnhost", "pause", "coredns", "metrics-server", "prometheus", "busybox"):
+    for name in (
+        "podinfo",
+        "etcd",
+        "agnhost",
+        "pause",
+        "coredns",
+        "metrics-server",
+        "prometheus",
+        "busybox",
+        "calibration",
+    ):
         assert found.reference(name).startswith(f"resilience.local/{name}:")
 
 

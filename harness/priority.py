@@ -1,4 +1,4 @@
-"""Keeps the load process on time where it shares its processors with the cluster that it measures.
+"""Keeps a measuring process on time where it shares its processors with the cluster that it measures.
 
 It uses little CPU, but a generator that waits for its turn is late, and lateness is measured as the target's latency.
 """

@@ -1,0 +1,3 @@
+module resilience-harness/calibration
+
+go 1.26.4

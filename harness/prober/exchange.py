@@ -1,0 +1,116 @@
+"""What one probe does, whatever the protocol: over a connection of its own, or over one that is kept.
+
+An exchange ends in a word: ``ok``, or why not. It raises OSError, EOFError or ProtocolError for what happened to the
+connection, which ``outcome_of`` turns into a word; nothing is ever sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from abc import ABC, abstractmethod
+from contextlib import suppress
+
+from harness.prober.wire import OK, StreamSettings
+
+READ = 65536
+
+
+class ProtocolError(Exception):
+    """The answer is not what the protocol allows."""
+
+
+class Connection(ABC):
+    """One TCP connection, dialled; spoken over by one probe at a time."""
+
+    def __init__(self, settings: StreamSettings, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.settings, self.reader, self.writer = settings, reader, writer
+
+    @abstractmethod
+    async def ask(self) -> str:
+        """One exchange; returns its outcome."""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may follow: nothing unasked for has arrived, and the other side has not closed."""
+        return not (self.reader.at_eof() or self.writer.is_closing() or self.reader.exception())
+
+    def drop(self) -> None:
+        """Let go of it at once, without a farewell that the other side might not answer."""
+        with suppress(RuntimeError):
+            self.writer.transport.abort()
+
+
+class Prober(ABC):
+    """Makes the probes of one stream."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    async def probe(self) -> str:
+        """One probe; returns its outcome. Cancelled when its time is over."""
+
+
+class ConnectedProber(Prober):
+    """Probes over connections of one class.
+
+    With ``kept`` one connection stays open. A probe that is due while another one is using it dials for itself; the
+    first to finish leaves its connection as the kept one.
+    """
+
+    def __init__(self, settings: StreamSettings, connection: type[Connection]) -> None:
+        super().__init__(settings)
+        self._connection = connection
+        self._idle: Connection | None = None
+
+    async def probe(self) -> str:
+        connection = self._take() or await self._dial()
+        keep = False
+        try:
+            outcome = await connection.ask()
+            keep = self.settings.kept and connection.reusable and self._idle is None
+        finally:
+            if keep:
+                self._idle = connection
+            else:
+                connection.drop()
+        return outcome
+
+    def _take(self) -> Connection | None:
+        connection, self._idle = self._idle, None
+        if connection is not None and not connection.reusable:
+            connection.drop()
+            return None
+        return connection
+
+    async def _dial(self) -> Connection:
+        reader, writer = await asyncio.open_connection(self.settings.host, self.settings.port)
+        return self._connection(self.settings, reader, writer)
+
+
+class TcpConnection(Connection):
+    """Nothing is said: that the connection stands is the answer."""
+
+    async def ask(self) -> str:
+        return OK
+
+
+_WORDS: dict[type[BaseException], str] = {
+    TimeoutError: "timeout",
+    ConnectionRefusedError: "refused",
+    ConnectionResetError: "reset",
+    BrokenPipeError: "reset",
+    EOFError: "closed without an answer",
+    ProtocolError: "broken answer",
+}
+_BY_NUMBER = {errno.ENETUNREACH: "unreachable", errno.EHOSTUNREACH: "no route"}
+
+
+def outcome_of(error: BaseException) -> str:
+    """The word for what ended a probe, the same as the load's for the same."""
+    for kind, word in _WORDS.items():
+        if isinstance(error, kind):
+            return word
+    number = error.errno if isinstance(error, OSError) else None
+    return _BY_NUMBER.get(number or 0, type(error).__name__)
