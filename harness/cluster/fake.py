@@ -25,9 +25,10 @@ from typing import Literal
 
 from harness.clock import Clock, FakeClock
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.fake_nodes import FakeNodes
 from harness.cluster.fake_server import Call, FakeApiServer, Place
 from harness.cluster.fake_store import Change
-from harness.cluster.protocol import Address, Capability
+from harness.cluster.protocol import NODE_CONTROL, Address, Capability
 from harness.cluster.resources import Resource
 from harness.cluster.transport import ExecResult, Query, Request
 from harness.errors import ApiError, CapabilityMissing
@@ -106,7 +107,7 @@ class FakeTransport:
 
 
 class FakeCluster:
-    """A Cluster over a fake API server. ``server`` is the handle for tests."""
+    """A Cluster over a fake API server. ``server`` and ``machines`` are the handles for tests."""
 
     def __init__(
         self,
@@ -120,6 +121,7 @@ class FakeCluster:
         """``images`` limits what ``image`` knows (None: everything); ``extra`` adds resources to the server."""
         self.clock = clock or FakeClock()
         self.server = FakeApiServer(self.clock, extra)
+        self.machines = FakeNodes(self.server)
         self._name = name
         self._capabilities = frozenset(capabilities)
         self._images = images
@@ -166,6 +168,11 @@ class FakeCluster:
         if self._images is not None and name not in self._images:
             raise CapabilityMissing(f"{self._name} has no image {name}")
         return f"fake.invalid/{name}:test"
+
+    def nodes(self) -> FakeNodes:
+        if not self._capabilities >= NODE_CONTROL:
+            raise CapabilityMissing(f"{self._name}: {'; '.join(sorted(NODE_CONTROL - self._capabilities))}")
+        return self.machines
 
     def close(self) -> None:
         self._api.close()

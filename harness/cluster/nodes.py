@@ -4,8 +4,8 @@ Only clusters of ours, whose nodes are containers or processes here, can do it. 
 node by its name in Kubernetes, returns when it has happened, and raises ClusterBroken when it did not. It works from
 any process: what was done to a node is read from the node, never remembered.
 
-A node that is switched off loses what it had in memory: its mounts, its firewall rules and with them a cut-off. Its disk
-stays.
+A node that is switched off loses what it had in memory: its mounts, its firewall rules and with them a cut-off. What it
+had on disk stays.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from harness.waiting import wait_until
 
 # Of the runtimes that kind knows, in the order in which it looks for them itself.
 RUNTIMES = ("docker", "nerdctl", "podman")
+# What kind marks the containers of a cluster with.
+CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 RUNTIME_VARIABLE = "KIND_EXPERIMENTAL_PROVIDER"
 # Older ones make nodes that do not start under control groups of version 2 as today's systems mount them.
 OLDEST = (0, 20)
@@ -123,6 +125,14 @@ def published_ports(name: str) -> dict[int, int]:
         for binding in places
         if binding["HostIp"] == LOOPBACK
     }
+
+
+def node_containers(name: str) -> set[str]:
+    """The names of the containers that are nodes of a cluster, running or not. Raises ClusterBroken."""
+    if not runtime():
+        raise ClusterBroken(f"no container runtime is installed, expected one of {', '.join(RUNTIMES)}")
+    chosen = ("--all", "--filter", f"label={CLUSTER_LABEL}={name}", "--format", "{{.Names}}")
+    return set(run([runtime(), "ps", *chosen], DAEMON_SECONDS).split())
 
 
 def load_images(name: str, archive: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
+from harness.cluster import drop_rules
 from harness.cluster.kind import commands
 from harness.cluster.nodes import PowerState, Service
 from harness.errors import ClusterBroken
@@ -9,12 +13,6 @@ from harness.errors import ClusterBroken
 # Orderly, as kubelet's pods may take their grace period; the runtime kills what is left then.
 STOP_SECONDS = 30
 SECONDS = 90.0
-# Tells our rules from others, also for another process that takes them back.
-MARK = "resilience-cut-off"
-# Dropped before connections are tracked and after everything else, for the node and its pods alike. Addresses and
-# routes stay, which a link that goes down or a network that is disconnected would lose.
-_CHAINS = (("raw", "PREROUTING", "-i"), ("mangle", "POSTROUTING", "-o"))
-_PROGRAMS = ("iptables", "ip6tables")
 _STATES: dict[str, PowerState] = {"running": "running", "paused": "paused", "exited": "stopped", "created": "stopped"}
 
 
@@ -49,42 +47,30 @@ class KindNodes:
             self._runtime("unpause", node)
 
     def is_cut_off(self, node: str) -> bool:
-        return bool(self._ours(node, "iptables", *_CHAINS[0][:2]))
+        return drop_rules.are_set(partial(self._inside, node))
 
     def cut_off(self, node: str) -> None:
         # A node that was taken off its network and put back has another link than eth0.
-        route = self._inside(node, "ip", "route", "show", "default").split()
+        route = self._inside(node, ["ip", "route", "show", "default"]).split()
         if "dev" not in route:
             raise ClusterBroken(f"node {node} has no default route, so its link to the others is not known")
-        link = route[route.index("dev") + 1]
-        for program in _PROGRAMS:
-            for table, chain, direction in _CHAINS:
-                if not self._ours(node, program, table, chain):
-                    match = (direction, link, "-m", "comment", "--comment", MARK, "-j", "DROP")
-                    self._inside(node, program, "--wait", "-t", table, "-I", chain, *match)
+        drop_rules.insert(partial(self._inside, node), route[route.index("dev") + 1])
 
     def reconnect(self, node: str) -> None:
-        for program in _PROGRAMS:
-            for table, chain, _ in _CHAINS:
-                for rule in self._ours(node, program, table, chain):
-                    self._inside(node, program, "--wait", "-t", table, "-D", *rule.split()[1:])
+        drop_rules.remove(partial(self._inside, node))
 
     def is_active(self, node: str, service: Service) -> bool:
         # `is-active` says no by its exit code, which is also that of a node that cannot be asked.
-        shown = self._inside(node, "systemctl", "show", "--property=ActiveState", "--value", service)
+        shown = self._inside(node, ["systemctl", "show", "--property=ActiveState", "--value", service])
         return shown.strip() == "active"
 
     def stop_service(self, node: str, service: Service) -> None:
-        self._inside(node, "systemctl", "stop", service)
+        self._inside(node, ["systemctl", "stop", service])
 
     def start_service(self, node: str, service: Service) -> None:
-        self._inside(node, "systemctl", "start", service)
+        self._inside(node, ["systemctl", "start", service])
 
-    def _ours(self, node: str, program: str, table: str, chain: str) -> list[str]:
-        listed = self._inside(node, program, "--wait", "-t", table, "-S", chain)
-        return [line for line in listed.splitlines() if MARK in line.split()]
-
-    def _inside(self, node: str, *command: str) -> str:
+    def _inside(self, node: str, command: Sequence[str]) -> str:
         return self._runtime("exec", node, *command)
 
     def _runtime(self, *arguments: str) -> str:

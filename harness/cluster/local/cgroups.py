@@ -155,12 +155,16 @@ def processes(path: str) -> set[int]:
 
 
 def contains(path: str, pid: int) -> bool:
-    """Whether a process is in a group or below it: the proof that a remembered id is still the process meant."""
+    """Whether a process is in a group or below it: the proof that a remembered id is still the process meant.
+
+    One that has ended and was not yet reaped is in none, though the kernel still shows it there.
+    """
     try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     except OSError:
         return False
-    return any(f"{line.split(':', 2)[2]}/".startswith(f"/{path}/") for line in lines)
+    return state not in {"Z", "X"} and any(f"{line.split(':', 2)[2]}/".startswith(f"/{path}/") for line in lines)
 
 
 def end_processes(path: str, seconds: float, clock: Clock) -> None:

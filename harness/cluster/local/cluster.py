@@ -13,12 +13,13 @@ from harness.cluster.local.images import ImageSet
 from harness.cluster.local.inventory import programs_of
 from harness.cluster.local.lifecycle import bring_up
 from harness.cluster.local.namespaces import HOLDER, Namespaces
+from harness.cluster.local.node_control import LocalNodes
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import SWITCH, SWITCH_ADDRESS
 from harness.cluster.local.progress import Progress
-from harness.cluster.local.state import LOOPBACK, ClusterState
-from harness.cluster.protocol import Address, Capability, Provider
-from harness.errors import ClusterUnreachable
+from harness.cluster.local.state import LOOPBACK, ClusterState, is_root
+from harness.cluster.protocol import NODE_CONTROL, Address, Capability, Provider
+from harness.errors import CapabilityMissing, ClusterUnreachable
 
 PROVIDER: Provider = "local"
 
@@ -32,6 +33,7 @@ class LocalCluster:
         self._switch = switch
         self._images = ImageSet(Path(state.images))
         self._api = KubeApi.connect(paths.kubeconfig, context_name(state.name))
+        self._clock = SystemClock()
 
     @classmethod
     def boot(cls, name: str, nodes: int | None, progress: Progress, clock: Clock | None = None) -> LocalCluster:
@@ -79,7 +81,8 @@ class LocalCluster:
     def capabilities(self) -> frozenset[Capability]:
         """What its network and registry are made for, and what its API shows now (an experiment may have broken it)."""
         built_in = {Capability.LOAD_BALANCED_SERVICE, Capability.LOCAL_IMAGES, Capability.SCRAPE_LOAD}
-        return frozenset(built_in | served_by_api(self._api))
+        # Whoever may not make namespaces may use the cluster, but not touch its nodes.
+        return frozenset(built_in | served_by_api(self._api) | (NODE_CONTROL if is_root() else frozenset()))
 
     def node_port(self, port: int) -> Address:
         """On the control plane's node, which no experiment's victim is, as dialled from the switch."""
@@ -99,6 +102,11 @@ class LocalCluster:
 
     def image(self, name: str) -> str:
         return self._images.reference(name)
+
+    def nodes(self) -> LocalNodes:
+        if not is_root():
+            raise CapabilityMissing(f"only root can do something to the nodes of {self.name}")
+        return LocalNodes(self.name, self._clock)
 
     def close(self) -> None:
         self._api.close()

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.clock import Clock
+from harness.clock import Clock, SystemClock
 from harness.cluster.local import binaries, images, limits, nodes, packages, teardown, unpacked
 from harness.cluster.local.boot import Boot
 from harness.cluster.local.credentials import context_name
 from harness.cluster.local.inventory import expected_programs, programs_of
 from harness.cluster.local.locks import locked
 from harness.cluster.local.namespaces import HOLDER
+from harness.cluster.local.node_machine import NodeMachine
 from harness.cluster.local.paths import ClusterPaths
-from harness.cluster.local.plan import MAX_WORKERS
+from harness.cluster.local.plan import MAX_WORKERS, Node
 from harness.cluster.local.progress import Progress
-from harness.cluster.local.state import ClusterState, free_slot, port_is_free, taken_slots
+from harness.cluster.local.state import ClusterState, free_slot, is_root, port_is_free, taken_slots
+from harness.cluster.nodes import PowerState
 from harness.cluster.transport import HttpTransport, Request
 from harness.errors import ApiError, ClusterBroken, ClusterUnreachable, InputError, Problem
 
@@ -25,7 +27,8 @@ LOCK_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class ProgramStatus:
-    """One program of a cluster: running with a process id, ended with an exit code, or never started (neither)."""
+    """One program of a cluster: running with a process id, ended with an exit code, or neither: it was never started,
+    or nobody was left to write the code down, as when its node lost its power."""
 
     node: str
     name: str
@@ -35,24 +38,42 @@ class ProgramStatus:
     def __str__(self) -> str:
         if self.pid is not None:
             return f"{self.node:14} {self.name:24} running, pid {self.pid}"
-        ended = "not started" if self.exit_code is None else f"ended with exit code {self.exit_code}"
+        ended = "not running" if self.exit_code is None else f"ended with exit code {self.exit_code}"
         return f"{self.node:14} {self.name:24} {ended}"
 
 
 @dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A node as a machine: its power, and whether it is cut off."""
+
+    node: Node
+    power: PowerState
+    cut_off: bool
+
+    @property
+    def healthy(self) -> bool:
+        return self.power == "running" and not self.cut_off
+
+    def __str__(self) -> str:
+        return f"{self.node.role:14} {'node':24} {self.power}{', cut off' if self.cut_off else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """A cluster as it is now. ``state`` is None when there is none of this name."""
+    """A cluster as it is now. ``state`` is None when there is none of this name; ``nodes`` are told to root alone."""
 
     name: str
     state: ClusterState | None
     programs: tuple[ProgramStatus, ...]
     answers: bool
+    nodes: tuple[NodeStatus, ...] = ()
 
     @property
     def healthy(self) -> bool:
-        """Whether it is up: booted to the end, every program running, and the API server ready."""
+        """Whether it is up: booted to the end, every node and program running, and the API server ready."""
         running = all(program.pid is not None for program in self.programs)
-        return self.state is not None and self.state.ready and running and self.answers
+        whole = running and all(node.healthy for node in self.nodes)
+        return self.state is not None and self.state.ready and whole and self.answers
 
     @property
     def summary(self) -> str:
@@ -73,7 +94,14 @@ def status_of(name: str) -> ClusterStatus:
         ProgramStatus(node, program, programs.pid(node, program), programs.exit_code(node, program))
         for node, program in expected_programs(state.plan)
     )
-    return ClusterStatus(name, state, found, _answers(name, paths))
+    return ClusterStatus(name, state, found, _answers(name, paths), _nodes(state, paths))
+
+
+def _nodes(state: ClusterState, paths: ClusterPaths) -> tuple[NodeStatus, ...]:
+    if not is_root() or not state.ready:
+        return ()
+    machines = {node: NodeMachine(state, paths, node, SystemClock()) for node in state.plan.nodes}
+    return tuple(NodeStatus(node, machine.power(), machine.is_cut_off()) for node, machine in machines.items())
 
 
 def _answers(name: str, paths: ClusterPaths) -> bool:
@@ -129,21 +157,30 @@ def _is_up_already(name: str, workers: int | None, progress: Progress) -> bool:
 def _is_repaired(name: str, workers: int | None, progress: Progress, clock: Clock) -> bool:
     """Start again what has ended, where the namespaces are still there and so the workloads may be."""
     status = status_of(name)
+    if status.state is None or not status.state.ready or workers not in {None, status.state.workers}:
+        return False
+    hurt = [node for node in status.nodes if not node.healthy]
     ended = [program for program in status.programs if program.pid is None]
-    if status.state is None or not status.state.ready or not ended or workers not in {None, status.state.workers}:
+    if not ended and not hurt:
         return False
-    if any(program.name == HOLDER for program in ended):
+    off = {node.node.role for node in hurt if node.power == "stopped" and not node.node.is_control_plane}
+    if any(program.name == HOLDER and program.node not in off for program in ended):
         return False
-    progress(f"starting again in the local cluster {name}: {_listed(ended)}")
+    paths, rest = ClusterPaths.of(name), [program for program in ended if program.node not in off]
+    progress(f"starting again in the local cluster {name}: {_listed([*hurt, *rest])}")
     try:
-        Boot(status.state, ClusterPaths.of(name), clock, progress).restart([(one.node, one.name) for one in ended])
+        for each in hurt:
+            machine = NodeMachine(status.state, paths, each.node, clock)
+            machine.switch_on()
+            machine.reconnect()
+        Boot(status.state, paths, clock, progress).restart([(one.node, one.name) for one in rest])
     except ClusterBroken as error:
         progress(f"that did not help: {error}")
         return False
     return True
 
 
-def _listed(ended: Sequence[ProgramStatus]) -> str:
+def _listed(ended: Sequence[ProgramStatus | NodeStatus]) -> str:
     return "; ".join(" ".join(str(program).split()) for program in ended[:3])
 
 

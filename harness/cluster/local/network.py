@@ -46,12 +46,16 @@ def switch_commands(plan: Plan, holders: Mapping[str, int]) -> list[str]:
         f"link set {BRIDGE} up",
     ]
     for node in plan.nodes:
-        lines += [
-            f"link add {node.link} mtu {MTU} type veth peer name {LINK} mtu {MTU} netns {holders[node.role]}",
-            f"link set {node.link} master {BRIDGE} up",
-            f"route add {node.pod_cidr} via {node.address}",
-        ]
+        lines += [*cable_commands(node, holders[node.role]), f"route add {node.pod_cidr} via {node.address}"]
     return lines
+
+
+def cable_commands(node: Node, holder: int) -> list[str]:
+    """The ``ip -batch`` lines, for the switch, that join a node to it."""
+    return [
+        f"link add {node.link} mtu {MTU} type veth peer name {LINK} mtu {MTU} netns {holder}",
+        f"link set {node.link} master {BRIDGE} up",
+    ]
 
 
 def node_commands(plan: Plan, node: Node) -> list[str]:
@@ -81,11 +85,19 @@ def connect(plan: Plan, switch: Namespaces, nodes: Mapping[str, Namespaces]) -> 
         _batch(nodes[node.role], node_commands(plan, node), NODE_SYSCTLS, f"network of {node.name}")
 
 
+def connect_again(plan: Plan, switch: Namespaces, node: Node, namespaces: Namespaces) -> None:
+    """Join a node whose namespaces are new to the switch, where its routes still are. Raises ClusterBroken."""
+    # The kernel takes the old link away with the old namespace, but some time after its last process.
+    run(switch.enter_network("sh", "-c", f"ip link delete {node.link} 2>/dev/null || true"), "network of the switch")
+    _batch(switch, cable_commands(node, namespaces.holder), {}, "network of the switch")
+    _batch(namespaces, node_commands(plan, node), NODE_SYSCTLS, f"network of {node.name}")
+
+
 def _batch(namespaces: Namespaces, lines: list[str], sysctls: Mapping[str, str], what: str) -> None:
     settings = "; ".join(
         f"[ ! -e /proc/sys/{name} ] || echo {value} > /proc/sys/{name}" for name, value in sysctls.items()
     )
-    script = f"set -e; {settings}; exec ip -batch -"
+    script = f"set -e; {settings or ':'}; exec ip -batch -"
     run(namespaces.enter_network("sh", "-c", script), what, stdin="".join(f"{line}\n" for line in lines))
 
 

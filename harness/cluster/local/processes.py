@@ -2,7 +2,7 @@
 
 A small shell stands over every program: it joins the program's control group *before* it starts it, so that a process
 that is not in the group does not exist at any moment, and it writes the exit code down, whoever looks later. No list
-of process ids is trusted: a remembered id counts only while that process is in the cluster's control group.
+of process ids is trusted: a remembered id counts only while that process is in the control group of its node.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Programs:
         recorded = self._number(node, name, ".pid")
         if recorded is None or self._number(node, name, ".exit") is not None:
             return None
-        return recorded if cgroups.contains(self._cluster_group, recorded) else None
+        return recorded if cgroups.contains(f"{self._cluster_group}/{node}", recorded) else None
 
     def exit_code(self, node: str, name: str) -> int | None:
         """The exit code of a program that has ended by itself or by a signal (128 + its number)."""

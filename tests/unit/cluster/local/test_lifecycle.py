@@ -8,7 +8,7 @@ import pytest
 from harness.clock import FakeClock
 from harness.cluster.local import commands, lifecycle
 from harness.cluster.local.cluster import LocalCluster
-from harness.cluster.local.lifecycle import ClusterStatus, ProgramStatus
+from harness.cluster.local.lifecycle import ClusterStatus, NodeStatus, ProgramStatus
 from harness.cluster.local.locks import locked
 from harness.cluster.local.paths import CACHE_VARIABLE, STATE_VARIABLE, ClusterPaths
 from harness.cluster.local.state import ClusterState
@@ -101,3 +101,11 @@ def test_mounts_inside_a_folder_are_found_deepest_first() -> None:
         "4 1 0:7 / /state/shopping rw - tmpfs t rw\n"
     )
     assert mounts_below(Path("/state/shop"), mountinfo) == [Path("/state/shop/a b"), Path("/state/shop")]
+
+
+def test_a_cluster_with_a_node_that_is_hurt_is_not_up() -> None:
+    node = STATE.plan.workers[0]
+    for power, cut_off, summary in (("running", False, "up"), ("running", True, "broken"), ("paused", False, "broken")):
+        status = ClusterStatus("shop", STATE, (RUNNING,), answers=True, nodes=(NodeStatus(node, power, cut_off),))
+        assert status.summary == summary
+    assert str(NodeStatus(node, "running", cut_off=True)).split(maxsplit=2) == ["worker-1", "node", "running, cut off"]

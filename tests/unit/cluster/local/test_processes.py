@@ -68,10 +68,20 @@ def test_a_remembered_id_of_a_process_outside_the_cluster_does_not_count(tmp_pat
     assert programs(tmp_path).known() == [("node", "tool")]
 
 
-def test_a_remembered_id_inside_the_cluster_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remembered_id_in_the_group_of_another_node_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that lost its power wrote no exit codes, and its ids are soon used again by its neighbours."""
     (tmp_path / "programs/node").mkdir(parents=True)
     (tmp_path / "programs/node/tool.pid").write_text("1")
-    monkeypatch.setattr(cgroups, "contains", lambda path, pid: (path, pid) == ("resilience/shop", 1))
+    monkeypatch.setattr(cgroups, "contains", lambda path, pid: path in {"resilience/shop", "resilience/shop/other"})
+    assert programs(tmp_path).pid("node", "tool") is None
+
+
+def test_a_remembered_id_inside_the_group_of_its_node_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "programs/node").mkdir(parents=True)
+    (tmp_path / "programs/node/tool.pid").write_text("1")
+    monkeypatch.setattr(cgroups, "contains", lambda path, pid: (path, pid) == ("resilience/shop/node", 1))
     assert programs(tmp_path).pid("node", "tool") == 1
 
 

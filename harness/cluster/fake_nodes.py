@@ -1,0 +1,115 @@
+"""The machines below the fake cluster: what is done to them shows in their Node objects at once, without any grace.
+
+Every action is recorded beside the API's calls, as ``NODE /stop/node-1``, in the order of both.
+"""
+
+from __future__ import annotations
+
+from harness.cluster.api import Object
+from harness.cluster.fake_server import Call, FakeApiServer
+from harness.cluster.nodes import PowerState, Service
+from harness.cluster.resources import NODES
+from harness.errors import ApiError, ClusterBroken
+
+METHOD = "NODE"
+
+
+class FakeNodes:
+    """A NodeControl that remembers. ``states``, ``cut`` and ``stopped`` are the handles for tests."""
+
+    def __init__(self, server: FakeApiServer) -> None:
+        self._server = server
+        self.states: dict[str, PowerState] = {}
+        self.cut: set[str] = set()
+        self.stopped: set[tuple[str, Service]] = set()
+
+    @property
+    def broken(self) -> set[str]:
+        """The nodes that are not as they should be."""
+        off = {node for node, state in self.states.items() if state != "running"}
+        return off | self.cut | {node for node, _ in self.stopped}
+
+    def power(self, node: str) -> PowerState:
+        self._check(node)
+        return self.states.get(node, "running")
+
+    def stop(self, node: str) -> None:
+        self._do("stop", node)
+        self._set(node, "stopped")
+
+    def kill(self, node: str) -> None:
+        self._do("kill", node)
+        self._set(node, "stopped")
+
+    def start(self, node: str) -> None:
+        self._do("start", node)
+        self._set(node, "running")
+
+    def restart(self, node: str) -> None:
+        self._do("restart", node)
+        self._set(node, "stopped")
+        self._set(node, "running")
+
+    def pause(self, node: str) -> None:
+        self._do("pause", node)
+        self._set(node, "paused")
+
+    def resume(self, node: str) -> None:
+        self._do("resume", node)
+        if self.power(node) == "paused":
+            self._set(node, "running")
+
+    def is_cut_off(self, node: str) -> bool:
+        self._check(node)
+        return node in self.cut
+
+    def cut_off(self, node: str) -> None:
+        self._do("cut-off", node)
+        self.cut.add(node)
+        self._tell(node)
+
+    def reconnect(self, node: str) -> None:
+        self._do("reconnect", node)
+        self.cut.discard(node)
+        self._tell(node)
+
+    def is_active(self, node: str, service: Service) -> bool:
+        return self.power(node) == "running" and (node, service) not in self.stopped
+
+    def stop_service(self, node: str, service: Service) -> None:
+        self._do(f"stop-{service}", node)
+        self.stopped.add((node, service))
+        self._tell(node)
+
+    def start_service(self, node: str, service: Service) -> None:
+        self._do(f"start-{service}", node)
+        self.stopped.discard((node, service))
+        self._tell(node)
+
+    def _do(self, action: str, node: str) -> None:
+        self._check(node)
+        self._server.admit(Call(METHOD, f"/{action}/{node}", {}))
+
+    def _check(self, node: str) -> None:
+        try:
+            self._server.store.get(NODES, "", node)
+        except ApiError as error:
+            raise ClusterBroken(f"there is no node {node}") from error
+
+    def _set(self, node: str, state: PowerState) -> None:
+        if state == "stopped":
+            # A node that loses its power forgets what was done to its memory; its services come back with it.
+            self.cut.discard(node)
+            self.stopped -= {(node, "kubelet"), (node, "containerd")}
+        self.states[node] = state
+        self._tell(node)
+
+    def _tell(self, node: str) -> None:
+        status = "Unknown" if node in self.broken else "True"
+
+        def change(item: Object) -> Object:
+            others = [each for each in item.get("status", {}).get("conditions", ()) if each["type"] != "Ready"]
+            ready = {"type": "Ready", "status": status, "lastTransitionTime": self._server.store.now()}
+            return {**item, "status": {**item.get("status", {}), "conditions": [*others, ready]}}
+
+        self._server.store.update(NODES, "", node, change, "status")

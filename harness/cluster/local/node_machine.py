@@ -1,0 +1,168 @@
+"""One node of a local cluster as a machine: switched off and on, frozen, its programs ended and started.
+
+Switched off, all of its processes are gone, and with the holder among them its namespaces: what it had in memory, its
+mounts and its firewall rules. What it had on disk is in its folder, and there when it is switched on again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from harness.clock import Clock
+from harness.cluster import drop_rules
+from harness.cluster.local import cgroups, containerd, freezer, network, nodes
+from harness.cluster.local.inventory import NODE_PROGRAMS, Inventory, programs_of
+from harness.cluster.local.namespaces import HOLDER, READY, SYSTEM_GROUP, Namespaces, node_holder
+from harness.cluster.local.paths import ClusterPaths
+from harness.cluster.local.plan import SWITCH, Node
+from harness.cluster.local.processes import run
+from harness.cluster.local.state import ClusterState
+from harness.cluster.nodes import PowerState
+from harness.errors import ClusterBroken, TimedOut
+from harness.waiting import wait_until
+
+# How long what runs on a node may take to end by itself when the node is shut down: pods' processes all together, and
+# each program; what is left then is killed.
+PODS_SECONDS = 30.0
+PROGRAM_SECONDS = 10.0
+START_SECONDS = 30.0
+# The nodes have no IPv6.
+FIREWALLS = (drop_rules.IPV4,)
+# What kubelet names the group of all pods below its root.
+PODS_GROUP = "kubepods"
+
+
+class NodeMachine:
+    """A node, found by its cluster's state and its place in the plan. Raises ClusterBroken."""
+
+    def __init__(self, state: ClusterState, paths: ClusterPaths, node: Node, clock: Clock) -> None:
+        self._state = state
+        self._paths = paths
+        self._node = node
+        self._clock = clock
+        self._programs = programs_of(state.name, paths)
+        self._group = cgroups.group(state.name, node.role)
+
+    @property
+    def namespaces(self) -> Namespaces:
+        """Raises ClusterBroken when it is switched off."""
+        return Namespaces(self._pid_of(self._node.role))
+
+    def power(self) -> PowerState:
+        """How it is now."""
+        if self._programs.pid(self._node.role, HOLDER) is None:
+            return "stopped"
+        return "paused" if freezer.is_frozen(self._group) else "running"
+
+    def shut_down(self) -> None:
+        """In order: kubelet first, which would start again what ends; then the pods, by SIGTERM; then the rest."""
+        if self.power() == "running":
+            self.end_program(nodes.KUBELET)
+            self._end_pods()
+            self.end_program(containerd.NAME)
+        self.cut_power()
+
+    def cut_power(self) -> None:
+        """All at once, frozen or not. The control group stays, for the node is to come back."""
+        cgroups.end_processes(self._group, PROGRAM_SECONDS, self._clock)
+        # A group that is frozen would freeze whatever is started in it.
+        freezer.thaw(self._group)
+
+    def switch_on(self) -> None:
+        """Open its namespaces, join it to the switch, start its programs; what runs is left alone."""
+        node = self._node
+        if self.power() == "stopped":
+            cgroups.make(self._group, SYSTEM_GROUP)
+            paths = self._paths.node(node.role)
+            self._programs.start(node_holder(self._state.name, node, paths, Path(self._state.binaries)))
+            self._wait("the file system", HOLDER, (paths.config / READY).exists)
+            self._wait("the namespaces", HOLDER, lambda: self.runs(HOLDER))
+            network.connect_again(self._state.plan, Namespaces(self._pid_of(SWITCH)), node, self.namespaces)
+        freezer.thaw(self._group)
+        for name in NODE_PROGRAMS[1:]:
+            self.start_program(name)
+
+    def freeze(self) -> None:
+        if self.power() == "stopped":
+            raise ClusterBroken(f"node {self._node.name} is switched off: nothing there to freeze")
+        freezer.freeze(self._group, self._clock)
+
+    def thaw(self) -> None:
+        freezer.thaw(self._group)
+
+    def is_cut_off(self) -> bool:
+        # The rules are in its network, and go with it.
+        return self.power() != "stopped" and drop_rules.are_set(self._in_network())
+
+    def cut_off(self) -> None:
+        drop_rules.insert(self._in_network(), network.LINK, FIREWALLS)
+
+    def reconnect(self) -> None:
+        if self.power() != "stopped":
+            drop_rules.remove(self._in_network(), FIREWALLS)
+
+    def runs(self, name: str) -> bool:
+        """Whether a program of it runs."""
+        return self._programs.pid(self._node.role, name) is not None
+
+    def end_program(self, name: str) -> None:
+        """Ask a program to end, and kill it when it does not."""
+        for sign, seconds in ((signal.SIGTERM, PROGRAM_SECONDS), (signal.SIGKILL, PROGRAM_SECONDS)):
+            pid = self._programs.pid(self._node.role, name)
+            if pid is None:
+                return
+            _send(sign, [pid])
+            with suppress(TimedOut):
+                wait_until(f"{name} to end", lambda: (not self.runs(name) or None, "it runs"), seconds, self._clock)
+        if self.runs(name):
+            raise ClusterBroken(f"{name} of node {self._node.name} does not end")
+
+    def start_program(self, name: str) -> None:
+        """Start a program unless it runs; containerd is waited for, since a kubelet that misses it gives up."""
+        if not self.runs(name):
+            inventory = Inventory(self._state, self._paths, {self._node.role: self.namespaces})
+            if name == containerd.NAME:
+                # One that was killed leaves its socket behind, which nobody answers at.
+                self.namespaces.file(containerd.SOCKET).unlink(missing_ok=True)
+            self._programs.start(inventory.program(self._node.role, name))
+            self._wait("the start", name, lambda: self.runs(name))
+        if name == containerd.NAME:
+            self._wait("the socket", name, self.namespaces.file(containerd.SOCKET).exists)
+
+    def _in_network(self) -> drop_rules.Inside:
+        namespaces = self.namespaces
+        return lambda command: run(namespaces.enter_network(*command), f"firewall of {self._node.name}")
+
+    def _end_pods(self) -> None:
+        def pods() -> set[int]:
+            return cgroups.processes(f"{self._group}/{PODS_GROUP}")
+
+        _send(signal.SIGTERM, pods())
+        with suppress(TimedOut):
+            wait_until("pods to end", lambda: (not pods() or None, "some run"), PODS_SECONDS, self._clock)
+
+    def _wait(self, what: str, program: str, there: Callable[[], bool]) -> None:
+        def look() -> tuple[bool | None, str]:
+            self._programs.check(self._node.role, program)
+            return there() or None, "not yet"
+
+        try:
+            wait_until(f"{what} of {program} on {self._node.name}", look, START_SECONDS, self._clock, every=0.02)
+        except TimedOut as error:
+            raise ClusterBroken(f"{error}; the logs are in {self._programs.logs}") from error
+
+    def _pid_of(self, role: str) -> int:
+        pid = self._programs.pid(role, HOLDER)
+        if pid is None:
+            raise ClusterBroken(f"{self._node.name if role == self._node.role else role} is switched off")
+        return pid
+
+
+def _send(sign: signal.Signals, pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, sign)
