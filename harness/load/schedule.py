@@ -54,6 +54,8 @@ class ArrivalSchedule:
         self._from = 0.0
         self._owed = 1.0
         self._next: float | None = None
+        # The piece of the last arrival, in which the next one lies as a rule.
+        self._piece: _Piece | None = None
 
     def enter(self, phase: str, at: float) -> None:
         """The experiment enters a phase at an instant, which may lie ahead or a little behind.
@@ -67,7 +69,7 @@ class ArrivalSchedule:
             self._from = at
         self._segments = [(start, curve) for start, curve in self._segments if start < at]
         self._segments.append((at, self._profile.curve(phase)))
-        self._next = None
+        self._next = self._piece = None
 
     def peek(self) -> float | None:
         """The next intended start, or None while none is ahead (a rate of zero that holds)."""
@@ -83,12 +85,17 @@ class ArrivalSchedule:
         return due
 
     def _solve(self) -> float | None:
+        if self._piece is not None:
+            left = self._piece.from_time(self._from)
+            if left.area >= self._owed:
+                return left.time_of(self._owed)
         owed = self._owed
         for piece in self._pieces():
             if piece.end <= self._from:
                 continue
             left = piece.from_time(max(self._from, piece.start))
             if left.area >= owed:
+                self._piece = piece
                 return left.time_of(owed)
             owed -= left.area
         return None

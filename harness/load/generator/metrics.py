@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
 from harness.load.behaviour import OK
@@ -32,19 +34,30 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        # Looking a child up by its labels takes longer than counting.
+        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self.offered = self._counter("resilience_requests_offered", "Arrivals that were due.")
         self.dropped = self._counter("resilience_requests_dropped", "Arrivals that were due and not started.")
-        self.in_flight = Gauge(
+        self._in_flight = Gauge(
             "resilience_requests_in_flight", "Arrivals being served.", LABELS, registry=self._registry
         ).labels(*self._values)
 
+    def count_in_flight(self, count: Callable[[], int]) -> None:
+        """Where the number of arrivals that are being served is asked for, whenever somebody scrapes."""
+        self._in_flight.set_function(count)
+
     def observe(self, request: Request) -> None:
         """Count one finished request."""
-        good = request.outcome == OK
-        self._requests.labels(*self._values, request.outcome, request.name).inc()
-        self._duration.labels(*self._values, "true" if good else "false", request.name).observe(
-            request.finished - request.intended
-        )
+        key = (request.outcome, request.name)
+        if key not in self._children:
+            good = "true" if request.outcome == OK else "false"
+            self._children[key] = (
+                self._requests.labels(*self._values, *key),
+                self._duration.labels(*self._values, good, request.name),
+            )
+        count, duration = self._children[key]
+        count.inc()
+        duration.observe(request.finished - request.intended)
 
     def serve(self) -> int | None:
         """Serve them on a free port of the metrics host. Returns the port; None when there is no such host."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import gevent
@@ -52,15 +51,6 @@ class Recorder:
         self._dropped += 1
         self._metrics.dropped.inc()
         self.write(record_line("dropped", round(due, 6), reason))
-
-    @contextmanager
-    def in_flight(self) -> Iterator[None]:
-        """An arrival while it runs."""
-        self._metrics.in_flight.inc()
-        try:
-            yield
-        finally:
-            self._metrics.in_flight.dec()
 
     def fire(self, kind: str, request: Request, failed: str) -> None:
         """Tell Locust of a request, and through its event everybody who listens, this recorder among them."""
