@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.clock import Clock
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import Permission, allow, resource_of
 from harness.cluster.resources import EVENTS, NAMESPACES, PODS, WORKLOADS
 from harness.errors import ApiError, Inconclusive, TimedOut
 from harness.manifests import reference
@@ -17,6 +18,22 @@ from harness.waiting import wait_until
 
 # What must be there before what uses it.
 _ORDER = ["ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Secret", "PersistentVolumeClaim", "Service"]
+
+# What the API server must allow for any workload; ``needed_for`` adds what its own kinds take.
+PERMISSIONS = (
+    allow(NAMESPACES, "create", "get", "delete", place="cluster")
+    | allow(PODS, "list", "delete")
+    | allow(EVENTS, "list")
+)
+
+
+def needed_for(objects: Sequence[Object]) -> frozenset[Permission]:
+    """What applying these objects and waiting for them takes. Applying what is not there yet is creating, too."""
+    needed: frozenset[Permission] = frozenset()
+    for item in objects:
+        waited = ("get",) if item["kind"].lower() in WORKLOADS else ()
+        needed |= allow(resource_of(item["apiVersion"], item["kind"]), "create", "patch", *waited)
+    return needed
 
 
 def make_namespace(api: KubeApi, name: str, run: str, experiment: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness import __version__, cli_safety
 from harness.cluster.local import commands
 from harness.errors import HarnessError, InputError, Problem
-from harness.items import is_experiment
+from harness.items import experiment_files
 from harness.loading import load_experiment
 from harness.reporting.markdown import render_markdown
 from harness.reporting.publish import write_report
@@ -91,7 +91,7 @@ def _down(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     status = commands.status(options.name)
-    print("\n".join([f"{status.name}: {status.summary}", *(str(program) for program in status.programs)]))
+    print("\n".join([f"{status.name}: {status.summary}", *map(str, (*status.nodes, *status.programs))]))
     return 0 if status.healthy else FAILED
 
 
@@ -107,24 +107,18 @@ def _build(_options: argparse.Namespace) -> int:
 
 def _validate(options: argparse.Namespace) -> int:
     sources = Sources.for_root(Path.cwd())
-    files = [file for path in options.paths for file in _files(path)]
+    files = [file for path in options.paths for file in experiment_files(path)]
     problems: list[Problem] = []
     for file in files:
         try:
             load_experiment(file, sources)
         except InputError as error:
             problems += error.problems
-    problems += [Problem("holds no experiment files", path) for path in options.paths if not _files(path)]
+    problems += [Problem("holds no experiment files", path) for path in options.paths if not experiment_files(path)]
     if problems:
         raise InputError(problems)
     print(f"{len(files)} experiment files are well-formed")
     return 0
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return [file for file in sorted(path.rglob("*.y*ml")) if is_experiment(file)]
-    return [path]
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import allow
 from harness.cluster.resources import (
     AUTOSCALERS,
     DAEMON_SETS,
@@ -49,6 +50,12 @@ DESCRIBED = (
 # Who writes a credential in plain text into a pod names it so; the name and that it was set is what is kept of it.
 _CREDENTIAL = re.compile(r"passw|pwd|secret|token|credential|private|api_?key|access_?key|_dsn|_key$", re.IGNORECASE)
 HIDDEN = "(hidden: the name says that it is a credential)"
+# Whatever of this is not allowed is left out of the evidence, and the index says so.
+PERMISSIONS = (
+    frozenset().union(*(allow(resource, "list") for resource in (*DESCRIBED, EVENTS)))
+    | allow(NODES, "list", place="cluster")
+    | allow(PODS, "get", part="log")
+)
 # kubectl apply keeps a second copy of the object in here.
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

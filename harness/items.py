@@ -15,7 +15,9 @@ from harness.loading import load_experiment
 from harness.outcome import Broken, check
 from harness.record import ExperimentRecord
 from harness.requirements import require
+from harness.run import Run
 from harness.runner import Runner
+from harness.series import Series
 from harness.session import Session
 
 HEAD = 65_536
@@ -37,6 +39,11 @@ def is_experiment(path: Path) -> bool:
         return False
     # Not by the kind alone: a misspelt one must be told of, and not be passed over in silence.
     return bool(_OURS.search(head)) and not _LOAD_PROFILE.search(head)
+
+
+def experiment_files(path: Path) -> list[Path]:
+    """The experiment files of a folder; any other path stands for itself."""
+    return [file for file in sorted(path.rglob("*.y*ml")) if is_experiment(file)] if path.is_dir() else [path]
 
 
 class ExperimentFile(pytest.File):
@@ -73,15 +80,21 @@ class ExperimentItem(pytest.Item):
         if not session.settings.strict:
             # Skipped before there is a record: nothing was asked of this cluster.
             require(run, self.experiment)
-        runner = Runner(run, self.experiment, self.nodeid)
+        runner = self._runner(run)
         self.stash[RECORD_KEY] = runner.record
         record = runner.run()
         self.config.hook.pytest_resilience_experiment_judged(record=record)
         check(record)
 
+    def _runner(self, run: Run) -> Runner | Series:
+        plan = self.config.stash[SESSION_KEY].settings.repeats
+        if plan.at_most > 1:
+            return Series(run, self.experiment, self.nodeid, plan)
+        return Runner(run, self.experiment, self.nodeid)
+
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
         if isinstance(excinfo.value, UndoFailed):
-            return f"UNDO FAILED: {excinfo.value}"
+            return f"{self.stash[RECORD_KEY].reason}"
         if isinstance(excinfo.value, Broken | HarnessError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)

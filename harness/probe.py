@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.clock import Clock
 from harness.cluster.api import Object
+from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import Resource
 from harness.observation import Timeline
@@ -38,6 +39,11 @@ class WatchProbe(ABC):
     selector: str = ""
     namespaced: bool = True
 
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the API server must allow."""
+        return allow(self.resource, "list", "watch", place="experiment" if self.namespaced else "cluster")
+
     @abstractmethod
     def see(self, event: str, item: Object) -> Iterable[Sighting]:
         """``event`` is SYNC (from the list before the watch), ADDED, MODIFIED or DELETED."""
@@ -55,6 +61,11 @@ class ProbeContext:
 
 class SnapshotProbe(ABC):
     """Looks once, when asked, and appends what it saw (or the error) to the timeline."""
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the API server must allow."""
+        return frozenset()
 
     @abstractmethod
     def look(self, context: ProbeContext) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.access import needed_for
 from harness.cluster.api import Object
+from harness.cluster.permissions import Permission, denied
 from harness.cluster.protocol import Capability
 from harness.errors import CapabilityMissing
 from harness.experiment import Experiment
@@ -18,9 +20,9 @@ _OWN_METRICS = {"Resource", "ContainerResource"}
 
 def missing(run: Run, experiment: Experiment) -> list[str]:
     """What this cluster cannot do for an experiment, in a few words each; empty when it can do all. Raises ApiError."""
-    wanted = set(_capabilities(experiment))
+    wanted = capabilities_asked(experiment)
     lacking = sorted(wanted - run.cluster.capabilities()) if wanted else []
-    return [*map(str, lacking), *_images(run, experiment), *_prometheus(run, experiment)]
+    return [*map(str, lacking), *_images(run, experiment), *_prometheus(run, experiment), *_forbidden(run, experiment)]
 
 
 def require(run: Run, experiment: Experiment) -> None:
@@ -28,6 +30,22 @@ def require(run: Run, experiment: Experiment) -> None:
     lacking = missing(run, experiment)
     if lacking:
         raise CapabilityMissing("; ".join(lacking))
+
+
+def permissions(experiment: Experiment) -> frozenset[Permission]:
+    """What the API server must allow for an experiment."""
+    return needed_for(experiment, capabilities_asked(experiment))
+
+
+def capabilities_asked(experiment: Experiment) -> set[Capability]:
+    """What an experiment asks the cluster to be able to do."""
+    return set(_capabilities(experiment))
+
+
+def _forbidden(run: Run, experiment: Experiment) -> Iterator[str]:
+    namespace = run.namespace_of(experiment)
+    for permission in denied(run.cluster.api, permissions(experiment), namespace, run.granted):
+        yield f"may not {permission}"
 
 
 def _capabilities(experiment: Experiment) -> Iterator[Capability]:
@@ -69,6 +87,8 @@ def _images(run: Run, experiment: Experiment) -> Iterator[str]:
 
 def _prometheus(run: Run, experiment: Experiment) -> Iterator[str]:
     asking = [objective for objective in experiment.objectives if objective.kind == SERIES]
+    if run.prometheus is None and experiment.abort:
+        yield f"no Prometheus, which the abort condition {experiment.abort[0].name} would have to be asked of"
     if not asking:
         return
     if run.prometheus is None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from harness.cluster.api import KubeApi
+from harness.cluster.permissions import allow
 from harness.cluster.protocol import Capability
 from harness.cluster.resources import API_SERVICES, STORAGE_CLASSES
 from harness.errors import ApiError
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _METRICS = "v1beta1.metrics.k8s.io"
+
+# Without them the cluster counts as one that can neither.
+PERMISSIONS = {
+    Capability.METRICS_SERVER: allow(API_SERVICES, "get", place="cluster"),
+    Capability.DYNAMIC_VOLUMES: allow(STORAGE_CLASSES, "list", place="cluster"),
+}
 
 
 def served_by_api(api: KubeApi) -> set[Capability]:

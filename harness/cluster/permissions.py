@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
+from harness.cluster import resources
 from harness.cluster.api import KubeApi, Object
 from harness.cluster.resources import ACCESS_REVIEWS, Resource
 from harness.naming import SYSTEM_NAMESPACE
@@ -45,13 +46,25 @@ def allow(resource: Resource, *verbs: str, place: Place = "experiment", part: st
     return frozenset(Permission(place, group, name, verb) for verb in verbs)
 
 
+def resource_of(api_version: str, kind: str) -> Resource:
+    """Where a kind lives, told without a cluster: known ones as they are, others by the plural that Kubernetes guesses
+    too (``UnsafeGuessKindToResource`` in k8s.io/apimachinery)."""
+    for known in vars(resources).values():
+        if isinstance(known, Resource) and (known.group_version, known.kind) == (api_version, kind):
+            return known
+    name = kind.lower()
+    ending = name[:-1] + "ies" if name.endswith("y") else name + ("es" if name.endswith("s") else "s")
+    return Resource(api_version, ending, kind)
+
+
 def used(method: str, path: str) -> Iterator[Permission]:
-    """What a call needs. ``method`` is the HTTP method, WATCH or EXEC; nothing for paths that name no resource.
+    """What a call needs. ``method`` is the HTTP method, WATCH or EXEC; nothing for paths that name no resource,
+    and for asking what one may do, which everybody may.
 
     Applying what is not there yet needs ``create`` besides ``patch``, which the path cannot tell.
     """
     parts = [unquote(part) for part in path.strip("/").split("/")]
-    if parts[0] not in {"api", "apis"}:
+    if parts[0] not in {"api", "apis"} or is_review(method, path):
         return
     depth = 2 if parts[0] == "api" else 3
     group, rest = "" if parts[0] == "api" else parts[1], parts[depth:]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import EXEC_VERBS, Permission, allow
 from harness.cluster.resources import PODS, STATEFUL_SETS, VOLUME_CLAIMS
 from harness.errors import ApiError, TimedOut
 from harness.observation import Observation
@@ -34,6 +35,11 @@ class Identity(SnapshotProbe, BaseModel):
     of: Annotated[str, StringConstraints(pattern=r"^statefulset/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] = Field(
         description="the StatefulSet, such as statefulset/etcd"
     )
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        asking = allow(PODS, "list") | allow(PODS, *EXEC_VERBS, part="exec")
+        return asking | allow(STATEFUL_SETS, "get") | allow(VOLUME_CLAIMS, "get")
 
     def look(self, context: ProbeContext) -> None:
         try:

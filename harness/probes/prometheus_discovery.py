@@ -13,14 +13,16 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
-from requests.adapters import BaseAdapter
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import SERVICES
 from harness.errors import ApiError, CapabilityMissing
 from harness.naming import COMPONENT_LABEL
 from harness.probes.prometheus import Prometheus
+from harness.probes.prometheus_session import Via
+from harness.prometheus_access import PrometheusAccess
 
 OURS = ("local", "kind")
 # Names that installations give it: a plain manifest, the operator, kube-prometheus, the two Helm charts.
@@ -34,11 +36,15 @@ WELL_KNOWN = (
 )
 PORT_NAMES = ("web", "http-web", "http", "https-web", "https")
 
+# For looking; who names one with --prometheus-url needs none of it.
+PERMISSIONS = allow(SERVICES, "list", place="cluster")
 
-def prometheus_for(cluster: Cluster, url: str = "") -> Prometheus | None:
-    """The Prometheus at ``url``, else the first ready one of the cluster, else None. Raises ApiError."""
+
+def prometheus_for(cluster: Cluster, url: str = "", access: PrometheusAccess | None = None) -> Prometheus | None:
+    """The Prometheus at ``url``, to which alone the credentials go, else the first ready one of the cluster, else None.
+    Raises ApiError."""
     if url:
-        return Prometheus(url)
+        return Prometheus(url, access)
     for service in _candidates(cluster.api):
         found = _reach(cluster, service)
         if found.ready() is None:
@@ -68,10 +74,8 @@ def _reach(cluster: Cluster, service: Object) -> Prometheus:
             address = cluster.loopback(int(port["nodePort"]))
         except CapabilityMissing:
             return _through_api_server(cluster.api, service, port)
-        session = requests.Session()
         # A proxy of the environment is meant for the world outside, and would not find our loopback.
-        session.trust_env = False
-        return Prometheus(f"http://{address}", session)
+        return Prometheus(f"http://{address}", trust_env=False)
     return _through_api_server(cluster.api, service, port)
 
 
@@ -92,7 +96,7 @@ def _through_api_server(api: KubeApi, service: Object, port: Mapping[str, Any]) 
     return Prometheus(f"{api.server}{path}", via=ApiServerAdapter(api.clone()))
 
 
-class ApiServerAdapter(BaseAdapter):
+class ApiServerAdapter(Via):
     """Lets ``requests`` speak to a Service through the API server, over a KubeApi and all that it knows of TLS, tokens
     and retries. GET only."""
 
@@ -117,6 +121,9 @@ class ApiServerAdapter(BaseAdapter):
             response.raw = BytesIO(text[max(0, text.find("{")) :].encode())
             response.status_code = error.status
         return response
+
+    def clone(self) -> ApiServerAdapter:
+        return ApiServerAdapter(self._api.clone())
 
     def close(self) -> None:
         self._api.close()

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.permissions import EXEC_VERBS, Permission, allow
 from harness.cluster.resources import PODS
 from harness.errors import ApiError
 from harness.labels import parse_selector
@@ -40,6 +41,10 @@ class Readable(SnapshotProbe, BaseModel):
     container: str | None = Field(None, description="the container; by default the pod's first")
     strip: str = Field("", description="a prefix to take off every line that has it")
     timeout: Duration = 30.0
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return allow(PODS, "list") | allow(PODS, *EXEC_VERBS, part="exec")
 
     def look(self, context: ProbeContext) -> None:
         api = context.cluster.api

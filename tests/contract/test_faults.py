@@ -23,7 +23,8 @@ from harness.fault import Fault
 from harness.guard import PROTECTED_LABEL
 from harness.naming import SYSTEM_NAMESPACE
 from harness.observation import Victim
-from harness.undo import PERMISSIONS, read_journal
+from harness.undo import read_journal
+from harness.undo_copy import PERMISSIONS
 from tests.fake_world import NAMESPACE, World
 
 

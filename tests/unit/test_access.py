@@ -1,0 +1,196 @@
+"""Least privilege: what the whole catalogue uses is what the derived Roles allow, and one verb less is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness import residue
+from harness.access import needed_by_session
+from harness.cli import BAD_INPUT, main
+from harness.cluster.fake_access import FakeAccess
+from harness.cluster.permissions import Permission, allow, denied, resource_of, used
+from harness.cluster.resources import PODS
+from harness.cluster.roles import roles_for, rules_of
+from harness.errors import CapabilityMissing
+from harness.experiment import Experiment
+from harness.items import experiment_files
+from harness.loading import load_experiment
+from harness.naming import SYSTEM_NAMESPACE
+from harness.probes.prometheus_query import SERIES
+from harness.requirements import missing, permissions, require
+from harness.runner import Runner
+from harness.sources import Sources
+from tests.fake_run import Stage
+from tests.fake_world import FakeProcesses
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = [load_experiment(file, Sources.for_root(ROOT)) for file in experiment_files(ROOT / "experiments")]
+DERIVED = frozenset().union(needed_by_session(), *map(permissions, CATALOGUE))
+# What may not be listed for the check of residue is noted in the record, and stops nothing.
+OPTIONAL = residue.PERMISSIONS
+# The fake cluster has neither a controller of StatefulSets nor nodes to break.
+PLAYABLE = [
+    experiment
+    for experiment in CATALOGUE
+    if not experiment.disruptive and {item["kind"] for item in experiment.workload.objects} <= {"Deployment", "Service"}
+]
+
+
+def _without_load(experiment: Experiment) -> Experiment:
+    """As it is, but for what a fake cluster cannot give: users and a Prometheus."""
+    users = {SERIES, "availability", "latency", "errorRate"}
+    objectives = tuple(each for each in experiment.objectives if each.kind not in users)
+    return replace(experiment, load=None, objectives=objectives)
+
+
+def _stage(root: Path, granted: Iterable[Permission]) -> Stage:
+    stage = Stage(root)
+    stage.cluster.server.access = FakeAccess(roles_for(granted, "test"))
+    stage.cluster.server.exec = FakeProcesses()
+    return stage
+
+
+@pytest.mark.parametrize("experiment", PLAYABLE, ids=lambda experiment: experiment.name)
+def test_an_experiment_of_the_catalogue_uses_no_more_than_its_own_roles_allow(
+    tmp_path: Path, experiment: Experiment
+) -> None:
+    played = _without_load(experiment)
+    granted = permissions(played)
+    stage = _stage(tmp_path, granted)
+    Runner(stage.run(), played, "node").run()
+    forbidden = [
+        call for call in stage.cluster.server.calls if not _allowed(call.method, call.path, granted | OPTIONAL)
+    ]
+    assert forbidden == []
+    assert stage.namespaces() == []
+    assert [phase.name for phase in stage.stored().phases][-1] == "settle", stage.said
+
+
+def test_most_of_the_catalogue_was_played() -> None:
+    assert len(PLAYABLE) >= 4
+
+
+@pytest.mark.parametrize("left_out", sorted(DERIVED - needed_by_session()), ids=str)
+def test_one_verb_less_is_named_before_anything_is_touched(tmp_path: Path, left_out: Permission) -> None:
+    experiment = next(each for each in CATALOGUE if left_out in permissions(each))
+    stage = _stage(tmp_path, _without(left_out))
+    run = replace(stage.run(), prometheus=None)
+    named = [line for line in missing(run, experiment) if line.startswith("may not ")]
+    assert named == [f"may not {left_out}"]
+    with pytest.raises(CapabilityMissing, match=str(left_out)):
+        require(run, experiment)
+    assert [call for call in stage.cluster.server.calls if call.writes] == []
+
+
+@pytest.mark.parametrize("left_out", sorted(needed_by_session()), ids=str)
+def test_one_verb_less_for_the_session_is_named(tmp_path: Path, left_out: Permission) -> None:
+    stage = _stage(tmp_path, _without(left_out))
+    assert denied(stage.cluster.api, needed_by_session(), "rh", {}) == [str(left_out)]
+
+
+def test_everything_that_is_missing_is_named_at_once_and_asked_once(tmp_path: Path) -> None:
+    stage = _stage(tmp_path, [])
+    experiment, known = stage.experiment(), dict[Permission, bool]()
+    wanted = permissions(experiment)
+    assert len(denied(stage.cluster.api, wanted, "rh-x", known)) == len(wanted)
+    asked = len(stage.cluster.server.calls)
+    denied(stage.cluster.api, wanted, "rh-x", known)
+    assert (len(known), asked) == (len(wanted), len(stage.cluster.server.calls))
+
+
+def test_a_role_of_the_system_namespace_allows_nothing_elsewhere() -> None:
+    roles = FakeAccess(roles_for(allow(PODS, "get", place="system"), "x"))
+    review = {"spec": {"resourceAttributes": {"verb": "get", "group": "", "resource": "pods", "namespace": "shop"}}}
+    assert not roles.review(review)["status"]["allowed"]
+    review["spec"]["resourceAttributes"]["namespace"] = SYSTEM_NAMESPACE
+    assert roles.review(review)["status"]["allowed"]
+
+
+def test_no_rule_has_a_wildcard_and_every_permission_is_in_the_rules() -> None:
+    rules = rules_of(DERIVED)
+    said = {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert said == {(each.group, each.resource, each.verb) for each in DERIVED}
+    assert not any("*" in part for each in said for part in each)
+
+
+def test_no_derived_role_can_read_secrets_change_nodes_or_give_itself_more() -> None:
+    plain = frozenset().union(*(permissions(each) for each in CATALOGUE if not each.disruptive))
+    assert not {each for each in plain if each.resource == "secrets" or each.group == "rbac.authorization.k8s.io"}
+    assert {each.verb for each in plain if each.resource == "nodes"} <= {"get", "list", "watch"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/api/v1/namespaces/a/pods", "list pods in the experiment's namespace"),
+        ("GET", "/api/v1/namespaces/a/pods/p", "get pods in the experiment's namespace"),
+        ("WATCH", "/api/v1/nodes", "watch nodes"),
+        ("DELETE", "/api/v1/namespaces/a", "delete namespaces"),
+        ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d", "patch deployments.apps in the experiment's namespace"),
+        ("POST", "/api/v1/namespaces/a/pods/p/eviction", "create pods/eviction in the experiment's namespace"),
+        ("PUT", f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/c", f"update configmaps in {SYSTEM_NAMESPACE}"),
+    ],
+)
+def test_what_a_call_uses(method: str, path: str, expected: str) -> None:
+    assert [str(each) for each in used(method, path)] == [expected]
+
+
+@pytest.mark.parametrize("path", ["/version", "/api/v1", "/apis/apps/v1", "/readyz"])
+def test_discovery_needs_nothing(path: str) -> None:
+    assert list(used("GET", path)) == []
+
+
+def test_a_command_in_a_container_needs_what_old_and_new_api_servers_ask() -> None:
+    verbs = [each.verb for each in used("EXEC", "/api/v1/namespaces/a/pods/p/exec")]
+    assert verbs == ["get", "create"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "plural"), [("NetworkPolicy", "networkpolicies"), ("Ingress", "ingresses"), ("Widget", "widgets")]
+)
+def test_plurals_of_kinds_that_are_not_known(kind: str, plural: str) -> None:
+    assert resource_of("example.org/v1", kind).plural == plural
+
+
+def test_rbac_prints_what_can_be_applied(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["rbac", "--name", "chaos", "--prometheus", "monitoring/prometheus:9090"]) == 0
+    found: list[dict[str, Any]] = list(yaml.safe_load_all(capsys.readouterr().out))
+    kinds = [item["kind"] for item in found]
+    assert kinds.count("ClusterRole") == kinds.count("ClusterRoleBinding") == 1
+    assert kinds.count("Role") == kinds.count("RoleBinding") == 2
+    proxy = next(item for item in found if item["kind"] == "Role" and item["metadata"]["namespace"] == "monitoring")
+    assert proxy["rules"][0]["resourceNames"] == ["prometheus:9090", "https:prometheus:9090"]
+    subjects = [item["subjects"][0] for item in found if item["kind"].endswith("Binding")]
+    assert subjects == [{"kind": "ServiceAccount", "name": "chaos", "namespace": SYSTEM_NAMESPACE}] * 3
+
+
+def test_rbac_refuses_a_prometheus_that_names_no_service(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rbac", "--prometheus", "somewhere"]) == BAD_INPUT
+    assert "--prometheus: found 'somewhere', expected NAMESPACE/SERVICE:PORT" in capsys.readouterr().err
+
+
+def _allowed(method: str, path: str, granted: frozenset[Permission]) -> bool:
+    return all(each in granted for each in used(method, path))
+
+
+def _without(left_out: Permission) -> set[Permission]:
+    """A verb in a ClusterRole holds in every namespace, so it goes from both."""
+    return {
+        each
+        for each in DERIVED
+        if (each.group, each.resource, each.verb) != (left_out.group, left_out.resource, left_out.verb)
+        or ("system" in {each.place, left_out.place} and each.place != left_out.place)
+    }
