@@ -10,9 +10,11 @@
     │   └── ClusterBroken      a cluster of ours could not be made, or did not become ready
     ├── CapabilityMissing      this cluster cannot do what the experiment asks for
     ├── ApiError               the API server answered, and the answer is no (status, reason, message)
+    ├── NotYet                 what was begun is not finished: ask again
     ├── TimedOut               a bounded wait ended; carries what was last seen
     ├── Inconclusive           nothing can be concluded from here on, for the reason given
     └── UndoFailed             an effect could not be taken back: the loudest error there is
+        └── LeftBehind         something is in the cluster that was not there before
 """
 
 from __future__ import annotations
@@ -24,6 +26,11 @@ from pathlib import Path
 
 class HarnessError(Exception):
     """Base of every error raised on purpose."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,10 @@ class ApiError(HarnessError):
         return self.status == 410
 
 
+class NotYet(HarnessError):
+    """What was begun is not finished; asked again, it goes on. The message says what is still to come."""
+
+
 class TimedOut(HarnessError):
     """A bounded wait ended without what it waited for. ``last`` is what was last seen."""
 
@@ -110,3 +121,7 @@ class Inconclusive(HarnessError):
 
 class UndoFailed(HarnessError):
     """An effect could not be taken back."""
+
+
+class LeftBehind(UndoFailed):
+    """Something is in the cluster, or missing from it, that an experiment should not have left so."""

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from harness import arrange, registry
+from harness import arrange, belongings, registry
 from harness.arm import Arm
 from harness.cluster.api import Object
-from harness.errors import ApiError, Inconclusive
+from harness.errors import ApiError, Inconclusive, LeftBehind, UndoFailed
 from harness.experiment import Experiment, Load
 from harness.fault import Evidence, Fault, FaultContext
 from harness.interrupts import deferred
@@ -24,9 +24,10 @@ from harness.objective import Objective
 from harness.observation import RECOVERY, Injection, Interval, Phase, Timeline, Victim
 from harness.probe import SnapshotProbe
 from harness.prober.declaration import Probing
+from harness.residue import LeakCheck, Scope
 from harness.run import Run
 from harness.target_prober import TargetProber
-from harness.timeouts import EVIDENCE_EVERY, LOAD_READY, LOOK_EVERY
+from harness.timeouts import EVIDENCE_EVERY, LOAD_GRACE, LOAD_READY, LOOK_EVERY
 from harness.undo import Journal
 
 CONTROL = "control"
@@ -42,8 +43,19 @@ class LiveExperiment:
         self.folder = folder
         self.namespace = run.namespace_of(experiment)
         self.timeline = Timeline(run.clock.monotonic(), run.clock.wall(), calibration=run.calibration)
-        self.journal = Journal(run.cluster, self.folder / "undo.jsonl", run.id, self.namespace, run.clock)
+        self.journal = Journal(
+            run.cluster,
+            self.folder / "undo.jsonl",
+            run.id,
+            self.namespace,
+            run.clock,
+            cluster_uid=run.cluster_uid,
+            ttl=sum(experiment.phases.model_dump().values()) + LOAD_GRACE,
+            refused=run.halted,
+        )
+        self.notes: list[str] = []
         self.keep: Callable[[], bool] = lambda: False
+        self.undo_failed: UndoFailed | None = None
         self._run = run
         self._clock = run.clock
         self._cluster = run.cluster
@@ -53,6 +65,9 @@ class LiveExperiment:
         self._faults: list[Fault] = []
         self._arms = [Arm(run, experiment, namespace=self.namespace, folder=folder, timeline=self.timeline)]
         self._prober: TargetProber | None = None
+        # The entries up to this one are what was made for the experiment: they go last.
+        self._arranged = 0
+        self._kept = False
         self._ends: list[Callable[[], str | None]] = [run.halted]
         self._stack = ExitStack()
 
@@ -69,6 +84,11 @@ class LiveExperiment:
     def say(self, text: str) -> None:
         """One line of progress."""
         self._run.progress(f"{self.experiment.title}: {text}")
+
+    @property
+    def now(self) -> float:
+        """This instant on the timeline."""
+        return self.timeline.offset(self._clock.monotonic())
 
     def end_when(self, look: Callable[[], str | None]) -> None:
         """Let a reason that ``look`` gives end every wait with Inconclusive. Asked a few times a second: it must not
@@ -95,11 +115,17 @@ class LiveExperiment:
         self.say("deploying")
         if self.experiment.control:
             self._arms.append(self._control_arm())
-        self._stack.callback(self._remove_namespaces)
+        scope = self._scope()
+        leaks = LeakCheck(self._cluster.api, scope, self._clock)
+        self._stack.callback(self._check_for_leaks, leaks)
+        self._stack.callback(self._remove_belongings)
+        objects = belongings.claim_objects(self._cluster.api, self.journal, objects, scope.run, scope.experiment)
         for arm in self._arms:
             with deferred():
+                belongings.claim_namespace(self.journal, arm.namespace, scope.run)
                 arm.make()
             arm.apply(objects)
+        self._arranged = len(self.journal.entries)
         for arm in self._arms:
             arm.wait_ready(objects)
         # Undone before the namespace goes, after load and observers have stopped: unless it was undone on the way.
@@ -146,13 +172,24 @@ class LiveExperiment:
             self.timeline.phases[self.timeline.phases.index(phase)] = ended
             self.read_requests()
 
-    def wait(self, seconds: float, meanwhile: Callable[[], None] | None = None) -> None:
-        """Pass time, and end it with Inconclusive when an observer or the load dies, or as ``end_when`` was told."""
+    def wait(
+        self,
+        seconds: float,
+        meanwhile: Callable[[], None] | None = None,
+        unless: Callable[[float], bool] | None = None,
+    ) -> None:
+        """Pass time, and end it with Inconclusive when an observer or the load dies, or as ``end_when`` was told.
+
+        ``unless`` is asked a few times a second, given the seconds that are left, whether to end it at once; it must
+        not block. ``meanwhile`` may take some time, and is called less often.
+        """
         until = self._clock.monotonic() + seconds
         looked = self._clock.monotonic()
         while (left := until - self._clock.monotonic()) > 0:
             for dead in filter(None, self._failures()):
                 raise Inconclusive(dead)
+            if unless and unless(left):
+                return
             if meanwhile and self._clock.monotonic() - looked >= EVIDENCE_EVERY:
                 meanwhile()
                 looked = self._clock.monotonic()
@@ -190,12 +227,12 @@ class LiveExperiment:
 
     def undo(self) -> None:
         """Take back everything that is not yet taken back. Raises UndoFailed."""
-        if all(entry.state == "done" for entry in self.journal.entries):
+        if not self.journal.pending(self._arranged):
             return
         self.say("undoing")
         low = self.timeline.offset(self._clock.monotonic())
         with deferred():
-            self.journal.undo_all(registry.undo_actions())
+            self.journal.undo_all(registry.undo_actions(), after=self._arranged)
         undone = Interval(low, self.timeline.offset(self._clock.monotonic()))
         self.timeline.injections[:] = [replace(seen, undone=seen.undone or undone) for seen in self.timeline.injections]
 
@@ -250,11 +287,37 @@ class LiveExperiment:
         for look in self._ends:
             yield look()
 
+    def _scope(self) -> Scope:
+        names = tuple(arm.namespace for arm in self._arms)
+        return Scope(self._run.id, self.experiment.name, names, strict=self._cluster.provider != "kubeconfig")
+
+    def _check_for_leaks(self, leaks: LeakCheck) -> None:
+        if self._kept:
+            return
+        try:
+            self.notes += leaks.nothing_left()
+        except LeftBehind as error:
+            self.notes.append(str(error))
+            raise
+
+    def _remove_belongings(self) -> None:
+        try:
+            self._remove_namespaces()
+        finally:
+            self._settle_journal()
+
+    def _settle_journal(self) -> None:
+        if self._kept:
+            self.journal.keep()
+        else:
+            self.journal.undo_all(registry.undo_actions())
+
     def _remove_namespaces(self) -> None:
         made = self.namespaces
         if not made:
             return
-        if self.keep():
+        self._kept = self.keep()
+        if self._kept:
             self.say(f"kept: namespace {', '.join(made)}")
             return
         self.say("cleaning up")

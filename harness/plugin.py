@@ -113,6 +113,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="hits more than its own namespace: --allow-disruptive"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    ours = session.config.stash[SESSION_KEY]
+    chosen = [item for item in session.items if item.get_closest_marker("disruptive") and _needs_cluster(item)]
+    ours.disruptive = bool(chosen) and ours.settings.allow_disruptive
+
+
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Connect when everything is collected and nothing was wrong with it, and before anything runs."""
     option = session.config.option

@@ -29,7 +29,7 @@ from harness.reporting.chart import build_chart
 from harness.reporting.events import build_events
 from harness.run import Run
 from harness.statistics import percentile
-from harness.undo import UndoEntry
+from harness.undo_entry import UndoEntry
 
 
 def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 import harness.faults
 import harness.objectives
 import harness.probes
+from harness import belongings
 from harness.errors import HarnessError
 from harness.fault import Fault
 from harness.manifests import render
@@ -56,8 +57,8 @@ def render_fault(fault: Fault, image: Callable[[str], str]) -> Fault:
 
 
 def undo_actions() -> dict[str, UndoAction]:
-    """How to take back the journal entries of each kind of fault."""
-    return {kind: fault.undo for kind, fault in faults().items()}
+    """How to take back the journal entries of each kind: of faults, and of what experiments make for themselves."""
+    return {**belongings.undo_actions(), **{kind: fault.undo for kind, fault in faults().items()}}
 
 
 def _find(package: ModuleType, base: type, group: str) -> dict[str, Any]:

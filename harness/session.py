@@ -88,6 +88,7 @@ class Session:
                 if chosen.made:
                     # The process that takes it down at the end need not be the one that made it.
                     self._made.write_text(chosen.cluster.provider, encoding="utf-8")
+                chosen.cluster.api.impersonate(self.settings.user)
                 self._check_access(chosen.cluster)
                 halted = self._watch_for_halt(chosen.cluster)
                 self._claim = claim = Claim(chosen.cluster.api, self.run_id, self.clock, self.progress)
@@ -138,7 +139,10 @@ class Session:
 
     def _monitoring(self, cluster: Cluster) -> Prometheus | None:
         """The cluster's Prometheus; one of ours when it has none and can get the image, and metrics-server likewise."""
-        found = prometheus_for(cluster, self.settings.prometheus_url)
+        found = prometheus_for(cluster, self.settings.prometheus_url, self.settings.prometheus_access)
+        if self.settings.user:
+            # Whoever acts as somebody with few rights does not mean to install anything.
+            return found
         wanted = ["metrics-server"] if Capability.METRICS_SERVER not in cluster.capabilities() else []
         wanted += ["prometheus"] if found is None else []
         if "prometheus" in install(cluster, wanted, self.clock, self.progress):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.cluster.local.commands import DEFAULT_NAME
 from harness.errors import InputError, Problem
+from harness.prometheus_access import SECRET_VARIABLES, PrometheusAccess, prometheus_access
+from harness.repeats import Repeats, repeats
 
 ENVIRONMENT_PREFIX = "RESILIENCE_"
 # Where the local cluster keeps what it builds and what it runs: variables of its own, not options of a session.
@@ -61,6 +63,7 @@ OPTIONS = (
     Option(
         "cluster-allow", "contexts that may be broken besides kind-* and local-*, comma separated", metavar="CONTEXTS"
     ),
+    Option("cluster-as", "act as this user, such as system:serviceaccount:NAMESPACE:NAME", metavar="USER"),
     Option("cluster-name", "name of a local or kind cluster of ours", default=DEFAULT_NAME, metavar="NAME"),
     Option("cluster-namespace", "what the names of experiments' namespaces begin with", default="rh", metavar="PREFIX"),
     Option("cluster-nodes", "worker nodes of a cluster that is made for the run", default="2", metavar="N"),
@@ -69,10 +72,25 @@ OPTIONS = (
     Option("kind-image", "node image of a kind cluster made for the run (default: kind's own)", metavar="IMAGE"),
     Option("images", "registry prefix where a cluster not of ours finds the harness's images", metavar="PREFIX"),
     Option("prometheus-url", "Prometheus to read from (default: the cluster's own, else one of ours)", metavar="URL"),
+    Option("prometheus-token-file", "file with the bearer token for it", metavar="FILE"),
+    Option("prometheus-user", "user for it; the password stands in a file or the environment", metavar="NAME"),
+    Option("prometheus-password-file", "file with that user's password", metavar="FILE"),
+    Option("prometheus-ca", "certificates of those who may sign for it", metavar="FILE"),
+    Option("prometheus-tenant", "the tenant to ask for (X-Scope-OrgID, as Mimir takes it)", metavar="NAME"),
+    Option("prometheus-headers-file", "file with further headers for it, one a line", metavar="FILE"),
     Option("report-dir", "folder where runs land", default="reports", metavar="DIR"),
     Option("allow-disruptive", "run experiments marked disruptive: they hit more than their own namespace", flag=True),
     Option("halt-file", "file that halts every run here while it exists", default=".resilience-halt", metavar="FILE"),
+    Option("wait-for-lock", "seconds to wait for another run to leave the cluster", default="0", metavar="SECONDS"),
     Option("resilience-seed", "seed of every random choice (default: a new one, printed)", metavar="N"),
+    Option(
+        "repeat",
+        "run each experiment of a file up to so many times, until it is clear how it comes out",
+        default="1",
+        metavar="N",
+    ),
+    Option("repeat-confidence", "confidence with which repeats decide", default="95%", metavar="SHARE"),
+    Option("repeat-all", "make all repeats, also when it is clear: for the distribution", flag=True),
     Option("twins", "run the twins too: broken copies that must come out BROKEN", flag=True),
 )
 
@@ -85,6 +103,7 @@ class Settings:
     kubeconfig: Path | None
     allowed: tuple[str, ...]
     context: str
+    user: str
     name: str
     namespace: str
     nodes: int
@@ -93,11 +112,14 @@ class Settings:
     kind_image: str
     images: str
     prometheus_url: str
+    prometheus_access: PrometheusAccess
     report_dir: Path
     allow_disruptive: bool
     halt_file: Path
     seed: int | None
     twins: bool
+    repeats: Repeats = field(default_factory=Repeats)
+    wait_for_lock: int = 0
 
 
 def resolve(
@@ -111,6 +133,7 @@ def resolve(
     problems = _unknown(environ) if cluster else []
     nodes = _whole(values, "cluster-nodes", 1, problems)
     seed = _whole(values, "resilience-seed", 0, problems) if values["resilience-seed"] else None
+    wait = _whole(values, "wait-for-lock", 0, problems)
     keep = values["cluster-keep"]
     if keep not in list(Keep):
         problems.append(Problem(f"found {keep!r}, expected one of {', '.join(Keep)}", field="--cluster-keep"))
@@ -120,7 +143,9 @@ def resolve(
                 Problem(f"found {values[name]!r}, expected lower-case letters, digits, -", field=f"--{name}")
             )
     flags = {option.name: _truth(values, option.name, problems) for option in OPTIONS if option.flag}
+    repeated = repeats(values, _whole(values, "repeat", 1, problems), flags["repeat-all"], problems)
     _check_url(values["prometheus-url"], problems)
+    access = prometheus_access(values, environ, problems)
     if problems:
         raise InputError(problems)
     return Settings(
@@ -128,6 +153,7 @@ def resolve(
         kubeconfig=Path(values["kubeconfig"]) if values["kubeconfig"] else None,
         allowed=tuple(part.strip() for part in values["cluster-allow"].split(",") if part.strip()),
         context=values["cluster-context"],
+        user=values["cluster-as"],
         name=values["cluster-name"],
         namespace=values["cluster-namespace"],
         nodes=nodes,
@@ -136,11 +162,14 @@ def resolve(
         kind_image=values["kind-image"],
         images=values["images"],
         prometheus_url=values["prometheus-url"],
+        prometheus_access=access,
         report_dir=Path(values["report-dir"]),
         allow_disruptive=flags["allow-disruptive"],
         halt_file=Path(values["halt-file"]),
         seed=seed,
         twins=flags["twins"],
+        repeats=repeated,
+        wait_for_lock=wait,
     )
 
 
@@ -157,7 +186,7 @@ def _value(
 
 
 def _unknown(environ: Mapping[str, str]) -> list[Problem]:
-    known = {option.variable for option in OPTIONS} | OTHER_VARIABLES
+    known = {option.variable for option in OPTIONS} | OTHER_VARIABLES | SECRET_VARIABLES
     return [
         Problem(f"unknown, expected one of {', '.join(sorted(known))}", field=name)
         for name in sorted(environ)

@@ -6,7 +6,9 @@ WORKLOAD_READY = 120.0
 OBSERVERS_READY = 15.0
 LOAD_READY = 30.0
 NAMESPACE_GONE = 90.0
-UNDONE = 30.0
+UNDONE = 60.0
+UNDONE_AT_LEAST = 5.0
+RESIDUE_GONE = 20.0
 EVIDENCE_EVERY = 0.5
 LOOK_EVERY = 0.2
 # A load generator that nobody stops ends by itself this long after the longest run that its experiment allows.

@@ -26,6 +26,8 @@ from harness.cluster import channels
 from harness.errors import ApiError, ClusterUnreachable
 
 Query = Mapping[str, str]
+# What stands before the slash is also how the API server names us as the manager of the fields that we change.
+USER_AGENT = "resilience-harness/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ class Transport(Protocol):
     def exec(self, namespace: str, pod: str, container: str | None, command: list[str], timeout: float) -> ExecResult:
         """Run a command in a container."""
 
+    def impersonate(self, user: str) -> None:
+        """From now on act as this user: a ServiceAccount is ``system:serviceaccount:NAMESPACE:NAME``."""
+
     def clone(self) -> Transport:
         """Another one with connections of its own, for another thread."""
 
@@ -85,6 +90,7 @@ class HttpTransport:
         self._lock = threading.Lock()
         self._streams: set[urllib3.BaseHTTPResponse] = set()
         self._interrupted = False
+        self._user = ""
 
     @classmethod
     def from_kubeconfig(cls, kubeconfig: Path | None, context: str | None) -> HttpTransport:
@@ -164,7 +170,8 @@ class HttpTransport:
     def _authorization(self) -> dict[str, str]:
         # Asked anew for every request: the client refreshes expiring tokens of exec plug-ins in here.
         setting = self._configuration.auth_settings().get("BearerToken")
-        return {"authorization": str(setting["value"])} if setting else {}
+        token = {"authorization": str(setting["value"])} if setting else {}
+        return token | ({"Impersonate-User": self._user} if self._user else {})
 
     def exec(self, namespace: str, pod: str, container: str | None, command: list[str], timeout: float) -> ExecResult:
         query = [("command", part) for part in command] + [("stdout", "true"), ("stderr", "true")]
@@ -183,8 +190,13 @@ class HttpTransport:
             raise ApiError(0, "ConnectionFailed", f"{what}: {error}") from error
         return _exec_result(found, what)
 
+    def impersonate(self, user: str) -> None:
+        self._user = user
+
     def clone(self) -> HttpTransport:
-        return HttpTransport(self._configuration)
+        clone = HttpTransport(self._configuration)
+        clone.impersonate(self._user)
+        return clone
 
     def close(self) -> None:
         self._pool.clear()

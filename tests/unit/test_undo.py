@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.clock import FakeClock
 from harness.cluster.fake import FakeCluster
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import CONFIG_MAPS, NAMESPACES
-from harness.errors import ApiError, HarnessError, UndoFailed
-from harness.naming import RUN_LABEL, SYSTEM_NAMESPACE
-from harness.undo import Journal, UndoEntry, read_journal
+from harness.errors import ApiError, HarnessError, Inconclusive, NotYet, UndoFailed
+from harness.naming import EXPIRES_ANNOTATION, RUN_LABEL, SYSTEM_NAMESPACE
+from harness.undo import Journal, read_journal
+from harness.undo_copy import LARGEST, find_copies
+from harness.undo_entry import FORMAT, Origin, State, UndoEntry, _checksum, decode, encode
 
 
 class Undoing:
@@ -47,9 +53,8 @@ def _write(journal: Journal, *names: str) -> list[UndoEntry]:
     return [journal.write("test", f"take back {name}", {"name": name}) for name in names]
 
 
-def _published(cluster: FakeCluster) -> list[dict[str, Any]]:
-    maps = cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
-    return [entry for item in maps for entry in json.loads(item["data"]["journal"])]
+def _published(cluster: FakeCluster) -> list[UndoEntry]:
+    return [entry for copy in find_copies(cluster.api) for entry in copy.page.entries]
 
 
 def test_an_entry_is_on_disk_and_in_the_cluster_when_write_returns(
@@ -57,7 +62,7 @@ def test_an_entry_is_on_disk_and_in_the_cluster_when_write_returns(
 ) -> None:
     entry = _write(journal, "a")[0]
     assert read_journal(file) == [entry]
-    assert [item["parameters"] for item in _published(fake_cluster)] == [{"name": "a"}]
+    assert _published(fake_cluster) == [entry]
     assert (entry.state, entry.id) == ("pending", 1)
 
 
@@ -78,7 +83,7 @@ def test_the_cluster_s_copy_is_labelled_with_the_run_and_holds_all_entries(
     _write(journal, "a", "b")
     (item,) = fake_cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
     assert item["metadata"]["labels"][RUN_LABEL] == "run1"
-    assert [entry["id"] for entry in _published(fake_cluster)] == [1, 2]
+    assert [entry.id for entry in _published(fake_cluster)] == [1, 2]
 
 
 def test_the_system_namespace_is_made_once(journal: Journal, fake_cluster: FakeCluster) -> None:
@@ -209,11 +214,138 @@ def test_a_copy_that_is_gone_already_is_no_error(journal: Journal, fake_cluster:
     journal.undo_all({"test": Undoing()})
 
 
-def test_a_last_line_cut_by_a_crash_is_left_out(journal: Journal, file: Path) -> None:
-    entries = _write(journal, "a", "b")
-    text = file.read_text()
-    file.write_text(text[: len(text) - 20])
-    assert read_journal(file) == entries[:1]
+@given(
+    names=st.lists(st.text(min_size=1), min_size=1, max_size=4),
+    marks=st.lists(st.sampled_from(["done", "failed"]), max_size=4),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_journal_that_a_crash_has_cut_at_any_byte_shows_whole_entries_and_never_a_wrong_one(
+    names: list[str], marks: list[State]
+) -> None:
+    origin = Origin("run1", "undo-shop")
+    entries = [UndoEntry(number, "test", name, {"name": name}) for number, name in enumerate(names, start=1)]
+    lines = [*entries, *(replace(entry, state=mark) for entry, mark in zip(entries, marks, strict=False))]
+    text = b"".join(encode(origin, entry) for entry in lines)
+    lengths = [0, *accumulate(len(encode(origin, entry)) for entry in lines)]
+    for cut in range(len(text) + 1):
+        # The end of a line may be missing: what it says is whole.
+        complete = sum(1 for end in lengths[1:] if end - 1 <= cut)
+        last = {entry.id: entry for entry in lines[:complete]}
+        assert decode(text[:cut]).entries == tuple(last.values())
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_line_is_no_line(data: st.DataObject) -> None:
+    origin = Origin("run1", "undo-shop")
+    entries = [UndoEntry(number, "test", "take it back", {"name": "a"}) for number in (1, 2, 3)]
+    text = bytearray(b"".join(encode(origin, entry) for entry in entries))
+    place = data.draw(st.integers(0, len(text) - 1))
+    text[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != text[place]))
+    assert set(map(str, decode(bytes(text)).entries)) <= set(map(str, entries))
+
+
+def test_a_journal_of_a_newer_format_is_refused_and_not_guessed(file: Path) -> None:
+    line = json.loads(encode(Origin("run1", "undo-shop"), UndoEntry(1, "test", "x")))
+    body = {**{key: value for key, value in line.items() if key != "sum"}, "format": FORMAT + 1}
+    file.parent.mkdir()
+    file.write_text(json.dumps({**body, "sum": _checksum(body)}))
+    with pytest.raises(HarnessError, match=f"format {FORMAT + 1} needs a newer harness"):
+        read_journal(file)
+
+
+def test_a_long_journal_is_spread_over_several_objects_and_read_as_one(
+    journal: Journal, fake_cluster: FakeCluster
+) -> None:
+    for number in range(5):
+        journal.write("test", f"take back {number}", {"name": str(number), "padding": "x" * (LARGEST // 3)})
+    items = fake_cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
+    assert len(items) == 3
+    assert all(len(item["data"]["undo.jsonl"]) <= LARGEST for item in items)
+    assert [entry.id for entry in _published(fake_cluster)] == [1, 2, 3, 4, 5]
+    journal.undo_all({"test": Undoing()})
+    assert fake_cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE) == []
+
+
+def test_an_entry_that_no_object_can_hold_is_refused_so_that_no_effect_follows(journal: Journal) -> None:
+    with pytest.raises(HarnessError, match="a ConfigMap holds 1000000: it cannot be journalled, so nothing was broken"):
+        journal.write("test", "take back all", {"padding": "x" * LARGEST})
+
+
+def test_an_entry_says_until_when_its_effect_can_be_needed(fake_cluster: FakeCluster, file: Path) -> None:
+    clock = FakeClock(wall=0.0)
+    entry = _write(Journal(fake_cluster, file, "run1", "shop", clock, ttl=90.0), "a")[0]
+    assert entry.expires == "1970-01-01T00:01:30.000Z"
+    (item,) = fake_cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
+    assert item["metadata"]["annotations"][EXPIRES_ANNOTATION] == entry.expires
+
+
+def test_nothing_is_written_once_the_run_may_break_nothing_more(
+    fake_cluster: FakeCluster, file: Path, fake_clock: FakeClock
+) -> None:
+    journal = Journal(fake_cluster, file, "run1", "shop", fake_clock, refused=lambda: "the Lease is lost")
+    with pytest.raises(Inconclusive, match="the Lease is lost"):
+        _write(journal, "a")
+    assert fake_cluster.server.calls == []
+    assert not file.exists()
+
+
+def test_marks_are_in_the_cluster_too_while_something_is_left(journal: Journal, fake_cluster: FakeCluster) -> None:
+    _write(journal, "a", "b")
+    with pytest.raises(UndoFailed):
+        journal.undo_all({"test": Undoing("a")})
+    assert [(entry.id, entry.state) for entry in _published(fake_cluster)] == [(1, "failed"), (2, "done")]
+
+
+def test_a_mark_that_does_not_reach_the_cluster_costs_no_undo(journal: Journal, fake_cluster: FakeCluster) -> None:
+    undoing = Undoing()
+    _write(journal, "a", "b")
+    fake_cluster.server.fail_next(403, count=1, method="PATCH", path="/configmaps")
+    journal.undo_all({"test": undoing})
+    assert undoing.done == ["b", "a"]
+    assert _published(fake_cluster) == []
+
+
+def test_only_what_came_after_is_taken_back_when_told_so(journal: Journal, fake_cluster: FakeCluster) -> None:
+    undoing = Undoing()
+    _write(journal, "namespace", "fault")
+    journal.undo_all({"test": undoing}, after=1)
+    assert undoing.done == ["fault"]
+    assert [entry.state for entry in _published(fake_cluster)] == ["pending", "done"]
+    journal.undo_all({"test": undoing})
+    assert undoing.done == ["fault", "namespace"]
+
+
+def test_an_undo_that_needs_time_is_asked_again(journal: Journal, fake_clock: FakeClock) -> None:
+    asked: list[float] = []
+
+    def slow(cluster: Cluster, parameters: Mapping[str, Any]) -> str:
+        asked.append(fake_clock.monotonic())
+        if len(asked) < 3:
+            raise NotYet("it is still going")
+        return "gone"
+
+    _write(journal, "a")
+    journal.undo_all({"test": slow})
+    assert len(asked) == 3
+    assert [entry.state for entry in journal.entries] == ["done"]
+
+
+def test_what_is_kept_says_so_in_the_cluster_and_how_it_would_be_taken_back(
+    journal: Journal, fake_cluster: FakeCluster
+) -> None:
+    _write(journal, "a")
+    journal.keep()
+    (copy,) = find_copies(fake_cluster.api)
+    assert copy.kept
+    assert [entry.state for entry in copy.page.entries] == ["pending"]
+
+
+def test_the_journal_knows_its_run_and_its_cluster(
+    fake_cluster: FakeCluster, file: Path, fake_clock: FakeClock
+) -> None:
+    _write(Journal(fake_cluster, file, "run1", "shop", fake_clock, cluster_uid="uid-9"), "a")
+    assert decode(file.read_bytes()).origin == Origin("run1", "undo-shop", "uid-9")
 
 
 def test_a_journal_with_a_cut_line_is_still_written_to(
@@ -243,5 +375,5 @@ def test_the_name_of_the_copy_is_valid_whatever_the_experiment_s(
 ) -> None:
     _write(Journal(fake_cluster, file, "run1", "x" * 57 + "-" * 10, fake_clock), "a")
     (item,) = fake_cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
-    assert len(item["metadata"]["name"]) <= 63
+    assert len(item["metadata"]["name"]) <= 253
     assert item["metadata"]["name"][-1].isalnum()
