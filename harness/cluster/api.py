@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from harness.clock import Clock, SystemClock
+from harness.cluster.read_only import ReadOnlyTransport
 from harness.cluster.resources import NAMESPACES, PODS, Resource
 from harness.cluster.transport import ExecResult, HttpTransport, Query, Request, Transport
 from harness.errors import ApiError, ClusterUnreachable
@@ -54,7 +55,7 @@ class KubeApi:
     """The calls that the harness makes. Every method raises ApiError."""
 
     def __init__(self, transport: Transport, clock: Clock | None = None) -> None:
-        self._transport = transport
+        self._transport: Transport = transport
         self._clock = clock or SystemClock()
         self._discovered: dict[tuple[str, str], Resource] = {}
 
@@ -66,6 +67,14 @@ class KubeApi:
     def clone(self) -> KubeApi:
         """Another one with connections of its own, for another thread."""
         return KubeApi(self._transport.clone(), self._clock)
+
+    def impersonate(self, user: str) -> None:
+        """From now on act as this user, in clones too; the kubeconfig's own user must be allowed to."""
+        self._transport.impersonate(user)
+
+    def read_only(self) -> None:
+        """From now on change nothing, in clones too: whatever would raises ClusterRefused."""
+        self._transport = ReadOnlyTransport(self._transport)
 
     def interrupt(self) -> None:
         """End every ``watch`` of this API at once and for good, from any thread; a clone has watches of its own."""

@@ -59,6 +59,9 @@ class FakeTransport:
         self._server.admit(Call("EXEC", f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", {}, command))
         return self._server.exec(namespace, pod, container, command)
 
+    def impersonate(self, user: str) -> None:
+        """Everybody is the same here: see ``FakeApiServer.access``."""
+
     def clone(self) -> FakeTransport:
         return FakeTransport(self._server)
 

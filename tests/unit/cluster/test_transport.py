@@ -418,3 +418,14 @@ def _kubeconfig(server: str) -> dict[str, object]:
         "contexts": [{"name": "ctx", "context": {"cluster": "c", "user": "u"}}],
         "users": [{"name": "u", "user": {"token": "abc"}}],
     }
+
+
+def test_another_user_is_acted_as_in_clones_too(transport: HttpTransport, script: Script) -> None:
+    transport.send(Request("GET", PATH))
+    transport.impersonate("system:serviceaccount:a:b")
+    transport.send(Request("GET", PATH))
+    clone = transport.clone()
+    clone.send(Request("GET", PATH))
+    clone.close()
+    seen = [request.headers.get("Impersonate-User") for request in script.requests]
+    assert seen == [None, "system:serviceaccount:a:b", "system:serviceaccount:a:b"]
