@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.clock import Clock, SystemClock
 from harness.cluster.local import cgroups, teardown
+from harness.cluster.local.locks import locked
 from harness.cluster.local.namespaces import HOLDER, Namespaces
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.processes import Program, Programs
@@ -66,7 +67,12 @@ def docker_host(image: NodeImage, progress: Progress, clock: Clock | None = None
     """A daemon that has the node image; afterwards nothing of it is left. Raises ClusterBroken."""
     clock = clock or SystemClock()
     packages.ensure(progress)
-    teardown.remove(NAME, clock)
+    with locked(NAME, progress, "another process has a Docker daemon of this kind: waiting for it"):
+        teardown.remove(NAME, clock)
+        yield from _while_it_runs(image, progress, clock)
+
+
+def _while_it_runs(image: NodeImage, progress: Progress, clock: Clock) -> Iterator[DockerHost]:
     try:
         data = ClusterPaths.of(NAME).root / DATA
         kept = image_store.restore(image, data)

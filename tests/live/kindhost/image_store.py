@@ -1,4 +1,4 @@
-"""The node image as a Docker daemon keeps it, so that loading it (12 s of unpacking) is done once and not for every daemon.
+"""The node image as a Docker daemon keeps it, so that loading it (12 s of unpacking) is done once, not for each daemon.
 
 Layers are only ever read, below what containers write, so that a daemon gets them as links; what the daemon knows about
 them is its own copy.
