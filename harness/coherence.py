@@ -95,9 +95,12 @@ class Coherence:
 
     def _check_faults(self, faults: Iterable[Fault], workload: Workload) -> None:
         for index, fault in enumerate(faults):
+            if fault.disruptive and not self._declared.disruptive:
+                hits = f"{fault.kind} hits more than the experiment's own namespace"
+                self._say(("faults", index, fault.kind), f"{hits}: expected disruptive: true at the top level")
             for selector in fault.selectors:
                 if not any(parse_selector(selector).matches(labels) for labels in workload.pod_labels()):
-                    place: Place = ("faults", index, fault.kind, "selector")
+                    place: Place = ("faults", index, fault.kind, _field_of(fault, selector))
                     self._say(place, f"found {selector!r}, but no pod of the workload has such labels")
             self._check_names(("faults", index, fault.kind, "of"), fault.workloads, workload)
             for place, why in wrong_images(fault.model_dump(by_alias=True, exclude_unset=True)):
@@ -175,6 +178,12 @@ class Coherence:
                 self._say((*place, reference), "changes nothing")
         for reference, error in patched.misshapen():
             self._problems += self._document.problems(error, (*place, reference))
+
+
+def _field_of(fault: Fault, selector: str) -> str:
+    """The field in which a fault's selector stands."""
+    fields = fault.model_dump(by_alias=True, exclude_unset=True)
+    return next((name for name, value in fields.items() if value == selector), "selector")
 
 
 def _ports(service: Mapping[str, Any]) -> list[str]:

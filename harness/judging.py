@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from harness.control import compare
 from harness.experiment import Experiment, describes
 from harness.objective import Finding, Objective
-from harness.observation import BASELINE, Timeline
+from harness.observation import BASELINE, Stop, Timeline
+from harness.quantities import show_seconds
 from harness.verdict import Verdict, worst
 
 Judged = list[tuple[Objective, Finding]]
@@ -30,7 +31,8 @@ class Judgement:
 def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None = None) -> Judgement:
     """Judge a finished run, in the light of its control arm if it had one. What was not proven makes it INCONCLUSIVE
     whatever the objectives say: an outage that cannot be put down to the fault says nothing about it."""
-    findings = [(objective, _finding(objective, timeline)) for objective in experiment.objectives]
+    shared = sharing_confidence(experiment.objectives)
+    findings = [(objective, _finding(objective, timeline)) for objective in shared]
     if experiment.control and control:
         confidence = experiment.control.confidence
         findings = [(objective, _beside(objective, found, control, confidence)) for objective, found in findings]
@@ -41,14 +43,20 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
         unproven.append("not every fault was injected")
     if unproven:
         return Judgement(Verdict.INCONCLUSIVE, unproven[0], findings, passed=False)
-    verdict = worst(finding.verdict for _, finding in findings)
-    reason = _reason(verdict, findings)
+    verdict, reason = _in_sight_of(timeline.stopped, *_of_objectives(findings))
     if not experiment.twin:
         return Judgement(verdict, reason, findings, passed=verdict is Verdict.HELD)
     missed = unbroken(experiment.breaks, findings)
     if missed:
         reason = f"the twin should have broken {', '.join(missed)} and did not: {reason}"
     return Judgement(verdict, reason, findings, passed=verdict is Verdict.BROKEN and not missed)
+
+
+def sharing_confidence(objectives: Sequence[Objective]) -> list[Objective]:
+    """The objectives with the confidence that each needs for all of them to be right together: of twenty statements at
+    95 % one is wrong by chance, and one is enough to break an experiment or to hold it."""
+    claims = sum(objective.claims for objective in objectives)
+    return [objective.among(claims) if objective.claims else objective for objective in objectives]
 
 
 def judge_baseline(experiment: Experiment, timeline: Timeline) -> Judged:
@@ -76,6 +84,22 @@ def _beside(objective: Objective, finding: Finding, control: Timeline, confidenc
     if not objective.checks_control:
         return finding
     return compare(finding, _finding(objective, control), confidence)
+
+
+def _of_objectives(findings: Judged) -> tuple[Verdict, str]:
+    verdict = worst(finding.verdict for _, finding in findings)
+    return verdict, _reason(verdict, findings)
+
+
+def _in_sight_of(stopped: Stop | None, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
+    """What an early end of the fault leaves of a verdict: BROKEN stays; nothing holds under half a fault."""
+    if stopped is None:
+        return verdict, reason
+    how = "aborted" if stopped.by == "abort" else "stopped early"
+    said = f"{how} at {show_seconds(stopped.at)}: {stopped.reason}"
+    if verdict is Verdict.BROKEN:
+        return verdict, f"{reason} ({said})"
+    return Verdict.INCONCLUSIVE, said if verdict is Verdict.HELD else f"{said}; {reason}"
 
 
 def _reason(verdict: Verdict, findings: Judged) -> str:

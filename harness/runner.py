@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from harness.abort_watch import AbortWatch
+from harness.early_stop import EarlyStop
 from harness.errors import Inconclusive
 from harness.experiment import Experiment
 from harness.judging import judge, judge_baseline
@@ -29,6 +31,9 @@ class Runner:
         self._experiment = experiment
         self._keeper = RecordKeeper(run, experiment, node_id)
         self._live = self._keeper.live
+        load = experiment.load
+        profile = run.sources.load.profile(load.profile) if load else None
+        self._stop = EarlyStop(experiment, self._live.timeline, profile)
         self._queries = PrometheusQueries(run.prometheus, experiment.objectives) if run.prometheus else None
 
     @property
@@ -52,6 +57,7 @@ class Runner:
         if experiment.load:
             live.start_load(experiment.load)
         live.start_prober(experiment.prober)
+        self._watch_for_abort()
         self._steady_state()
         self._disrupt()
         live.undo()
@@ -82,11 +88,30 @@ class Runner:
         live, seconds = self._live, self._experiment.phases.fault
         # All victims are chosen before the first fault changes what there is to choose from.
         chosen = [live.choose(fault) for fault in self._experiment.faults]
+        self._nothing_to_abort()
         with live.phase(FAULT, f"{seconds:g} s"):
             for fault, victims in chosen:
                 live.inject(fault, victims)
-            live.wait(seconds, live.prove)
+            live.wait(seconds, live.prove, self._must_stop if self._stop.asks else None)
             live.prove(last=True)
+
+    def _must_stop(self, left: float) -> bool:
+        live = self._live
+        live.read_requests()
+        live.timeline.stopped = self._stop.look(live.now, left)
+        if live.timeline.stopped:
+            live.say(f"stopped early: {live.timeline.stopped.reason}")
+        return live.timeline.stopped is not None
+
+    def _watch_for_abort(self) -> None:
+        live, run, conditions = self._live, self._run, self._experiment.abort
+        if conditions and run.prometheus:
+            live.beside(AbortWatch(conditions, run.prometheus, live.namespace, live.timeline, run.clock))
+
+    def _nothing_to_abort(self) -> None:
+        aborted = self._stop.aborted(self._live.now)
+        if aborted:
+            raise Inconclusive(f"nothing was injected, since an abort condition was met before: {aborted}")
 
     def _ask_prometheus(self) -> None:
         if self._queries:

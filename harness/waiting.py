@@ -15,7 +15,7 @@ from tenacity import (
 )
 
 from harness.clock import Clock
-from harness.errors import ApiError, TimedOut
+from harness.errors import ApiError, HarnessError, TimedOut
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def wait_until(
 def retrying(clock: Clock, attempts: int = 4) -> Retrying:
     """The policy for API calls that may be repeated: retryable errors only, exponential back-off with jitter."""
     return Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.retryable),
+        retry=retry_if_exception(lambda error: isinstance(error, HarnessError) and error.retryable),
         stop=stop_after_attempt(attempts),
         wait=wait_random_exponential(multiplier=0.1, max=2.0),
         sleep=clock.sleep,

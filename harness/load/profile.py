@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -86,6 +87,12 @@ class Profile(_Part):
     def names(self, phase: str) -> bool:
         """Whether the profile draws a curve of its own for this phase."""
         return phase in self.phases
+
+    def arrivals_at_most(self, phase: str, seconds: float, rate: float) -> int:
+        """No more arrivals than this are due in so many seconds of a phase, whatever part of a curve runs in it."""
+        earlier = PHASES[: PHASES.index(phase) + 1]
+        highest = max(point.share for name in earlier for point in self.curve(name))
+        return ceil(rate * highest * seconds)
 
     def arrivals_per_second(self, phase: str, elapsed: float, rate: float) -> float:
         """The arrival rate ``elapsed`` seconds after a phase began, for an experiment of ``rate`` arrivals a second."""

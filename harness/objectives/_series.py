@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from harness.observation import Observation, Timeline
+
+
+class Dated(Protocol):
+    """Anything that was seen at an instant."""
+
+    @property
+    def at(self) -> float: ...
+
+
+D = TypeVar("D", bound=Dated)
 
 
 def values(timeline: Timeline, series: str, subject: str) -> list[Observation]:
@@ -17,12 +27,12 @@ def values(timeline: Timeline, series: str, subject: str) -> list[Observation]:
     ]
 
 
-def last_before(seen: list[Observation], instant: float) -> Observation | None:
+def last_before(seen: Sequence[D], instant: float) -> D | None:
     """What was in force at an instant."""
     return next((one for one in reversed(seen) if one.at < instant), None)
 
 
-def in_force(seen: list[Observation], start: float, end: float = float("inf")) -> list[Observation]:
+def in_force(seen: Sequence[D], start: float, end: float = float("inf")) -> list[D]:
     """What was in force at ``start`` (if anything was) and everything seen from then to ``end``."""
     before = last_before(seen, start)
     during = [one for one in seen if start <= one.at <= end]

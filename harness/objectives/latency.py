@@ -12,33 +12,36 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.objective import Finding, Objective
-from harness.objectives._fields import DISRUPTED, Limit, Phases, ProperShare
+from harness.objective import Finding
+from harness.objectives._fields import Limit, ProperShare
 from harness.objectives._findings import inconclusive
-from harness.objectives._share import RequiredShare, show_share, steady_state
-from harness.observation import Timeline
+from harness.objectives._share import ShareDemand, ShareObjective, show_share, steady_state
+from harness.observation import RequestSeen, Timeline
 from harness.quantities import show_seconds
 from harness.statistics import percentile
 from harness.verdict import Verdict
 
 
-class Latency(Objective):
+class Latency(ShareObjective):
     """At least ``share`` of the successful requests took less than ``below``."""
 
     kind: ClassVar[str] = "latency"
 
     share: ProperShare = Field(description="share of successful requests that must be fast enough, such as 95%")
     below: Limit = Field(description="the threshold, such as 200ms, from the intended start")
-    phases: Phases = DISRUPTED
-    confidence: ProperShare = Field(0.95, description="of the bounds that decide")
 
     @property
     def title(self) -> str:
         return f"{show_share(self.share)} of requests below {show_seconds(self.below)}"
 
     @property
-    def checks_baseline(self) -> bool:
-        return True
+    def demand(self) -> ShareDemand:
+        noun = f"successful requests took less than {show_seconds(self.below)}"
+        return ShareDemand("at least", self.share, self.confidence, noun, self.min_samples)
+
+    def spoils(self, request: RequestSeen) -> bool | None:
+        # What the generator itself started late is not held against the service for certain.
+        return request.finished - request.started >= self.below if request.ok else None
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         served = [request for request in timeline.requests_in(phases or self.phases) if request.ok]
@@ -49,17 +52,14 @@ class Latency(Objective):
         shares = sorted({0.5, self.share, 0.99})
         detail = {f"p{share * 100:g}": show_seconds(percentile(latencies, share)) for share in shares}
         detail["slowest"] = show_seconds(max(latencies))
-        required = RequiredShare(
-            self.share, self.confidence, f"successful requests took less than {show_seconds(self.below)}"
-        )
         if steady_state(phases):
-            return required.judge_steady(fast, len(latencies), detail)
-        finding = required.judge(timeline, fast, len(latencies), detail)
+            return self.demand.judge_steady(fast, len(latencies), detail)
+        finding = self.demand.judge(timeline, fast, len(latencies), detail)
         if finding.verdict is Verdict.HELD:
             return finding
         # From the intended start the generator's own lateness counts too; without it a broken objective may hold.
-        prompt = sum(request.finished - request.started < self.below for request in served)
-        best = required.judge(timeline, prompt, len(latencies), detail)
+        prompt = sum(not self.spoils(request) for request in served)
+        best = self.demand.judge(timeline, prompt, len(latencies), detail)
         if best.verdict is finding.verdict:
             return finding
         late = f"{prompt - fast} of them were slow only because the load generator started them late"

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from harness.objective import Finding, Objective
+from harness.objective import Due, Finding, LiveObjective
 from harness.objectives._fields import Count, Limit, ScaledRef
 from harness.objectives._findings import combined, inconclusive, never, within
 from harness.objectives._series import in_force, number, values
@@ -35,7 +35,7 @@ class _Size:
         return self.least == self.most == count
 
 
-class Replicas(Objective):
+class Replicas(LiveObjective):
     """Every demand that is made must hold: ``reaches`` ``within`` a time of the fault phase's start, ``neverAbove`` and
     ``neverBelow`` from there to the end, ``settlesTo`` ``settlesWithin`` a time of the recovery phase's start."""
 
@@ -77,6 +77,13 @@ class Replicas(Objective):
         if self.settles_to is None or not sizes or sizes[-1].is_at(self.settles_to):
             return ""
         return f"{self.of} is at {sizes[-1].most}, to settle to {self.settles_to}"
+
+    def breached(self, timeline: Timeline, due: Due) -> str:
+        del due  # one observation is enough
+        fault = timeline.phase(FAULT)
+        sizes = self._sizes(timeline, fault.start) if fault else []
+        parts = self._bounds(sizes, blind=False) if sizes else []
+        return next((part.reason for part in parts if part.verdict is Verdict.BROKEN), "")
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # the times count from phases of their own

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from harness.objective import Finding, Objective
+from harness.objective import Due, Finding, LiveObjective
 from harness.objectives._fields import Count, WorkloadRef
 from harness.objectives._findings import combined, inconclusive
 from harness.observation import Timeline
@@ -19,7 +19,7 @@ from harness.verdict import Verdict
 _UNIT = "restarts"
 
 
-class Restarts(Objective):
+class Restarts(LiveObjective):
     """Between ``min`` and ``max`` container restarts from the fault to the end; with ``onlyVictims`` none of them in a
     pod that the fault did not hit. A pod that was replaced counts its restarts from zero."""
 
@@ -46,6 +46,11 @@ class Restarts(Objective):
         counted = sum(self._counts(timeline).values())
         missing = self.min is not None and counted < self.min
         return f"{self.of} had {counted} restarts, at least {self.min} asked for" if missing else ""
+
+    def breached(self, timeline: Timeline, due: Due) -> str:
+        del due  # what was counted is not taken back
+        counted = sum(self._counts(timeline).values())
+        return self._in_range(counted).reason if self.max is not None and counted > self.max else ""
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # counted from the fault to the end of the run

@@ -17,9 +17,12 @@ from typing import Any
 from harness.objective import Objective
 from harness.observation import BASELINE, PHASES, Observation, Phase, Timeline
 from harness.probe import ProbeContext, SnapshotProbe
-from harness.probes.prometheus import Prometheus, PrometheusError, escape
+from harness.probes.prometheus import Ambiguous, NoData, NotANumber, Prometheus, PrometheusError, escape
+from harness.probes.prometheus_health import GAP, ClockWatch, Frame, longest_gap, resets, trouble
+from harness.quantities import show_seconds
 
 SERIES = "prometheus"
+VALUES = "values"
 # Fewer scrapes in a window than this, and a rate rests on two samples or none.
 SCRAPES_PER_WINDOW = 4
 SCRAPES_TO_WAIT = 2
@@ -27,33 +30,17 @@ SCRAPES_TO_WAIT = 2
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """The queries of one objective by what they are called in the value: good and total, or value."""
+    """The queries of one objective by what they are called in the value: good and total, value, or values."""
 
     title: str
     queries: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """What all queries of one look share. ``now`` is on the timeline; ``ahead``: seconds by which Prometheus' clock is
-    ahead of ours."""
-
-    timeline: Timeline
-    namespace: str
-    now: float
-    interval: float
-    ahead: float
-
-    def theirs(self, at: float) -> float:
-        """A timeline instant by Prometheus' clock, in Unix seconds: its samples carry its own time."""
-        return self.timeline.wall(at) + self.ahead
-
-
 class PrometheusQueries(SnapshotProbe):
     """Series ``prometheus``. Subject ``<title of the objective>``, one observation a phase, at its end: {"phase",
-    "window", "samples", "warnings"} and the numbers {"good", "total"} or {"value"}; ``window`` is in seconds,
-    ``samples`` counts the raw samples that were read (None when the server does not say). With an error, {"phase",
-    "window"} alone.
+    "window", "samples", "warnings", "notes"} and the numbers {"good", "total"}, {"value"} or, one a scrape, {"values"};
+    ``window`` is in seconds, ``samples`` counts the raw samples that were read (None when the server does not say).
+    With an error, {"phase", "window"} alone.
 
     Subject ``up:<kind>/<name>``: how many scrape targets of the workload were up, a number every scrape interval. A new
     pod is no target until Prometheus has heard of it, which takes it up to five seconds.
@@ -65,6 +52,7 @@ class PrometheusQueries(SnapshotProbe):
         """Asks for the objectives of kind ``prometheus``: their ``good`` and ``total``, or their ``value``,
         queries with ``$namespace`` and ``$window`` in them. ``phases`` names those to ask about; None means all."""
         self._prometheus, self._phases = prometheus, phases
+        self._clocks = ClockWatch()
         self._questions = [
             _Question(objective.title, _queries(objective)) for objective in objectives if objective.kind == SERIES
         ]
@@ -80,48 +68,89 @@ class PrometheusQueries(SnapshotProbe):
         try:
             interval = self._prometheus.scrape_interval(context.namespace)
             context.clock.sleep(end + SCRAPES_TO_WAIT * interval - timeline.offset(context.clock.monotonic()))
-            now = timeline.offset(context.clock.monotonic())
-            frame = _Frame(timeline, context.namespace, now, interval, self._ahead(context))
+            frame = self._frame(context, interval)
         except PrometheusError as error:
             for question in self._questions:
-                timeline.add(Observation(SERIES, question.title, end, error=f"{type(error).__name__}: {error}"))
+                timeline.add(Observation(SERIES, question.title, end, error=str(error)))
             return
-        for question in self._questions:
-            for phase in phases:
-                if not _asked(timeline, question, phase):
-                    timeline.add(self._answer(question, phase, frame))
+        for phase in phases:
+            self._ask_about(phase, frame)
         for workload, pods in _pods_by_workload(timeline).items():
             self._targets_up(workload, pods, frame)
 
     def _wants(self, phase: Phase) -> bool:
         return self._phases is None or phase.name in self._phases
 
-    def _ahead(self, context: ProbeContext) -> float:
-        before = context.clock.wall()
+    def _frame(self, context: ProbeContext, interval: float) -> Frame:
+        timeline, clock = context.timeline, context.clock
+        before, wall = clock.monotonic(), clock.wall()
         theirs = self._prometheus.number("time()").value
-        return theirs - (before + context.clock.wall()) / 2
+        now = timeline.offset((before + clock.monotonic()) / 2)
+        # By the timeline, not by our wall clock: that one may have been set since the run began.
+        ahead = theirs - timeline.wall(now)
+        stepped = self._clocks.stepped(now, wall - timeline.wall(timeline.offset(before)), ahead)
+        return Frame(timeline, context.namespace, now, interval, ahead, stepped)
 
-    def _answer(self, question: _Question, phase: Phase, frame: _Frame) -> Observation:
+    def _ask_about(self, phase: Phase, frame: Frame) -> None:
+        questions = [question for question in self._questions if not _asked(frame.timeline, question, phase)]
+        if not questions:
+            return
         window = math.floor(phase.end - phase.start)
         about: dict[str, Any] = {"phase": phase.name, "window": window}
-        at, wall = phase.end, frame.timeline.wall(phase.end)
-        if window < SCRAPES_PER_WINDOW * frame.interval:
-            error = f"a phase of {window} s is too short: it must hold {SCRAPES_PER_WINDOW} scrapes, one every"
-            return Observation(SERIES, question.title, at, about, f"{error} {frame.interval:g} s", wall)
-        read, warnings, numbers = 0, list[str](), dict[str, float]()
+        wall = frame.timeline.wall(phase.end)
         try:
-            for key, query in question.queries.items():
-                text = query.replace("$namespace", escape(frame.namespace)).replace("$window", f"{window}s")
-                number = self._prometheus.number(text, frame.theirs(at))
-                numbers[key] = number.value
-                read = max(read, number.samples or 0)
-                warnings += number.warnings
-        except PrometheusError as error:
-            return Observation(SERIES, question.title, at, about, f"{type(error).__name__}: {error}", wall)
-        value = {**about, **numbers, "samples": read or None, "warnings": warnings}
-        return Observation(SERIES, question.title, at, value, wall=wall)
+            if window < SCRAPES_PER_WINDOW * frame.interval:
+                error = f"a phase of {window} s is too short: it must hold {SCRAPES_PER_WINDOW} scrapes, one every"
+                why = f"{error} {frame.interval:g} s"
+            else:
+                why = trouble(self._prometheus, phase, frame)
+        except PrometheusError as failure:
+            why = str(failure)
+        for question in questions:
+            error, value = why, about
+            if not error:
+                try:
+                    value = about | self._answer(question, phase, window, frame)
+                except PrometheusError as failure:
+                    error = str(failure)
+            frame.timeline.add(Observation(SERIES, question.title, phase.end, value, error or None, wall))
 
-    def _targets_up(self, workload: str, pods: Sequence[str], frame: _Frame) -> None:
+    def _answer(self, question: _Question, phase: Phase, window: int, frame: Frame) -> dict[str, Any]:
+        read, warnings, notes = 0, list[str](), list[str]()
+        found: dict[str, Any] = {}
+        for key, query in question.queries.items():
+            text = query.replace("$namespace", escape(frame.namespace)).replace("$window", f"{window}s")
+            if key == VALUES:
+                found[key] = self._values(text, phase, frame)
+                read, warnings = len(found[key]), [*warnings, *self._prometheus.warnings()]
+                continue
+            number = self._prometheus.number(text, frame.theirs(phase.end))
+            found[key] = number.value
+            read = max(read, number.samples or 0)
+            warnings += number.warnings
+            notes += number.notes
+            again = resets(self._prometheus, text, frame.theirs(phase.end))
+            if again:
+                raise PrometheusError(f"counters began again {again} times, and what they had not told by then is lost")
+        return {**found, "samples": read or None, "warnings": warnings, "notes": notes}
+
+    def _values(self, query: str, phase: Phase, frame: Frame) -> list[float]:
+        """One value a scrape, from the first one that belongs to the phase alone."""
+        start, end = frame.theirs(phase.start + frame.interval), frame.theirs(phase.end)
+        samples = self._prometheus.range(query, start, end, frame.interval)
+        series = {tuple(sorted(sample.labels.items())) for sample in samples}
+        if len(series) > 1:
+            raise Ambiguous(f"{len(series)} series where one was meant: {query}")
+        if not samples:
+            raise NoData(f"no series at all: {query}")
+        if not all(math.isfinite(sample.value) for sample in samples):
+            raise NotANumber(f"not a number: {query}")
+        gap = longest_gap(samples, start, end, frame.interval)
+        if gap > GAP * frame.interval:
+            raise NoData(f"no value for {show_seconds(gap)}, every {show_seconds(frame.interval)} was asked: {query}")
+        return [sample.value for sample in samples]
+
+    def _targets_up(self, workload: str, pods: Sequence[str], frame: Frame) -> None:
         timeline, subject = frame.timeline, f"up:{workload}"
         known = timeline.latest(SERIES, subject)
         start = known.at + frame.interval if known else 0.0
@@ -129,7 +158,7 @@ class PrometheusQueries(SnapshotProbe):
         try:
             samples = self._prometheus.range(query, frame.theirs(start), frame.theirs(frame.now), frame.interval)
         except PrometheusError as error:
-            timeline.add(Observation(SERIES, subject, frame.now, error=f"{type(error).__name__}: {error}"))
+            timeline.add(Observation(SERIES, subject, frame.now, error=str(error)))
             return
         # Zero all along means that nobody scrapes this workload, which is no outage.
         if known or any(sample.value for sample in samples):
@@ -171,6 +200,8 @@ def _pods_by_workload(timeline: Timeline) -> dict[str, list[str]]:
 
 def _queries(objective: Objective) -> dict[str, str]:
     found = {key: getattr(objective, key, None) for key in ("good", "total", "value")}
+    if getattr(objective, "reducer", None):
+        found = {VALUES: found["value"]}
     return {key: str(query) for key, query in found.items() if query}
 
 

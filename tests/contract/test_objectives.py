@@ -24,7 +24,9 @@ MODULES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
 EXAMPLES: dict[str, dict[str, object]] = {
     "availability": {"min": "99%"},
     "durability": {},
+    "errorRate": {"max": "1%", "kinds": ["5xx", "timeout"]},
     "identity": {"of": "statefulset/etcd", "within": "60s"},
+    "invariant": {"of": "deployment/podinfo", "available": ">= 2", "total": "<= desired + 1"},
     "latency": {"share": "95%", "below": "200ms"},
     "prometheus": {"name": "no 5xx", "good": "sum(a)", "total": "sum(b)", "min": "99%", "noData": "inconclusive"},
     "recoveryTime": {"of": "deployment/podinfo", "max": "20s", "clocks": ["user", "endpoints", "controlPlane"]},

@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
-from requests.adapters import BaseAdapter
 
+from harness.clock import FakeClock
 from harness.probes.prometheus import Prometheus
+from harness.probes.prometheus_session import Via
 
 URL = "http://prometheus.invalid"
 
@@ -56,7 +57,7 @@ def refused(status: int, error: str) -> tuple[int, dict[str, Any]]:
 
 
 @dataclass
-class Scripted(BaseAdapter):
+class Scripted(Via):
     """``answers`` by page: a body, a (status, body) pair, an exception, or a function of what was asked."""
 
     answers: dict[str, Any] = field(default_factory=dict)
@@ -80,8 +81,11 @@ class Scripted(BaseAdapter):
     def close(self) -> None:
         self.answers = {}
 
+    def clone(self) -> Scripted:
+        return self
+
     def prometheus(self) -> Prometheus:
-        return Prometheus(URL, via=self)
+        return Prometheus(URL, via=self, clock=FakeClock())
 
     def queries(self, page: str = "query") -> list[Asked]:
         return [asked for asked in self.asked if asked.page == page]

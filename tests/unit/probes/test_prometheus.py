@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import requests
 
+from harness.clock import FakeClock
 from harness.probes.prometheus import (
     Ambiguous,
     NoData,
     NotANumber,
     Prometheus,
+    PrometheusAway,
     PrometheusError,
     PrometheusUnreachable,
     QueryRefused,
@@ -39,7 +41,8 @@ def test_the_time_of_a_query_is_pinned() -> None:
 def test_a_number_comes_with_what_it_rests_on_and_what_the_server_had_to_say() -> None:
     answer = vector(3, samples=18, warnings=["a bucket is missing"], infos=["metric might not be a counter"])
     number = asking(query=answer)[0].number("up")
-    assert (number.samples, number.warnings) == (18, ("a bucket is missing", "metric might not be a counter"))
+    assert (number.samples, number.warnings) == (18, ("a bucket is missing",))
+    assert number.notes == ("metric might not be a counter",)
 
 
 def test_a_server_that_does_not_count_samples_says_nothing_of_them() -> None:
@@ -159,16 +162,16 @@ def flaky() -> Iterator[tuple[str, list[int]]]:
 def test_a_server_in_trouble_is_asked_again_and_a_mistake_is_not(flaky: tuple[str, list[int]]) -> None:
     url, statuses = flaky
     statuses += [503, 200]
-    assert Prometheus(url).number("up").value == 7.0
+    assert Prometheus(url, clock=FakeClock()).number("up").value == 7.0
     statuses += [400, 200]
     with pytest.raises(QueryRefused, match="state 400"):
-        Prometheus(url).number("up")
+        Prometheus(url, clock=FakeClock()).number("up")
     assert statuses == [200]
 
 
 def test_a_server_that_stays_in_trouble_is_given_up_with_its_own_words(flaky: tuple[str, list[int]]) -> None:
     url, statuses = flaky
     statuses += [503, 503, 503, 200]
-    with pytest.raises(QueryRefused, match="state 503"):
-        Prometheus(url).number("up")
+    with pytest.raises(PrometheusAway, match="answers 503: state 503"):
+        Prometheus(url, clock=FakeClock()).number("up")
     assert statuses == [200]

@@ -143,7 +143,7 @@ def test_errors_behind_the_api_server_are_told_in_prometheus_own_words() -> None
     cluster.server.fail_next(400, "Error", f"GET {place}/api/v1/query: {body}", path="/api/v1/query")
     with pytest.raises(QueryRefused, match=r"^1:5: parse error: sum"):
         found.number("sum(")
-    cluster.server.fail_next(0, "ConnectionFailed", "refused", count=10, path="/api/v1/query")
+    cluster.server.fail_next(0, "ConnectionFailed", "refused", count=20, path="/api/v1/query")
     with pytest.raises(PrometheusUnreachable, match="refused"):
         found.number("up")
 

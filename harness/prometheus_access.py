@@ -1,0 +1,133 @@
+"""How to be let in by a Prometheus that is not ours: tokens, passwords, certificates, tenants.
+
+A secret comes from a file or the environment, never from the command line, where anybody could read it. None of them
+stands in a repr, and what a server says back is cleaned of them before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from harness.errors import HarnessError, Problem
+
+TOKEN_VARIABLE = "RESILIENCE_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
+PASSWORD_VARIABLE = "RESILIENCE_PROMETHEUS_PASSWORD"  # noqa: S105
+SECRET_VARIABLES = frozenset({TOKEN_VARIABLE, PASSWORD_VARIABLE})
+TENANT_HEADER = "X-Scope-OrgID"
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(\S.*)")
+# Shorter ones would blot out ordinary words.
+_LEAST_SECRET = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusAccess:
+    """Credentials for one URL. A token in a file is read for every request, since such files are renewed."""
+
+    token: str = field(default="", repr=False)
+    token_file: Path | None = None
+    user: str = ""
+    password: str = field(default="", repr=False)
+    ca: Path | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def bearer(self) -> str:
+        """The token as it is now; empty for none. Raises HarnessError when its file cannot be read any more."""
+        return _read(self.token_file) if self.token_file else self.token
+
+    def cleaned(self, text: str, url: str = "") -> str:
+        """Text with every secret left out, those in the URL included."""
+        for secret in sorted(self._secrets(url), key=len, reverse=True):
+            text = text.replace(secret, "…")
+        return text
+
+    def _secrets(self, url: str) -> set[str]:
+        parts = urlsplit(url)
+        user, password = self.user or unquote(parts.username or ""), self.password or unquote(parts.password or "")
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode() if password else ""
+        known = {self.token, password, parts.password or "", basic, *self.headers.values()}
+        if self.token_file:
+            try:
+                known.add(self.bearer())
+            except HarnessError:
+                known.discard("")
+        return {secret for secret in known if len(secret) >= _LEAST_SECRET}
+
+
+def prometheus_access(
+    values: Mapping[str, str], environ: Mapping[str, str], problems: list[Problem]
+) -> PrometheusAccess:
+    """The access that options and environment describe; whatever is wrong with them goes to ``problems``."""
+    url, user = values["prometheus-url"], values["prometheus-user"]
+    token, token_file = environ.get(TOKEN_VARIABLE, "").strip(), _file(values, "prometheus-token-file", problems)
+    password_file = _file(values, "prometheus-password-file", problems)
+    password = _text(password_file, "--prometheus-password-file", problems) or environ.get(PASSWORD_VARIABLE, "")
+    headers = _headers(_file(values, "prometheus-headers-file", problems), problems)
+    if values["prometheus-tenant"]:
+        headers[TENANT_HEADER] = values["prometheus-tenant"]
+    given = {
+        f"--prometheus-token-file or {TOKEN_VARIABLE}": bool(token or token_file),
+        "--prometheus-user": bool(user),
+    }
+    has_user_in_url = "@" in urlsplit(url).netloc if "://" in url else False
+    if sum(given.values()) + has_user_in_url > 1:
+        problems.append(Problem("found two ways to log in, expected a token or a user", field="--prometheus-url"))
+    if token and token_file:
+        problems.append(Problem(f"found it beside {TOKEN_VARIABLE}, expected one", field="--prometheus-token-file"))
+    if bool(user) != bool(password):
+        found = "a user without a password" if user else "a password without a user"
+        problems.append(Problem(f"found {found}, expected both: see {PASSWORD_VARIABLE}", field="--prometheus-user"))
+    if not url and (token or token_file or user or headers):
+        message = "missing, but there are credentials: the cluster's own Prometheus is not sent any"
+        problems.append(Problem(message, field="--prometheus-url"))
+    _text(token_file, "--prometheus-token-file", problems)
+    ca = _file(values, "prometheus-ca", problems)
+    return PrometheusAccess(token, token_file, user, password, ca, headers)
+
+
+def _file(values: Mapping[str, str], name: str, problems: list[Problem]) -> Path | None:
+    if not values[name]:
+        return None
+    path = Path(values[name])
+    if not path.is_file():
+        problems.append(Problem(f"found {values[name]!r}, expected a file that is there", field=f"--{name}"))
+        return None
+    return path
+
+
+def _text(path: Path | None, field: str, problems: list[Problem]) -> str:
+    if path is None:
+        return ""
+    try:
+        return _read(path)
+    except HarnessError as error:
+        problems.append(Problem(str(error), field=field))
+        return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{path} cannot be read: {type(error).__name__}") from error
+    if not text or "\n" in text:
+        raise HarnessError(f"{path}: found {len(text.splitlines())} lines, expected one")
+    return text
+
+
+def _headers(path: Path | None, problems: list[Problem]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if path is None:
+        return headers
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        found = _HEADER.fullmatch(line.strip())
+        if found:
+            headers[found[1]] = found[2]
+        elif line.strip():
+            # The line itself may hold a secret, so it is not shown.
+            problems.append(Problem("expected Name: value", path, number, "--prometheus-headers-file"))
+    return headers
