@@ -18,9 +18,10 @@ class Undecided(HarnessError):
 def left_behind(run: RunRecord) -> list[str]:
     """Every effect of a run that is not taken back, in one line each: what people must do by hand."""
     return [
-        f"{record.id}: {undo.description}: {undo.error or 'not tried'} (journal: undo.jsonl in the experiment's folder)"
+        f"{each.id}: {undo.description}: {undo.error or 'not tried'} (journal: undo.jsonl in the experiment's folder)"
         for record in run.experiments
-        for fault in record.faults
+        for each in (record, *record.attempts)
+        for fault in each.faults
         for undo in fault.undo
         if undo.state != "done"
     ]

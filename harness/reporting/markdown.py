@@ -33,11 +33,8 @@ def render_markdown(run: RunRecord) -> str:
 
 
 def _row(record: ExperimentRecord) -> str:
-    verdict = record.verdict if record.stage == "judged" else Verdict.INCONCLUSIVE
-    sign = SIGNS[overview.contribution(record)]
-    said = f"{verdict}, as it must" if record.twin and record.passed else str(verdict)
-    found = overview.recoveries(record)
-    recovered = [overview.recovery_text(found.get(name)) or "–" for name in overview.CLOCKS]
+    sign, said = SIGNS[overview.contribution(record)], overview.verdict_text(record)
+    recovered = [overview.clock_text(record, name) or "–" for name in overview.CLOCKS]
     return f"| {' | '.join([f'{sign} {said}', _name(record), *recovered, _tightest(record)])} |\n"
 
 

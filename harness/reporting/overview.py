@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.record import ClockRecord, ExperimentRecord, ObjectiveRecord, RunRecord
+from harness.record import BesideRecord, ClockRecord, DistributionRecord, ExperimentRecord, ObjectiveRecord, RunRecord
 from harness.reporting import figures
 from harness.verdict import Verdict, worst
 
@@ -113,6 +113,15 @@ def outcome(record: ExperimentRecord) -> str:
     return f"broke {must}, as it must" if record.passed else f"must break {must}, and did not"
 
 
+def verdict_text(record: ExperimentRecord) -> str:
+    """``HELD``, ``BROKEN, as it must``; of a series with how many of the attempts that count came out so that it is
+    well: ``HELD 9/10``."""
+    text = str(record.verdict if record.stage == "judged" else Verdict.INCONCLUSIVE)
+    if record.series:
+        text += f" {record.series.as_should}/{record.series.as_should + record.series.otherwise}"
+    return f"{text}, as it must" if record.twin and record.passed else text
+
+
 def recoveries(record: ExperimentRecord) -> dict[str, ClockRecord]:
     """By clock, the worst recovery that it saw of any subject."""
     found: dict[str, ClockRecord] = {}
@@ -141,11 +150,37 @@ def recovery_text(clock: ClockRecord | None) -> str:
     return {"not recovered": "did not recover", "not disrupted": "no outage", "no data": "no data"}[clock.state]
 
 
+def distribution_text(found: DistributionRecord) -> str:
+    """What one clock says of a series: ``p50 1.1–1.2 s, p95 2 s, max 2.1 s``; ``no outage`` when it never saw one."""
+    if found.undisrupted == found.attempts:
+        return "no outage"
+    shown = {each.name: figures.between(each.low, each.high) for each in found.quantiles}
+    # Of fewer than twenty the p95 is the longest one.
+    return ", ".join(
+        f"{name} {shown[name]}"
+        for name in ("p50", "p95", "max")
+        if name in shown and (name == "max" or shown[name] != shown.get("max"))
+    )
+
+
+def clock_text(record: ExperimentRecord, clock: str) -> str:
+    """What one clock says of the recovery, of all attempts where there are several; empty when it says nothing."""
+    if record.series is None:
+        return recovery_text(recoveries(record).get(clock))
+    found = next((each for each in record.series.recovery if each.clock == clock), None)
+    return distribution_text(found) if found else ""
+
+
 def time_to_recover(record: ExperimentRecord) -> str:
     """The recovery with the clock that saw it: ``8.1 s (user)``, ``no outage (user), 7.3–7.4 s (endpoints)``.
 
     The user's clock comes first, since that is what the outage was; where it saw none, so does what the cluster did.
     """
+    if record.series:
+        told = {name: clock_text(record, name) for name in CLOCKS}
+        first = next((name for name in CLOCKS if told[name] not in {"", "no outage"}), None)
+        first = first or next((name for name in CLOCKS if told[name]), None)
+        return f"{told[first]} ({first})" if first else ""
     found = recoveries(record)
     seen = [found[clock] for clock in CLOCKS if clock in found and found[clock].state != "no data"]
     if not seen:
@@ -210,6 +245,23 @@ def finding_text(objective: ObjectiveRecord) -> str:
     told = not limit or figures.quantity(objective.limit or 0.0, objective.unit) in objective.title
     parts = [observed_text(objective) + ("" if told else f" ({limit})"), margin_text(objective)]
     return f"{objective.title}: {', '.join(part for part in parts if part)}"
+
+
+def control_text(objective: ObjectiveRecord) -> str:
+    """What the control arm showed: ``99.9%``; empty where it was not asked, a dash where it has no number."""
+    if objective.control is None:
+        return ""
+    if objective.control.observed is None:
+        return "–"
+    return figures.quantity(objective.control.observed, objective.unit, objective.limit)
+
+
+def difference_text(beside: BesideRecord) -> str:
+    """The difference to the control arm: ``−1.2 points (−1.9 to −0.7 points)``; empty where there is none."""
+    if beside.difference is None or beside.difference_low is None or beside.difference_high is None:
+        return ""
+    low, high = (figures.margin(bound, "%") for bound in (beside.difference_low, beside.difference_high))
+    return f"{figures.margin(beside.difference, '%')} ({low.partition(figures.NBSP)[0]} to {high})"
 
 
 def margin_text(objective: ObjectiveRecord) -> str:

@@ -43,11 +43,12 @@ def panels(record: ExperimentRecord) -> list[Panel]:
     if span is None or record.chart is None:
         return []
     columns = _columns(record.chart, span)
+    control = _columns(record.control.chart, span) if record.control and record.control.chart else []
     drawn = [phase_panel(record, span)]
     if any(column.good or column.failed for column in columns):
-        drawn.append(_requests(record, span, columns))
+        drawn.append(_requests(record, span, columns, control))
     if any(column.p95 is not None for column in columns):
-        drawn.append(_latency(record, span, columns))
+        drawn.append(_latency(record, span, columns, control))
     if record.chart.steps:
         drawn.append(_replicas(record, span, record.chart))
     if any(clock.began is not None for clock in record.recovery):
@@ -88,8 +89,8 @@ def _columns(chart: ChartRecord, span: Span) -> list[Column]:
     return columns
 
 
-def _requests(record: ExperimentRecord, span: Span, columns: list[Column]) -> Panel:
-    scale = linear(max(column.good + column.failed for column in columns), 104)
+def _requests(record: ExperimentRecord, span: Span, columns: list[Column], control: list[Column]) -> Panel:
+    scale = linear(max(column.good + column.failed for column in [*columns, *control]), 104)
     good = [(span.x(c.start), span.x(c.end), scale.y(c.good), float(scale.height)) for c in columns]
     failed = [
         # One failed request among thousands is still drawn: two pixels at the least.
@@ -104,12 +105,19 @@ def _requests(record: ExperimentRecord, span: Span, columns: list[Column]) -> Pa
         place = figures.offset(worst.start - span.zero)
         said = f"{figures.count(lost)} failed, most at {place}: {round(worst.failed)} a second"
     keys = [("good", "answered"), ("failed", said)]
-    drawn = plot(record, span, scale, f"Requests a second: {said}", area(good, "good"), area(failed, "failed"))
+    shapes = [area(good, "good"), area(failed, "failed")]
+    if control:
+        unharmed = sum(record.control.chart.failed) if record.control and record.control.chart else 0
+        beside = f"control arm, answered; {figures.count(unharmed) if unharmed else 'none'} of it failed"
+        keys.append(("control", beside))
+        shapes.append(stroke([(span.x(c.start), span.x(c.end), scale.y(c.good)) for c in control], "control"))
+        said += f"; {beside}"
+    drawn = plot(record, span, scale, f"Requests a second: {said}", *shapes)
     return Panel("Requests a second", keys, value_axis(scale, lambda tick: f"{tick:g}"), drawn)
 
 
-def _latency(record: ExperimentRecord, span: Span, columns: list[Column]) -> Panel:
-    slow = [column.p95 for column in columns if column.p95]
+def _latency(record: ExperimentRecord, span: Span, columns: list[Column], control: list[Column]) -> Panel:
+    slow = [column.p95 for column in [*columns, *control] if column.p95]
     fast = [column.p50 for column in columns if column.p50]
     usual = median(slow) if slow else 0.0
     if fast and max(slow) > LOGARITHMIC_FROM * usual:
@@ -120,8 +128,12 @@ def _latency(record: ExperimentRecord, span: Span, columns: list[Column]) -> Pan
         stroke([None if c.p50 is None else (span.x(c.start), span.x(c.end), scale.y(c.p50)) for c in columns], "p50"),
         stroke([None if c.p95 is None else (span.x(c.start), span.x(c.end), scale.y(c.p95)) for c in columns], "p95"),
     ]
-    worst = f"p95, at worst {figures.seconds(max(slow, default=0.0))}"
+    worst = f"p95, at worst {figures.seconds(max((column.p95 or 0.0 for column in columns), default=0.0))}"
     keys = [("p95", worst), ("p50", "p50 of the answered requests")]
+    if control:
+        keys.append(("control", "p95 of the control arm"))
+        points = [None if c.p95 is None else (span.x(c.start), span.x(c.end), scale.y(c.p95)) for c in control]
+        lines.append(stroke(points, "control"))
     drawn = plot(record, span, scale, f"{title} of the answered requests: {worst}", *lines)
     return Panel(title, keys, value_axis(scale, figures.seconds), drawn)
 

@@ -36,12 +36,14 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def slug(record: ExperimentRecord) -> str:
-    """A file name for an experiment: readable, safe on every file system, and unique for its node id and twin.
+    """A file name for an experiment: readable, safe on every file system, unique for its node id, twin and attempt.
 
     The digest tells apart what lowering and cutting make alike (``a/b`` and ``a-b``, long names with one beginning).
     """
-    digest = hashlib.sha256(json.dumps([record.id, record.twin]).encode()).hexdigest()[:10]
-    stem = re.sub(r"[^a-z0-9]+", "-", f"{record.name} {record.twin}".lower()).strip("-")[:MAX_STEM].strip("-")
+    attempt = [record.attempt] if record.attempt else []
+    digest = hashlib.sha256(json.dumps([record.id, record.twin, *attempt]).encode()).hexdigest()[:10]
+    named = " ".join(map(str, [record.name, record.twin, *attempt]))
+    stem = re.sub(r"[^a-z0-9]+", "-", named.lower()).strip("-")[:MAX_STEM].strip("-")
     return f"{stem}-{digest}" if stem else digest
 
 
@@ -89,9 +91,12 @@ class RunStore:
         return folder
 
     def save(self, record: ExperimentRecord) -> Path:
-        """Store an experiment as it stands now, in place of its earlier stage. Raises OSError."""
+        """Store an experiment as it stands now, in place of its earlier stage. Raises OSError.
+
+        The attempts of a series have files of their own: a crash costs the one that was under way.
+        """
         file = self.folder / EXPERIMENTS / f"{slug(record)}.json"
-        write_atomically(file, _json(record))
+        write_atomically(file, _json(record.model_copy(update={"attempts": []})))
         return file
 
     def merge(self, run: RunRecord) -> RunRecord:
@@ -108,6 +113,7 @@ class RunStore:
                 problems.extend(error.problems)
         if problems:
             raise InputError(problems)
+        experiments = _gathered(experiments)
         # One that never started (declared, then the run was cut) has no time: it comes last.
         experiments.sort(key=lambda record: (not record.started, record.started, record.id, record.twin))
         return run.model_copy(update={"experiments": experiments})
@@ -127,6 +133,19 @@ def load(folder: Path) -> RunRecord:
     file = folder if folder.is_file() else folder / RESULTS
     run = _read(file, RunRecord)
     return run if run.finished else RunStore(file.parent).merge(run)
+
+
+def _gathered(records: list[ExperimentRecord]) -> list[ExperimentRecord]:
+    """Every attempt within the series that it belongs to."""
+    attempts: dict[tuple[str, str], list[ExperimentRecord]] = {}
+    for record in records:
+        if record.attempt:
+            attempts.setdefault((record.id, record.twin), []).append(record)
+    for record in records:
+        if record.series:
+            found = attempts.pop((record.id, record.twin), [])
+            record.attempts = sorted(found, key=lambda attempt: attempt.attempt)
+    return [record for record in records if not record.attempt or (record.id, record.twin) in attempts]
 
 
 def _json(record: BaseModel) -> str:

@@ -45,8 +45,7 @@ def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120)
 
 def _row(record: ExperimentRecord) -> tuple[str, str, str, str]:
     name = f"  {one_line(f'twin {record.twin}')}" if record.twin else one_line(record.name)
-    verdict = record.verdict if record.stage == "judged" else Verdict.INCONCLUSIVE
-    said = f"{verdict}, as it must" if record.twin and record.passed else str(verdict)
+    said = overview.verdict_text(record)
     return fit(name, MAX_NAME).rstrip(), said, overview.time_to_recover(record) or "–", _tightest(record)
 
 
@@ -62,11 +61,29 @@ def _joined(row: tuple[str, str, str, str], columns: list[int], width: int) -> s
     return fit("  ".join([*cells, row[3]]), width).rstrip()
 
 
+def _series_properties(record: ExperimentRecord) -> list[tuple[str, str]]:
+    if record.series is None:
+        return []
+    properties = [
+        ("attempts", str(len(record.attempts))),
+        ("attempts.as_should", str(record.series.as_should)),
+        ("attempts.otherwise", str(record.series.otherwise)),
+        ("attempts.undecided", str(record.series.undecided)),
+    ]
+    for found in record.series.recovery:
+        for each in found.quantiles:
+            stem = f"recovery.{found.clock}.{each.name}"
+            bounds = {"low": each.low, "high": each.high}
+            properties += [(f"{stem}.{name}", f"{value:.3f}") for name, value in bounds.items() if value is not None]
+    return properties
+
+
 def junit_properties(record: ExperimentRecord, report: Path | None = None) -> list[tuple[str, str]]:
     """Name and value of each property. Numbers are bare, in the unit that stands beside them, recovery in seconds."""
     properties = [("verdict", str(record.verdict)), ("reason", overview.reason(record))]
     if record.twin:
         properties += [("twin", record.twin), ("twin.outcome", overview.outcome(record))]
+    properties += _series_properties(record)
     for objective in record.objectives:
         stem = f"objective.{objective.title}"
         properties.append((f"{stem}.verdict", str(objective.verdict)))
