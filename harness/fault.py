@@ -55,6 +55,16 @@ class Fault(BaseModel):
 
     kind: ClassVar[str]
     requires: ClassVar[frozenset[Capability]] = frozenset()
+    # Whether it hits more than the experiment's own namespace, which the experiment must then declare.
+    disruptive: ClassVar[bool] = False
+
+    # Whether the API server itself holds disruption budgets against what it does, as it does with evictions.
+    asks_budgets: ClassVar[bool] = False
+
+    def takes(self, victim: Victim) -> int:
+        """How many pods it takes away from a workload that is its victim."""
+        del victim
+        return 0
 
     @property
     def selectors(self) -> Sequence[str]:

@@ -83,7 +83,7 @@ class PodTarget(BaseModel):
         matching = sorted(api.list(PODS, namespace, self.selector).items, key=_name)
         running = [pod for pod in matching if is_running(pod)]
         candidates = [pod for pod in running if self._answers(api, namespace, pod)] if self.where else running
-        wanted = self._wanted(len(candidates))
+        wanted = how_many(self.count, len(candidates))
         if len(candidates) < wanted:
             found = self._found(matching, running, candidates)
             raise Inconclusive(f"{wanted} wanted, {len(candidates)} found: {found} in namespace {namespace}")
@@ -98,13 +98,6 @@ class PodTarget(BaseModel):
         if name not in names:
             raise Inconclusive(f"pod {_name(pod)} has no container {name}, only {', '.join(names)}")
         return name
-
-    def _wanted(self, candidates: int) -> int:
-        if isinstance(self.count, int):
-            return self.count
-        if self.count == "all":
-            return max(1, candidates)
-        return max(1, math.ceil(candidates * int(self.count.rstrip("%")) / 100))
 
     def _answers(self, api: KubeApi, namespace: str, pod: Object) -> bool:
         container = self.container_of(pod)
@@ -167,6 +160,15 @@ class WorkloadTarget(BaseModel):
         if found is None:
             raise Inconclusive(f"there is no {self.of} in namespace {namespace}")
         return found
+
+
+def how_many(count: int | str, candidates: int) -> int:
+    """The number that a count means among so many candidates; at least one, for none is no target."""
+    if isinstance(count, int):
+        return count
+    if count == "all":
+        return max(1, candidates)
+    return max(1, math.ceil(candidates * int(count.rstrip("%")) / 100))
 
 
 def is_running(pod: Object) -> bool:

@@ -15,6 +15,7 @@ from harness.cluster.fake_controllers import DeploymentController, Kubelet
 from harness.cluster.resources import PODS
 from harness.cluster.transport import ExecResult
 from harness.fault import FaultContext
+from harness.faults.process_hang import _ARM, _DISARM
 from harness.undo import Journal
 
 NAMESPACE = "shop"
@@ -43,6 +44,22 @@ def bare_pod(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": whole, "spec": spec, "status": {"phase": phase}}
 
 
+def machine(name: str, zone: str = "zone-a", **labels: str) -> Object:
+    """A node that is Ready."""
+    labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone, **labels}
+    conditions = [{"type": "Ready", "status": "True"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "status": {"conditions": conditions, "addresses": [{"type": "InternalIP", "address": f"{name}.invalid"}]},
+    }
+
+
+def control_plane(name: str = "control") -> Object:
+    return machine(name, "zone-control", **{"node-role.kubernetes.io/control-plane": ""})
+
+
 def owner(kind: str = "ReplicaSet", name: str = "podinfo-1", uid: str = "owner") -> list[dict[str, Any]]:
     return [{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": True}]
 
@@ -55,13 +72,18 @@ class FakeProcesses:
     name: str = "podinfo"
     shell: bool = True
     permitted: bool = True
+    sleeps: bool = True
     stopped: set[str] = field(default_factory=set)
+    armed: set[str] = field(default_factory=set)
     commands: list[tuple[str, Sequence[str]]] = field(default_factory=list)
 
     def __call__(self, namespace: str, pod: str, container: str | None, command: Sequence[str]) -> ExecResult:
         self.commands.append((pod, command))
         if not self.shell:
             return ExecResult("", "sh: not found", 127)
+        if command[2] in {_ARM, _DISARM}:
+            (self.armed.add if command[2] == _ARM else self.armed.discard)(pod)
+            return ExecResult("9 waits\n" if self.sleeps else "", "" if self.sleeps else "there is no sleep", 0)
         name, signal = command[-2:]
         if name != self.name:
             return ExecResult("", "", 0)
@@ -93,6 +115,7 @@ class World:
         world = cls(cluster, clock, Kubelet(), FakeProcesses(), folder)
         cluster.server.store.reactors += [world.kubelet, DeploymentController()]
         cluster.server.exec = world.processes
+        cluster.server.seed(machine("node-1"), control_plane())
         cluster.server.seed(deployment(), namespace=NAMESPACE)
         return world
 

@@ -20,6 +20,20 @@ def check_namespace(name: str, allowed: Collection[str] = ()) -> None:
         raise ClusterRefused("namespace default is not touched unless allowed: experiments run in one of their own")
 
 
+def check_reach(fault: str, *, disruptive: bool, allowed: bool) -> None:
+    """Whether a kind of fault may be injected by an experiment that is, or is not, declared to be disruptive."""
+    if disruptive and not allowed:
+        raise ClusterRefused(
+            f"{fault} hits more than the experiment's own namespace: the experiment must say disruptive: true, "
+            "a test be marked with pytest.mark.disruptive"
+        )
+
+
+def is_of_the_cluster(namespace: str) -> bool:
+    """Whether what keeps the cluster or the harness alive is in a namespace."""
+    return namespace in _NEVER
+
+
 def check_victims(victims: Iterable[Object], namespace: str) -> None:
     """Whether these objects may be hit: all in the experiment's namespace, none protected, every pod replaceable."""
     check_namespace(namespace)

@@ -15,9 +15,10 @@ import yaml
 from pydantic import ValidationError
 
 from harness import registry
+from harness.cluster.fake_nodes import METHOD as MACHINE
 from harness.cluster.fake_server import Call
 from harness.cluster.permissions import used
-from harness.cluster.resources import DEPLOYMENTS, NAMESPACES
+from harness.cluster.resources import DEPLOYMENTS, NAMESPACES, NODES
 from harness.errors import ApiError, ClusterRefused, HarnessError, Inconclusive
 from harness.fault import Fault
 from harness.guard import PROTECTED_LABEL
@@ -39,6 +40,10 @@ def _image_is_missing(world: World) -> None:
 # A fault without an example here fails the first test: say how it is written, and what it needs to bite.
 EXAMPLES: dict[str, tuple[dict[str, Any], Callable[[World], None]]] = {
     "badRollout": ({"of": "deployment/podinfo", "image": "does-not:exist"}, _image_is_missing),
+    "nodeCutOff": ({"hosting": "app=podinfo"}, _nothing),
+    "nodePause": ({"hosting": "app=podinfo", "zone": "zone-a"}, _nothing),
+    "nodeService": ({"hosting": "app=podinfo", "service": "containerd", "count": "all"}, _nothing),
+    "nodeStop": ({"hosting": "app=podinfo", "selector": "kubernetes.io/hostname=node-1"}, _nothing),
     "podEvict": ({"selector": "app=podinfo", "count": 2}, _nothing),
     "podKill": ({"selector": "app=podinfo", "count": "50%", "gracePeriod": "0s"}, _nothing),
     "processHang": ({"selector": "app=podinfo", "count": "all", "process": "podinfo"}, _nothing),
@@ -62,6 +67,11 @@ def fault(kind: str, world: World) -> Fault:
 
 def _specs(world: World) -> list[Any]:
     return [item["spec"] for item in world.cluster.server.store.list(DEPLOYMENTS, NAMESPACE)]
+
+
+def _effects(world: World) -> tuple[Any, ...]:
+    """Everything that a fault may change, as it is now."""
+    return _specs(world), world.pods(), set(world.processes.stopped), set(world.cluster.machines.broken)
 
 
 def _calls(world: World, action: Callable[[], object]) -> list[Call]:
@@ -106,6 +116,7 @@ def test_choosing_only_reads(fault: Fault, world: World) -> None:
     # A command may be run to find out; no signal may be sent by it.
     assert [call for call in calls if call.writes and call.method != "EXEC"] == []
     assert world.processes.stopped == set()
+    assert world.cluster.machines.broken == set()
 
 
 def test_the_same_seed_chooses_the_same_victims(fault: Fault, world: World) -> None:
@@ -114,9 +125,9 @@ def test_the_same_seed_chooses_the_same_victims(fault: Fault, world: World) -> N
 
 def test_victims_exist_and_carry_their_uid(fault: Fault, world: World) -> None:
     victims = fault.choose(world.context())
-    known = set(world.pods().values()) | {
-        item["metadata"]["uid"] for item in world.cluster.server.store.list(DEPLOYMENTS, NAMESPACE)
-    }
+    store = world.cluster.server.store
+    items = [*store.list(DEPLOYMENTS, NAMESPACE), *store.list(NODES)]
+    known = set(world.pods().values()) | {item["metadata"]["uid"] for item in items}
     assert victims
     assert {victim.uid for victim in victims} <= known
 
@@ -140,7 +151,7 @@ def test_the_undo_is_in_the_cluster_before_the_effect(fault: Fault, world: World
     context = world.context()
     victims = fault.choose(context)
     writes = [call for call in _calls(world, lambda: fault.inject(context, victims)) if call.writes]
-    own = [call.namespace == NAMESPACE for call in writes]
+    own = [call.namespace == NAMESPACE or call.method == MACHINE for call in writes]
     journal = [index for index, call in enumerate(writes) if call.path.startswith(_journal_path())]
     assert journal
     assert any(own)
@@ -151,12 +162,11 @@ def test_the_undo_is_in_the_cluster_before_the_effect(fault: Fault, world: World
 def test_no_effect_when_the_journal_cannot_be_written(fault: Fault, world: World, status: int) -> None:
     context = world.context()
     victims = fault.choose(context)
-    before = (_specs(world), world.pods())
+    before = _effects(world)
     world.cluster.server.fail_next(status, count=99, path="/configmaps")
     with pytest.raises(ApiError):
         fault.inject(context, victims)
-    assert (_specs(world), world.pods()) == before
-    assert world.processes.stopped == set()
+    assert _effects(world) == before
     assert read_journal(world.journal_file), "the disk is written first"
 
 
@@ -178,11 +188,10 @@ def test_nothing_hit_is_nothing_proven(fault: Fault, world: World) -> None:
 def test_a_replaced_namesake_is_not_mistaken_for_the_victim(fault: Fault, world: World) -> None:
     context = world.context()
     strangers = tuple(replace(victim, uid="somebody-else") for victim in fault.choose(context))
-    before = (_specs(world), world.pods())
+    before = _effects(world)
     with pytest.raises(HarnessError):
         fault.inject(context, strangers)
-    assert (_specs(world), world.pods()) == before
-    assert world.processes.stopped == set()
+    assert _effects(world) == before
 
 
 def test_undo_puts_back_and_may_be_repeated(kind: str, fault: Fault, world: World) -> None:
@@ -196,6 +205,7 @@ def test_undo_puts_back_and_may_be_repeated(kind: str, fault: Fault, world: Worl
     assert all(first)
     assert _specs(world) == before
     assert world.processes.stopped == set()
+    assert world.cluster.machines.broken == set()
     again = _calls(world, lambda: [undo(world.cluster, entry.parameters) for entry in reversed(entries)])
     assert [call for call in again if call.writes and call.method != "EXEC"] == []
     assert _specs(world) == before
@@ -207,10 +217,10 @@ def test_undo_before_the_effect_changes_nothing(kind: str, fault: Fault, world: 
     fault.inject(context, fault.choose(context))
     entries = context.journal.entries
     fresh = World.build(world.folder / "fresh")
-    before = (_specs(fresh), fresh.pods())
+    before = _effects(fresh)
     for entry in entries:
         registry.undo_actions()[kind](fresh.cluster, entry.parameters)
-    assert (_specs(fresh), fresh.pods()) == before
+    assert _effects(fresh) == before
 
 
 def test_undo_has_nothing_to_do_when_the_namespace_is_gone(kind: str, fault: Fault, world: World) -> None:
@@ -241,6 +251,9 @@ def test_no_call_leaves_its_namespace(kind: str, fault: Fault, world: World) -> 
 
     for call in _calls(world, whole_life):
         discovery = call.method == "GET" and call.path in {"/api/v1", "/apis/apps/v1"}
+        # What hits whole nodes looks at the whole cluster, and writes nowhere else either; machines are no namespace.
+        if fault.disruptive and (not call.writes or call.method == MACHINE):
+            continue
         assert discovery or call.namespace in {NAMESPACE, SYSTEM_NAMESPACE} or _is_own_namespace(call), call
 
 

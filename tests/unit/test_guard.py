@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ClusterRefused
-from harness.guard import PROTECTED_LABEL, check_context, check_namespace, check_victims
+from harness.guard import PROTECTED_LABEL, check_context, check_namespace, check_reach, check_victims
 from tests.fake_world import bare_pod, deployment, owner
 
 
@@ -106,6 +106,13 @@ def test_one_bad_victim_among_many_is_found() -> None:
 def test_a_protected_namespace_is_refused_whatever_the_victims() -> None:
     with pytest.raises(ClusterRefused, match="kube-system"):
         check_victims([_pod(namespace="kube-system")], "kube-system")
+
+
+def test_what_hits_more_than_its_namespace_must_be_declared() -> None:
+    check_reach("podKill", disruptive=False, allowed=False)
+    check_reach("nodeStop", disruptive=True, allowed=True)
+    with pytest.raises(ClusterRefused, match=r"nodeStop .* disruptive: true, a test be marked"):
+        check_reach("nodeStop", disruptive=True, allowed=False)
 
 
 def test_a_workload_needs_no_controller() -> None:

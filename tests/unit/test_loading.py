@@ -46,6 +46,18 @@ def test_a_good_file_is_an_experiment(tmp_path: Path) -> None:
         ("podKill:", "podKil:", "8: faults[0].podKil", "unknown kind, expected one of: "),
         ("recoveryTime: {of", "recoveryTim: {of", "10: objectives[0].recoveryTim", "unknown kind"),
         ("selector: app=shop", "selector: app=shp", "8: faults[0].podKill.selector", "no pod of the workload"),
+        (
+            "podKill: {selector: app=shop, count: 1}",
+            "nodeStop: {hosting: app=shp}",
+            "8: faults[0].nodeStop.hosting",
+            "no pod of the workload",
+        ),
+        (
+            "podKill: {selector: app=shop, count: 1}",
+            "nodeStop: {hosting: app=shop}",
+            "8: faults[0].nodeStop",
+            "hits more than the experiment's own namespace: expected disruptive: true at the top level",
+        ),
         ("of: deployment/shop", "of: deployment/shp", "10: objectives[0].recoveryTime.of", "the workload has only"),
         ("workload: workloads/shop", "workload: workloads/shp", "5: workload", "expected a folder of manifests"),
         ("baseline: 1s", "baseline: soon", "6: phases.baseline", "expected a duration"),

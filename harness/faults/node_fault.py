@@ -1,0 +1,143 @@
+"""What faults that hit whole nodes have in common. No kind of fault by itself.
+
+They hit everything on the node, whoever it belongs to, so their experiments must say ``disruptive: true``. That one
+bit is shown by the machine below the node, which is asked how it is, and by the API server, which misses the node.
+Until its Ready condition changes takes a while (``--node-monitor-grace-period``), so a Lease that is not renewed counts
+as well.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import PrivateAttr
+
+from harness.cluster.nodes import NodeControl
+from harness.cluster.permissions import Permission, allow
+from harness.cluster.protocol import Capability, Cluster
+from harness.cluster.resources import LEASES, NODES
+from harness.errors import ClusterBroken, Inconclusive, NotYet
+from harness.fault import Evidence, Fault, FaultContext
+from harness.node_target import ZONE, NodeTarget, is_ready
+from harness.observation import Victim
+
+LEASE_NAMESPACE = "kube-node-lease"
+# A kubelet renews its Lease four times within its duration, with some jitter: then one renewal was certainly missed.
+_MISSED = 0.3
+_DURATION = 40
+
+
+class NodeFault(NodeTarget, Fault):
+    """Chooses nodes, journals what is done to each, and shows that the cluster misses them."""
+
+    disruptive: ClassVar[bool] = True
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.NODE_POWER})
+    # What the journal says that undoing does.
+    undoing: ClassVar[str]
+
+    # The last renewal of each node's Lease, and when it was first seen, in monotonic seconds of this machine: what the
+    # node's own clock says is never compared.
+    _renewals: dict[str, tuple[str, float]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        missed = allow(LEASES, "list", place="cluster") if self.silences else frozenset()
+        return self.target_permissions | allow(NODES, "get", place="cluster") | missed
+
+    @property
+    def silences(self) -> bool:
+        """Whether the node's kubelet can no longer reach the API server."""
+        return True
+
+    @abstractmethod
+    def hit(self, nodes: NodeControl, node: str) -> None:
+        """Break it."""
+
+    @abstractmethod
+    def is_hit(self, nodes: NodeControl, node: str) -> tuple[bool, str]:
+        """Whether the machine is broken in this way now, and how it is in a few words."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, nodes: NodeControl, parameters: Mapping[str, Any]) -> str:
+        """Take it back where it is there, verify that it is gone, and say how the node is. Raises ClusterBroken."""
+
+    def own_parameters(self) -> dict[str, Any]:
+        """What ``restore`` needs to know beside the node."""
+        return {}
+
+    def choose(self, context: FaultContext) -> tuple[Victim, ...]:
+        nodes = self.choose_nodes(context.cluster, context.namespace, context.rng)
+        # Raises CapabilityMissing before anything is touched.
+        context.cluster.nodes()
+        return tuple(
+            Victim("Node", node["metadata"]["name"], node["metadata"]["uid"], _where(node["metadata"].get("labels")))
+            for node in nodes
+        )
+
+    def inject(self, context: FaultContext, victims: tuple[Victim, ...]) -> None:
+        for victim in victims:
+            found = context.api.find(NODES, victim.name)
+            if found is None or found["metadata"]["uid"] != victim.uid:
+                raise Inconclusive(f"node {victim.name} had left the cluster before it could be hit")
+        for victim in victims:
+            parameters = {"node": victim.name, "uid": victim.uid, **self.own_parameters()}
+            context.journal.write(self.kind, f"{self.undoing} {victim.name}", parameters)
+        nodes = context.cluster.nodes()
+        for victim in victims:
+            try:
+                self.hit(nodes, victim.name)
+            except ClusterBroken as error:
+                raise Inconclusive(f"node {victim.name} could not be hit: {error}") from error
+
+    def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
+        outcomes = [self._outcome(context, victim) for victim in victims]
+        text = "; ".join(f"{victim.name} {text}" for victim, (_, text) in zip(victims, outcomes, strict=True))
+        return Evidence(proven=bool(outcomes) and all(proven for proven, _ in outcomes), text=text)
+
+    def _outcome(self, context: FaultContext, victim: Victim) -> tuple[bool, str]:
+        try:
+            hit, state = self.is_hit(context.cluster.nodes(), victim.name)
+        except ClusterBroken as error:
+            return False, f"could not be looked at: {error}"
+        found = context.api.find(NODES, victim.name)
+        if found is None or found["metadata"]["uid"] != victim.uid:
+            return False, f"{state}, but it is no longer the same node"
+        ready = is_ready(found)
+        text = f"{state}, {'still' if ready else 'no longer'} Ready"
+        if not hit or not self.silences:
+            return hit, text
+        missed, silence = self._missed(context, victim.name)
+        return missed or not ready, f"{text}, {silence}"
+
+    def _missed(self, context: FaultContext, node: str) -> tuple[bool, str]:
+        leases = [item for item in context.api.list(LEASES).items if _is_of(item, node)]
+        if not leases:
+            return False, "without a Lease by which it would be missed"
+        spec, now = leases[0].get("spec", {}), context.clock.monotonic()
+        renewed = str(spec.get("renewTime"))
+        if self._renewals.get(node, ("", now))[0] != renewed:
+            self._renewals[node] = (renewed, now)
+        silent = now - self._renewals[node][1]
+        missed = silent > _MISSED * float(spec.get("leaseDurationSeconds") or _DURATION)
+        return missed, f"its Lease not renewed for {silent:.0f} s"
+
+    @classmethod
+    def undo(cls, cluster: Cluster, parameters: Mapping[str, Any]) -> str:
+        try:
+            return cls.restore(cluster.nodes(), parameters)
+        except ClusterBroken as error:
+            # Somebody else may be busy with the cluster, or the container runtime for a moment: asked again, it works.
+            raise NotYet(f"node {parameters['node']}: {error}") from error
+
+
+def _where(labels: Mapping[str, str] | None) -> str:
+    zone = (labels or {}).get(ZONE)
+    return f"in {zone}" if zone else ""
+
+
+def _is_of(lease: Mapping[str, Any], node: str) -> bool:
+    metadata = lease["metadata"]
+    return bool(metadata["name"] == node and metadata.get("namespace") == LEASE_NAMESPACE)
