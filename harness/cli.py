@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import __version__, cli_safety
+from harness import __version__, cli_compare, cli_safety, cli_sweep
 from harness.cluster.local import commands
 from harness.errors import HarnessError, InputError, Problem
 from harness.items import experiment_files
 from harness.loading import load_experiment
+from harness.openslo import import_openslo
 from harness.reporting.markdown import render_markdown
 from harness.reporting.publish import write_report
 from harness.reporting.schema import results_schema
@@ -53,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--markdown", action="store_true", help="print a summary in Markdown instead")
     report.set_defaults(command=_report)
     cli_safety.add_parsers(verbs)
+    cli_sweep.add_parsers(verbs)
+    cli_compare.add_parsers(verbs)
+    importing = verbs.add_parser("import", help="turn SLOs of another format into objectives, printed as YAML")
+    importing.add_argument("format", choices=["openslo"])
+    importing.add_argument("files", nargs="+", type=Path, help="SLOs, and the SLIs and data sources they refer to")
+    importing.set_defaults(command=_import)
     schema = verbs.add_parser("schema", help="print a JSON Schema")
     schema.add_argument("of", choices=["experiment", "results"])
     schema.set_defaults(command=_schema)
@@ -127,6 +134,11 @@ def _report(options: argparse.Namespace) -> int:
         print(render_markdown(run))
         return 0
     print(write_report(options.run, run))
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    print(import_openslo(options.files).text(), end="")
     return 0
 
 

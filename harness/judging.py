@@ -6,7 +6,7 @@ Pure: no cluster, no clock. A stored timeline can be judged again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.control import compare
 from harness.experiment import Experiment, describes
@@ -33,6 +33,7 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
     whatever the objectives say: an outage that cannot be put down to the fault says nothing about it."""
     shared = sharing_confidence(experiment.objectives)
     findings = [(objective, _finding(objective, timeline)) for objective in shared]
+    findings = _with_confidence(experiment.objectives, findings)
     if experiment.control and control:
         confidence = experiment.control.confidence
         findings = [(objective, _beside(objective, found, control, confidence)) for objective, found in findings]
@@ -84,6 +85,18 @@ def _beside(objective: Objective, finding: Finding, control: Timeline, confidenc
     if not objective.checks_control:
         return finding
     return compare(finding, _finding(objective, control), confidence)
+
+
+def _with_confidence(asked: Sequence[Objective], findings: Judged) -> Judged:
+    """The findings with the confidence that each rests on, where it is more than was asked for."""
+    claims = sum(objective.claims for objective in asked)
+    if claims < 2:
+        return findings
+    told = f"raised, since {claims} objectives are to be right together"
+    return [
+        (objective, replace(finding, detail=finding.detail | {"confidence": told}) if objective.claims else finding)
+        for objective, finding in findings
+    ]
 
 
 def _of_objectives(findings: Judged) -> tuple[Verdict, str]:

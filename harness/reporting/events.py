@@ -56,6 +56,9 @@ def _bounded(events: list[EventRecord]) -> list[EventRecord]:
 
 
 def _marks(timeline: Timeline) -> Iterator[EventRecord]:
+    if timeline.stopped:
+        message = f"ended early: {timeline.stopped.reason}"
+        yield EventRecord(at=timeline.stopped.at, source="harness", subject="fault", message=message)
     for phase in timeline.phases:
         yield EventRecord(at=phase.start, source="harness", subject="phase", message=f"{phase.name} begins")
     for injection in timeline.injections:
