@@ -22,8 +22,9 @@ from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.progress import Progress
 from harness.cluster.protocol import Cluster
 from harness.errors import ClusterBroken, ClusterRefused, ClusterUnreachable
-from harness.guard import check_context
+from harness.guard import DEFAULT_CONTEXTS, check_context
 
+_LOCAL = "local-"
 SELECTIONS = ("auto", "local", "kind", "current")
 
 
@@ -34,6 +35,7 @@ class Wish:
     selection: str
     kubeconfig: Path | None = None
     allowed: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = DEFAULT_CONTEXTS
     context: str = ""
     name: str = commands.DEFAULT_NAME
     workers: int = 2
@@ -80,15 +82,28 @@ def _auto(wish: Wish, progress: Progress) -> Chosen:
 
 
 def _attach(wish: Wish, context: str, *, named_in_full: bool) -> Cluster:
-    check_context(context, wish.allowed, named_in_full=named_in_full)
-    api = KubeApi.connect(wish.kubeconfig, context)
+    check_context(context, wish.allowed, named_in_full=named_in_full, patterns=wish.patterns)
+    return attach(wish.kubeconfig, context, wish.images)
+
+
+def attach(kubeconfig: Path | None, context: str, images: str = "") -> Cluster:
+    """The cluster of a context, as it is: it is never made. Raises ClusterUnreachable."""
+    name = context.removeprefix(_LOCAL)
+    if name != context and commands.status(name).healthy:
+        return LocalCluster.attach(name)
+    api = KubeApi.connect(kubeconfig, context)
     api.version()
-    if context.startswith("local-") and commands.status(context.removeprefix("local-")).healthy:
-        api.close()
-        return LocalCluster.attach(context.removeprefix("local-"))
     if context.startswith(CONTEXT_PREFIX):
-        return KindCluster(api, wish.kubeconfig, context)
-    return KubeconfigCluster(api, wish.kubeconfig, context, wish.images)
+        return KindCluster(api, kubeconfig, context)
+    return KubeconfigCluster(api, kubeconfig, context, images)
+
+
+def current_context(kubeconfig: Path | None) -> str:
+    """The current context of a kubeconfig. Raises ClusterUnreachable when it has none."""
+    found = _current_context(kubeconfig)
+    if found is None:
+        raise ClusterUnreachable(f"kubeconfig {kubeconfig or '(default)'} has no current context: name one")
+    return found
 
 
 def _local(wish: Wish, progress: Progress) -> Chosen:

@@ -122,13 +122,18 @@ class Journal:
 
     def _append(self, entry: UndoEntry) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("ab+") as stream:
-            # A line that a crash or a full disk has cut must not swallow this one.
-            if stream.tell() and not _ends_with_newline(stream):
-                stream.write(b"\n")
-            stream.write(encode(self._origin, entry))
-            stream.flush()
-            os.fsync(stream.fileno())
+        append_line(self._file, self._origin, entry)
+
+
+def append_line(file: Path, origin: Origin, entry: UndoEntry) -> None:
+    """Write an entry to a journal on disk; it is safe when this returns. Raises OSError."""
+    with file.open("ab+") as stream:
+        # A line that a crash or a full disk has cut must not swallow this one.
+        if stream.tell() and not _ends_with_newline(stream):
+            stream.write(b"\n")
+        stream.write(encode(origin, entry))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def take_back(

@@ -64,6 +64,11 @@ class KubeApi:
         """Of a kubeconfig. Raises ClusterUnreachable when it cannot be read; the server is not asked yet."""
         return cls(HttpTransport.from_kubeconfig(kubeconfig, context))
 
+    @classmethod
+    def in_cluster(cls) -> KubeApi:
+        """Of the cluster that this process is a pod of. Raises ClusterUnreachable outside of a pod."""
+        return cls(HttpTransport.in_cluster())
+
     def clone(self) -> KubeApi:
         """Another one with connections of its own, for another thread."""
         return KubeApi(self._transport.clone(), self._clock)

@@ -107,6 +107,16 @@ class HttpTransport:
             raise ClusterUnreachable(f"kubeconfig {kubeconfig or '(default)'}, context {context}: {error}") from error
         return cls(configuration)
 
+    @classmethod
+    def in_cluster(cls) -> HttpTransport:
+        """As the ServiceAccount of the pod that this runs in. Raises ClusterUnreachable outside of a pod."""
+        configuration = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except ConfigException as error:
+            raise ClusterUnreachable(f"this is no pod of a cluster: {error}") from error
+        return cls(configuration)
+
     @property
     def server(self) -> str:
         return str(self._configuration.host)

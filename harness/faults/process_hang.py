@@ -4,10 +4,14 @@ The container needs a shell (``sh`` and ``kill``, busybox will do) that may sign
 of a PID namespace from signals that are sent inside it, so the pods need ``shareProcessNamespace: true``, or an init
 process that starts the one meant. Undone with SIGCONT; when the container was restarted meanwhile, as a liveness probe
 does, the stopped process went with it.
+
+It expires by itself: before it stops anything it leaves a process in the container that sends SIGCONT when the effect
+is overdue (``sleep`` is needed for it), whatever has become of the harness and of the way to it by then.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,16 +29,41 @@ from harness.observation import Victim
 from harness.target import PodTarget
 
 # Neither ps nor pidof: every shell can read /proc. $1 is the name as the kernel keeps it (15 bytes), $2 a signal or
-# nothing; prints "<pid> <state>" of each process of that name but this shell. What follows the last ")" of a stat line
-# begins with the state; the name before it may hold anything.
+# nothing; prints "<pid> <state>" of each process of that name but this shell and those that wait to set it going again.
+# What follows the last ")" of a stat line begins with state and parent; the name before it may hold anything. Reading a
+# command line skips the bytes between its words, and ends where a script begins: with the mark, for those that wait.
 _SCRIPT = """
+name=$1 signal=$2
+waits() { line=; IFS= read -r line < "/proc/$1/cmdline"; case $line in *resilience-deadman*) return 0; esac; return 1; }
 for dir in /proc/[0-9]*; do
   pid=${dir#/proc/}
-  { IFS= read -r name < "$dir/comm" && IFS= read -r line < "$dir/stat"; } 2>/dev/null || continue
-  [ "$name" = "$1" ] && [ "$pid" != "$$" ] || continue
-  [ -z "$2" ] || kill "-$2" "$pid" || continue
-  rest=${line##*) }
-  echo "$pid ${rest%% *}"
+  { IFS= read -r comm < "$dir/comm" && IFS= read -r stat < "$dir/stat"; } 2>/dev/null || continue
+  [ "$comm" = "$name" ] && [ "$pid" != "$$" ] || continue
+  set -- ${stat##*) }
+  { waits "$pid" || waits "$2"; } 2>/dev/null && continue
+  [ -z "$signal" ] || kill "-$signal" "$pid" || continue
+  { IFS= read -r stat < "$dir/stat"; } 2>/dev/null || continue
+  set -- ${stat##*) }
+  echo "$pid $1"
+done
+"""
+# $1: seconds; $2: the script above; $3: the name. A signal ends it together with its sleep.
+_WAIT = """: resilience-deadman
+trap 'kill $! 2>/dev/null; exit 0' TERM
+sleep "$1" & wait
+sh -c "$2" sh "$3" CONT
+"""
+# $1 to $3 as for the one above, which is $4. Its streams are let go: an exec would wait for them.
+_ARM = """
+command -v sleep > /dev/null || { echo "there is no sleep" >&2; exit 1; }
+sh -c "$4" sh "$1" "$2" "$3" < /dev/null > /dev/null 2>&1 &
+echo "$! waits"
+"""
+_DISARM = """
+for dir in /proc/[0-9]*; do
+  line=
+  { IFS= read -r line < "$dir/cmdline"; } 2> /dev/null
+  case $line in *resilience-deadman*) kill -TERM "${dir#/proc/}";; esac
 done
 """
 _COMM_BYTES = 15
@@ -73,6 +102,7 @@ class ProcessHang(PodTarget, Fault):
         for victim in victims:
             self._write_undo(context, victim)
         for victim in victims:
+            self._processes(context, victim).arm(context.journal.ttl)
             refused = self._processes(context, victim).signal("STOP")
             if refused:
                 raise Inconclusive(f"process {self.process} of pod {victim.name} could not be stopped: {refused}")
@@ -126,6 +156,7 @@ class ProcessHang(PodTarget, Fault):
         try:
             # In a restarted container too: when it only lent its shell, the process still stands in the one beside it.
             processes.signal("CONT")
+            processes.disarm()
             found = processes.states()
         except HarnessError:
             now = cluster.api.find(PODS, processes.pod, processes.namespace)
@@ -158,13 +189,33 @@ class _Processes:
         result = self._run(name)
         return result.stderr.strip() or ("" if result.stdout else "there is none")
 
+    def arm(self, seconds: float) -> None:
+        """Let them be continued from inside after so many seconds. Raises Inconclusive when that cannot be."""
+        result = self._shell(_ARM, str(math.ceil(seconds)), _SCRIPT, self._name, _WAIT)
+        if result.exit_code or "waits" not in result.stdout:
+            why = result.stderr.strip() or f"exit code {result.exit_code}"
+            raise Inconclusive(
+                f"process {self.process} of pod {self.pod} was not stopped, for nothing would set it going again "
+                f"if the harness were gone: {why}"
+            )
+
+    def disarm(self) -> None:
+        """End what ``arm`` has left, together with that of other processes of this container."""
+        self._shell(_DISARM)
+
     def _run(self, signal: str) -> ExecResult:
-        name = self.process.encode()[:_COMM_BYTES].decode(errors="ignore")
-        result = self.api.exec(self.namespace, self.pod, ["sh", "-c", _SCRIPT, "sh", name, signal], self.container)
+        result = self._shell(_SCRIPT, self._name, signal)
         if result.exit_code:
             why = result.stderr.strip() or f"exit code {result.exit_code}"
             raise HarnessError(f"the processes of {self.pod}/{self.container} cannot be read: {why}")
         return result
+
+    @property
+    def _name(self) -> str:
+        return self.process.encode()[:_COMM_BYTES].decode(errors="ignore")
+
+    def _shell(self, script: str, *arguments: str) -> ExecResult:
+        return self.api.exec(self.namespace, self.pod, ["sh", "-c", script, "sh", *arguments], self.container)
 
 
 def _container_id(pod: Object, container: str) -> str:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.clock import SystemClock
 from harness.cluster.resources import PODS
 from harness.errors import HarnessError, Inconclusive
 from harness.fault import FaultContext
-from harness.faults.process_hang import _SCRIPT, ProcessHang
+from harness.faults.process_hang import _ARM, _DISARM, _SCRIPT, _WAIT, ProcessHang
 from harness.observation import Victim
+from harness.waiting import wait_until
 from tests.fake_world import NAMESPACE, World
 
 
@@ -145,6 +149,20 @@ def test_a_process_that_stays_stopped_is_a_failed_undo(world: World) -> None:
         _undo(world, context)
 
 
+def test_every_pod_would_set_its_process_going_again_by_itself_until_it_is_undone(world: World) -> None:
+    context, _ = _inject(world, count="all")
+    assert world.processes.armed == set(world.pods())
+    _undo(world, context)
+    assert world.processes.armed == set()
+
+
+def test_nothing_is_stopped_where_nothing_would_set_it_going_again(world: World) -> None:
+    world.processes.sleeps = False
+    with pytest.raises(Inconclusive, match="nothing would set it going again if the harness were gone: there is no sl"):
+        _inject(world)
+    assert world.processes.stopped == set()
+
+
 # The script in a real shell, with real processes.
 
 SHELLS = [shell for shell in (["sh"], ["busybox", "sh"], ["dash"], ["bash"]) if shutil.which(shell[0])]
@@ -182,6 +200,71 @@ def test_the_script_reads_and_signals_processes_by_name(shell: list[str], sleepe
     _run(shell, name, "CONT")
     os.waitid(os.P_PID, sleeper.pid, os.WCONTINUED)
     assert _run(shell, name).split()[1] in "SR"
+
+
+@pytest.fixture
+def waiting() -> Iterator[list[int]]:
+    """The PIDs of what ``arm`` leaves; ended at the end."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _arm(shell: list[str], name: str, seconds: str) -> int:
+    # The shells inside are named by the script; in a container there is only one kind.
+    arm, wait = (text.replace('sh -c "$', f'{shlex.join(shell)} -c "$') for text in (_ARM, _WAIT))
+    command = [*shell, "-c", arm, "sh", seconds, _SCRIPT, name, wait]
+    # Returns at once: what it leaves holds none of its streams.
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout
+    assert said.endswith(" waits\n")
+    return int(said.split()[0])
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_a_stopped_process_is_continued_by_what_was_left_beside_it(
+    shell: list[str], sleeper: subprocess.Popen[bytes], waiting: list[int]
+) -> None:
+    name = Path(f"/proc/{sleeper.pid}/comm").read_text().rstrip("\n")
+    waiting.append(_arm(shell, name, "0.5"))
+    _run(shell, name, "STOP")
+    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
+    os.waitid(os.P_PID, sleeper.pid, os.WCONTINUED)
+    assert _run(shell, name).split()[1] in "SR"
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+@pytest.mark.parametrize("name", ["sleep", "sh", "dash", "bash", "busybox"])
+def test_what_waits_is_never_taken_for_its_own_victim(shell: list[str], name: str, waiting: list[int]) -> None:
+    pid = _arm(shell, "no-such-process", "60")
+    waiting.append(pid)
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert not {str(pid), *children} & set(_run(shell, name).split()[::2])
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_what_waits_ends_when_it_is_told_to_and_its_sleep_with_it(shell: list[str], waiting: list[int]) -> None:
+    pid = _arm(shell, "no-such-process", "60")
+    waiting.append(pid)
+    wait_until("it to sleep", lambda: (_children(pid) or None, "no child"), 5.0, SystemClock())
+    sleep = _children(pid)
+    # In a container it is alone; here it must not end what other tests have left.
+    own = _DISARM.replace("/proc/[0-9]*", f"/proc/{pid}")
+    subprocess.run([*shell, "-c", own], check=True)
+    gone = lambda: (all(_state(each) in {"Z", ""} for each in (pid, *sleep)) or None, "it is there")  # noqa: E731
+    wait_until("it to end", gone, 5.0, SystemClock())
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])

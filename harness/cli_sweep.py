@@ -1,0 +1,108 @@
+"""The commands that take back what dead runs left: ``harness sweep`` does it now, from anywhere; ``harness janitor``
+prints what a cluster needs to do it by itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from harness import janitor
+from harness.choosing import attach, current_context
+from harness.clock import SystemClock
+from harness.cluster.api import KubeApi
+from harness.cluster.kubeconfig import KubeconfigCluster
+from harness.cluster.protocol import Cluster
+from harness.errors import InputError, Problem
+from harness.leftovers import Leftovers
+from harness.run import cluster_uid
+from harness.sweep import Survey, Sweep, Wanted
+
+# Beside 0 (nothing of a dead run is left) and 1 (something is, and could not be taken back).
+SOMETHING_TO_SWEEP = 3
+
+
+def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands to ``harness``."""
+    sweep = verbs.add_parser(
+        "sweep",
+        help="take back what dead runs left in a cluster",
+        description="Takes back what dead runs left; never touches a live one. Exit codes: 0 nothing is left, "
+        f"1 something is and could not be taken back, {SOMETHING_TO_SWEEP} --dry-run found something.",
+    )
+    where = sweep.add_mutually_exclusive_group()
+    where.add_argument("--context", help="kubeconfig context (default: the current one)")
+    where.add_argument("--in-cluster", action="store_true", help="as the ServiceAccount of the pod that this runs in")
+    sweep.add_argument("--kubeconfig", type=Path, help="kubeconfig file (default: the client's own)")
+    sweep.add_argument("--as", dest="user", default="", metavar="USER", help="act as this user")
+    sweep.add_argument("--reports", type=Path, default=Path("reports"), help="folder with journals on disk (reports)")
+    sweep.add_argument("--dry-run", action="store_true", help="show what would be taken back, and change nothing")
+    sweep.add_argument("--run", default="", metavar="ID", help="only this run")
+    sweep.add_argument("--kept", action="store_true", help="also what was kept on purpose (--cluster-keep)")
+    sweep.add_argument("--force", action="store_true", help="with --run: even if that run is alive")
+    sweep.set_defaults(command=_sweep)
+    manifest = verbs.add_parser("janitor", help="print the manifests of a CronJob that sweeps its own cluster")
+    manifest.add_argument("--image", required=True, help="an image with this harness: see docs/janitor")
+    manifest.add_argument("--schedule", default="*/2 * * * *", help="of the CronJob (%(default)s)")
+    manifest.set_defaults(command=_janitor)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    if options.force and not options.run:
+        raise InputError([Problem("found --force alone, expected --run ID with it: which run is to end?")])
+    cluster = _cluster(options)
+    try:
+        if options.user:
+            cluster.api.impersonate(options.user)
+        files = sorted(options.reports.rglob("undo.jsonl")) if options.reports.is_dir() else []
+        sweep = Sweep(cluster, SystemClock(), _say, cluster_uid=cluster_uid(cluster), files=files)
+        wanted = Wanted(options.run, options.force, options.kept)
+        survey = sweep.survey(wanted)
+        _show(survey, cluster.context)
+        if options.dry_run:
+            return SOMETHING_TO_SWEEP if survey.dead else 0
+        failures = [f"{left.run}: {failure}" for left in survey.dead for failure in sweep.take_back(left, wanted)]
+        return _conclude(survey.dead, failures)
+    finally:
+        cluster.close()
+
+
+def _cluster(options: argparse.Namespace) -> Cluster:
+    if options.in_cluster:
+        return KubeconfigCluster(KubeApi.in_cluster(), None, "in-cluster")
+    return attach(options.kubeconfig, options.context or current_context(options.kubeconfig))
+
+
+def _show(survey: Survey, context: str) -> None:
+    for left in survey.live:
+        _say(f"{left.run} is alive: left alone ({left.lease.holder if left.lease else ''})")
+    for left in survey.kept:
+        _say(f"{left.run} was kept on purpose (--kept takes it away): {', '.join(left.namespaces)}")
+    for left in survey.dead:
+        _say(f"{left.run} is dead and has left in {context}:")
+        for line in left.lines():
+            _say(f"  {line}")
+    if not survey.dead:
+        _say(f"{context}: nothing of a dead run is left")
+
+
+def _conclude(dead: Sequence[Leftovers], failures: Sequence[str]) -> int:
+    if failures:
+        bar = "=" * 78
+        print(bar, "STILL IN THE CLUSTER: these could not be taken back", *failures, bar, sep="\n", file=sys.stderr)
+        return 1
+    if dead:
+        _say(f"taken back: {', '.join(left.run for left in dead)}")
+    return 0
+
+
+def _janitor(options: argparse.Namespace) -> int:
+    print(yaml.safe_dump_all(janitor.manifests(options.image, options.schedule), sort_keys=False), end="")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
