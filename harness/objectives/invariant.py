@@ -130,7 +130,7 @@ class Invariant(LiveObjective):
     def breached(self, timeline: Timeline, due: Due) -> str:
         del due  # one observation is enough
         states = self._states_in(timeline, self.phases)
-        broken = [part for part in self._parts(states) if part.verdict is Verdict.BROKEN]
+        broken = [part for part in self._parts(states) if part.verdict is Verdict.BROKEN] if states else []
         return broken[0].reason if broken else ""
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
