@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import __version__, cli_compare, cli_safety, cli_sweep
+from harness import __version__, cli_calibrate, cli_compare, cli_safety, cli_sweep
 from harness.cluster.local import commands
 from harness.errors import HarnessError, InputError, Problem
 from harness.items import experiment_files
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--markdown", action="store_true", help="print a summary in Markdown instead")
     report.set_defaults(command=_report)
     cli_safety.add_parsers(verbs)
+    cli_calibrate.add_parser(verbs)
     cli_sweep.add_parsers(verbs)
     cli_compare.add_parsers(verbs)
     importing = verbs.add_parser("import", help="turn SLOs of another format into objectives, printed as YAML")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.record import ExperimentRecord, RunRecord
-from harness.reporting import figures, overview
+from harness.reporting import figures, overview, stopwatch
 from harness.reporting.plain import one_line
 from harness.verdict import Verdict
 
@@ -27,8 +27,9 @@ def render_markdown(run: RunRecord) -> str:
     failed = [record for record in records if not record.passed]
     if failed:
         parts.append("\n### What did not pass\n\n")
-        parts.extend(f"- **{_name(record)}**: {_text(overview.reason(record))}\n" for record in failed)
+        parts.extend(f"- **{_name(record)}**: {escaped(overview.reason(record))}\n" for record in failed)
     parts.append(f"\n{_place(run)}\n")
+    parts.append(f"\n{escaped(stopwatch.line(run.environment))}\n" if records else "")
     return "".join(parts)
 
 
@@ -39,19 +40,20 @@ def _row(record: ExperimentRecord) -> str:
 
 
 def _name(record: ExperimentRecord) -> str:
-    return _text(f"{record.name}, twin {record.twin}" if record.twin else record.name)
+    return escaped(f"{record.name}, twin {record.twin}" if record.twin else record.name)
 
 
 def _tightest(record: ExperimentRecord) -> str:
     objective = overview.tightest(record.objectives)
-    return _text(overview.finding_text(objective)) if objective else "–"
+    return escaped(overview.finding_text(objective)) if objective else "–"
 
 
 def _place(run: RunRecord) -> str:
     place = run.environment
     where = f", {place.context}, Kubernetes {place.kubernetes}, {len(place.nodes)} nodes" if place else ""
-    return _text(f"Run {run.run}, {figures.moment(run.started)}, seed {run.seed}{where}")
+    return escaped(f"Run {run.run}, {figures.moment(run.started)}, seed {run.seed}{where}")
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
+    """Anybody's text as plain text of one line."""
     return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", one_line(text))
