@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from harness.accuracy import Calibration
 from harness.verdict import Verdict
 
 SCHEMA_VERSION = "1"
@@ -64,6 +65,9 @@ class EnvironmentRecord(_Fact):
     prometheus: str = Field(default="", description="URL or service, and version; empty when there was none")
     scrape_interval: Known = Field(default=None, description="seconds, as read from Prometheus")
     capabilities: list[str] = Field(default_factory=list)
+    calibration: Calibration | None = Field(
+        default=None, description="the error of each clock on such a cluster; null: not calibrated"
+    )
 
 
 class PhaseRecord(_Fact):
@@ -153,6 +157,7 @@ class ClockRecord(_Fact):
     state: Literal["recovered", "not disrupted", "not recovered", "no data"]
     low: Known = None
     high: Known = None
+    likely: Known = Field(default=None, description="the likeliest length between low and high")
     began: Known = Field(default=None, description="when the disruption was seen, on the timeline")
     ended: Known = Field(default=None, description="when the recovery was seen, on the timeline")
     reason: str = ""
@@ -174,6 +179,24 @@ class LoadRecord(_Fact):
     )
 
 
+class ProbeRecord(_Fact):
+    """What one stream of the prober was asked for and saw, in probes."""
+
+    name: str
+    target: str
+    protocol: Literal["http", "tcp", "grpc", "dns"]
+    connection: Literal["new", "kept"]
+    rate: float = Field(description="probes a second")
+    timeout: float = Field(description="seconds")
+    sent: int = 0
+    failed: int = 0
+    dropped: int = Field(default=0, description="due, but never started")
+    outcomes: dict[str, int] = Field(default_factory=dict)
+    latency: Figures = Field(
+        default_factory=dict, description="p50, p95, p99, max of good probes, seconds from their intended start"
+    )
+
+
 class ChartRecord(_Fact):
     """The time-aligned chart: one entry a bin. ``steps`` are (at, value) pairs that hold until the next."""
 
@@ -185,6 +208,9 @@ class ChartRecord(_Fact):
     p95: list[Known] = Field(default_factory=list, description="seconds")
     steps: dict[str, list[tuple[float, float]]] = Field(
         default_factory=dict, description="named step lines: ready replicas of a workload, an HPA's desired replicas"
+    )
+    probes: dict[str, list[tuple[float, float]]] = Field(
+        default_factory=dict, description="by stream of the prober: the spans in which probes failed"
     )
 
 
@@ -275,6 +301,7 @@ class ExperimentRecord(_Fact):
     baseline: list[ObjectiveRecord] = Field(default_factory=list, description="the steady state before the fault")
     recovery: list[ClockRecord] = Field(default_factory=list)
     load: LoadRecord | None = None
+    probing: list[ProbeRecord] = Field(default_factory=list, description="what the prober saw")
     chart: ChartRecord | None = None
     control: ControlRecord | None = None
     events: list[EventRecord] = Field(default_factory=list)

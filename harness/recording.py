@@ -10,7 +10,8 @@ from harness.clock import iso
 from harness.experiment import Experiment
 from harness.judging import Judged
 from harness.objective import Beside
-from harness.observation import PHASES, Interval, RequestSeen, Timeline
+from harness.observation import PHASES, Interval, ProbeStream, RequestSeen, Timeline
+from harness.prober.declaration import Probing
 from harness.record import (
     BesideRecord,
     Bounds,
@@ -21,6 +22,7 @@ from harness.record import (
     LoadRecord,
     ObjectiveRecord,
     PhaseRecord,
+    ProbeRecord,
     UndoRecord,
     VictimRecord,
 )
@@ -65,6 +67,9 @@ def describe_run(
     record.faults = _faults(experiment, timeline, undo)
     if experiment.load:
         record.load = _load(experiment, timeline)
+    record.probing = [
+        _probing(probing, stream) for probing, stream in zip(experiment.prober, timeline.probes, strict=False)
+    ]
     if timeline.phases:
         record.recovery = [_clock(found) for found in _recoveries(experiment, timeline)]
         record.chart = build_chart(timeline)
@@ -165,6 +170,22 @@ def _load(experiment: Experiment, timeline: Timeline) -> LoadRecord:
     )
 
 
+def _probing(probing: Probing, stream: ProbeStream) -> ProbeRecord:
+    return ProbeRecord(
+        name=stream.name,
+        target=probing.aim.target,
+        protocol=probing.protocol,
+        connection=probing.connection,
+        rate=probing.rate,
+        timeout=probing.timeout,
+        sent=len(stream.seen),
+        failed=sum(not probe.ok for probe in stream.seen),
+        dropped=stream.dropped,
+        outcomes=dict(Counter(probe.outcome for probe in stream.seen).most_common()),
+        latency=_latency(stream.seen),
+    )
+
+
 def _latency(requests: Sequence[RequestSeen]) -> dict[str, float]:
     good = sorted(request.latency for request in requests if request.ok)
     if not good:
@@ -191,6 +212,7 @@ def _clock(found: Recovery) -> ClockRecord:
         state=found.state,
         low=length.low if length else None,
         high=length.high if length and isfinite(length.high) else None,
+        likely=found.likely,
         began=found.began,
         ended=found.ended,
         reason=found.reason,

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from harness.accuracy import Calibration
 from harness.objective import Finding, Objective
 from harness.objectives._fields import Limit, WorkloadRef
 from harness.objectives._findings import combined, inconclusive
@@ -57,7 +58,7 @@ class RecoveryTime(Objective):
             return inconclusive(f"{unproven[0]} is not proven to have bitten" if unproven else "nothing was injected")
         clocks = self.recoveries(timeline)
         asked = [clock for clock in clocks if clock.clock in {_NAMES[name] for name in self.clocks}]
-        parts = [self._part(clock) for clock in asked]
+        parts = [self._part(clock, timeline.calibration) for clock in asked]
         seen = [clock for clock in clocks if clock.state in {"recovered", "not recovered"}]
         if not any(clock.clock != "prometheus" for clock in seen):
             parts.append(inconclusive(f"no clock saw a disruption of {self.of}"))
@@ -67,11 +68,18 @@ class RecoveryTime(Objective):
         reason = f"at most {show_seconds(self.max)} allowed; {finding.reason}"
         return replace(finding, reason=reason, samples=len(seen), detail=detail)
 
-    def _part(self, clock: Recovery) -> Finding:
+    def _part(self, clock: Recovery, calibration: Calibration | None) -> Finding:
         if clock.length is None:
             return inconclusive(f"{clock.clock}: no data: {clock.reason}")
         reason = f"{clock.clock}: {clock.reason}"
         verdict, (low, high) = self._verdict(clock.length), (clock.length.low, clock.length.high)
+        error = calibration.worst(clock.clock) if calibration else 0.0
+        margin = self.max - high if verdict is Verdict.HELD else low - self.max
+        if verdict is not Verdict.INCONCLUSIVE and margin < error:
+            verdict = Verdict.INCONCLUSIVE
+            reason += (
+                f", only {show_seconds(margin)} from the limit, and this clock errs by up to {show_seconds(error)}"
+            )
         known = high if math.isfinite(high) else None
         return Finding(verdict, reason, low if known is None else known, low, known, self.max, "s", "<=")
 

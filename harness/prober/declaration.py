@@ -72,7 +72,7 @@ class HttpAim(Aim):
 
     method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
     path: Annotated[str, AfterValidator(_path)] = "/"
-    status: int = Field(0, description="the status expected; 0: any below 400")
+    status: int = Field(default=0, description="the status expected; 0: any below 400")
 
     @model_validator(mode="after")
     def _known(self) -> Self:

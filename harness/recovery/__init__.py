@@ -21,7 +21,7 @@ from harness.recovery.control_plane import control_plane
 from harness.recovery.endpoints import endpoints
 from harness.recovery.outage import CLOCKS, ClockName, Origin, Outage, Recovery, Since, origin_of, watched_until
 from harness.recovery.prometheus import prometheus
-from harness.recovery.user import GOOD_IN_A_ROW, outages, user
+from harness.recovery.user import GOOD_IN_A_ROW, in_a_row, outages, user
 
 __all__ = [
     "CLOCKS",
@@ -31,6 +31,7 @@ __all__ = [
     "Outage",
     "Recovery",
     "Since",
+    "in_a_row",
     "origin_of",
     "outages",
     "recovered",

@@ -130,7 +130,7 @@ def _outage(sent: Sequence[RequestSeen], failures: Sequence[int], after: float, 
     good_before = sent[first - 1].started if first else after
     began = Interval(min(max(good_before, after), failed), failed)
     ended = Interval(sent[last].started, back)
-    likely = Interval(_gone(sent, first, began), _back(sent, first, good, ended)) if whole else None
+    likely = Interval(_gone(sent, first, began), _back(sent, first, last, ended)) if whole else None
     return Outage(began, ended, sent[first].started, likely)
 
 
@@ -139,9 +139,10 @@ def _gone(sent: Sequence[RequestSeen], first: int, began: Interval) -> float:
     return min(began.high, max(began.low, (began.low + sent[first].started) / 2))
 
 
-def _back(sent: Sequence[RequestSeen], first: int, good: Sequence[RequestSeen], ended: Interval) -> float:
+def _back(sent: Sequence[RequestSeen], first: int, last: int, ended: Interval) -> float:
     """When it most likely was back: between the last request that did not get through or had to wait, and the first
     moment that an answer needed it, which is as long before its end as answers usually take, but after its start."""
+    good = [request for request in sent[last + 1 :] if request.ok and request.started <= ended.high]
     before = [request for request in sent[max(0, first - 100) : first] if request.ok] or good
     usual = median(request.finished - request.started for request in before)
     served = min(max(request.started, request.finished - usual) for request in good)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from harness.observation import Phase, Timeline
+from harness.observation import Phase, ProbeStream, Timeline
 from harness.record import ChartRecord
 from harness.statistics import percentile
 
@@ -27,9 +27,25 @@ def build_chart(timeline: Timeline) -> ChartRecord:
     start, end = span_of(timeline)
     width = float(max(1, math.ceil((end - start) / MAX_BINS)))
     chart = ChartRecord(bin=width, start=start, steps=_all_steps(timeline, Phase("all", start, end)))
+    chart.probes = {stream.name: _failing(stream, start, end) for stream in timeline.probes}
     if timeline.requests:
         _bin_requests(chart, timeline, max(1, math.ceil((end - start) / width)), end)
     return chart
+
+
+def _failing(stream: ProbeStream, start: float, end: float) -> list[tuple[float, float]]:
+    """The spans from a first failed probe's start to the next good one's, within the chart."""
+    spans: list[tuple[float, float]] = []
+    began: float | None = None
+    for probe in sorted(stream.seen, key=lambda probe: probe.started):
+        if not probe.ok and began is None:
+            began = probe.started
+        elif probe.ok and began is not None:
+            spans.append((began, probe.started))
+            began = None
+    if began is not None:
+        spans.append((began, end))
+    return [(max(start, low), min(end, high)) for low, high in spans if high > start and low < end]
 
 
 def span_of(timeline: Timeline) -> tuple[float, float]:

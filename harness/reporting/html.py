@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.record import ExperimentRecord, RunRecord
-from harness.reporting import figures, overview
+from harness.reporting import figures, overview, stopwatch
 from harness.reporting.frame import zero_of
 from harness.reporting.panels import panels
 from harness.reporting.store import slug
@@ -39,6 +39,7 @@ def render(run: RunRecord) -> str:
     environment.globals.update(
         figures=figures,
         overview=overview,
+        stopwatch=stopwatch,
         panels=panels,
         zero_of=zero_of,
         anchor=slug,

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from harness.record import ChartRecord, ClockRecord, ExperimentRecord
 from harness.reporting import figures, overview
 from harness.reporting.frame import Panel, phase_panel, plot, time_panel, value_axis, zero_of
+from harness.reporting.probe_panel import probe_panel
 from harness.reporting.svg import Scale, Span, area, element, linear, logarithmic, stroke
 
 MAX_COLUMNS = 240
@@ -49,6 +50,8 @@ def panels(record: ExperimentRecord) -> list[Panel]:
         drawn.append(_requests(record, span, columns, control))
     if any(column.p95 is not None for column in columns):
         drawn.append(_latency(record, span, columns, control))
+    if record.chart.probes:
+        drawn.append(probe_panel(record, span, record.chart))
     if record.chart.steps:
         drawn.append(_replicas(record, span, record.chart))
     if any(clock.began is not None for clock in record.recovery):

@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import Literal
 
 from harness.record import ExperimentRecord, RunRecord
-from harness.reporting import overview
+from harness.reporting import overview, stopwatch
 from harness.reporting.plain import display_width, fit, one_line
 from harness.verdict import Verdict
 
@@ -38,6 +38,8 @@ def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120)
             if not record.passed:
                 why = wrap(one_line(overview.reason(record), MAX_REASON), width - len(INDENT))
                 lines.extend((INDENT + line, "") for line in why)
+    if records:
+        lines.extend((line, "") for line in wrap(stopwatch.line(run.environment), width))
     if report:
         lines.append((f"report: {report}", "bold"))
     return lines

@@ -37,7 +37,7 @@ def test_columns_are_aligned_whatever_the_names() -> None:
     """Wide characters, long names and missing values included: every row's columns begin where the heading's do."""
     names = ["short", "名前の長い実験", "x" * 300, "e\u0301" * 10, "🧨🧨"]
     records = [sample_runs.experiment(name).model_copy(update={"name": name}) for name in names]
-    lines = [line for line, _ in terminal_lines(sample_runs.run(*records), width=160)][1:]
+    lines = [line for line, _ in terminal_lines(sample_runs.run(*records), width=160)][1:7]
     starts = {
         display_width(line[: line.index(word)]) for line, word in zip(lines, ["verdict", *["HELD"] * 5], strict=True)
     }

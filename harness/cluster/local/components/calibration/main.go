@@ -5,7 +5,7 @@
 //
 //	POST /outages {"kind": "pause", "seconds": 0.5, "delay": 0.1}   -> 202 {"id": 1}
 //	GET  /outages/1                                                 -> 204 while it lasts, then 200 with its truth
-//	GET  /clock                                                     -> {"monotonic": …, "wall": …}
+//	GET  /clock                                                     -> {"monotonic": …, "wall": …, "boot": the kernel's}
 //
 // Kinds: "pause" stops the child with SIGSTOP and lets it go on with SIGCONT: the kernel still takes connections for it,
 // and nobody answers. "listener" closes the child's listener and resets its connections: the kernel refuses new ones.
@@ -209,8 +209,9 @@ func controlled(serving, control string) error {
 }
 
 func (own *controller) clock(response http.ResponseWriter, _ *http.Request) {
-	wall := float64(time.Now().UnixNano()) / 1e9
-	answer(response, http.StatusOK, map[string]float64{"monotonic": monotonic(), "wall": wall})
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	now, wall := monotonic(), float64(time.Now().UnixNano())/1e9
+	answer(response, http.StatusOK, map[string]any{"monotonic": now, "wall": wall, "boot": strings.TrimSpace(string(boot))})
 }
 
 func (own *controller) begin(response http.ResponseWriter, request *http.Request) {
