@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.lease import Seen
 from harness.naming import COMPONENT_LABEL, MANAGED_BY, RUN_LABEL, SYSTEM_NAMESPACE
 from harness.undo_copy import FoundCopy, find_copies
-from harness.undo_entry import Page, UndoEntry, decode
+from harness.undo_entry import Origin, Page, UndoEntry, decode
 
 MANAGED = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
 
@@ -25,7 +25,7 @@ MANAGED = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
 class FoundJournal:
     """One journal of a run: what is still to be taken back, and where it is written."""
 
-    name: str
+    origin: Origin
     pending: tuple[UndoEntry, ...]
     copy: FoundCopy | None = None
     file: Path | None = None
@@ -90,12 +90,12 @@ def find_leftovers(api: KubeApi, files: Iterable[Path], cluster_uid: str) -> lis
     on_disk = _on_disk(files, cluster_uid)
     # Leases last: a run that begins meanwhile has its Lease before anything else, and must not seem to have none.
     for copy in find_copies(api):
-        name = copy.page.origin.journal if copy.page.origin else copy.names[0]
-        file, _ = on_disk.pop((copy.run, name), (None, None))
-        of(copy.run).journals.append(FoundJournal(name, _pending(copy.page), copy, file))
+        origin = copy.page.origin or Origin(copy.run, copy.names[0])
+        file, _ = on_disk.pop((copy.run, origin.journal), (None, None))
+        of(copy.run).journals.append(FoundJournal(origin, _pending(copy.page), copy, file))
     for (run, name), (file, page) in on_disk.items():
         if _pending(page):
-            of(run).journals.append(FoundJournal(name, _pending(page), None, file))
+            of(run).journals.append(FoundJournal(Origin(run, name, cluster_uid), _pending(page), None, file))
     for item in api.list(NAMESPACES, None, f"{MANAGED},{RUN_LABEL}").items:
         of(item["metadata"]["labels"][RUN_LABEL]).namespaces.append(item["metadata"]["name"])
     for item in api.list(LEASES, SYSTEM_NAMESPACE, f"{MANAGED},{RUN_LABEL}").items:

@@ -26,8 +26,8 @@ from harness.lease import LeaseKeeper, find_lease, identity, release, take
 from harness.leftovers import FoundJournal, Leftovers, find_leftovers
 from harness.naming import COMPONENT_LABEL, RUN_LABEL
 from harness.undo import UndoAction, append_line, take_back
-from harness.undo_copy import JournalCopy, delete_if_there
-from harness.undo_entry import Origin, UndoEntry
+from harness.undo_copy import JournalCopy, delete_if_there, ensure_system_namespace
+from harness.undo_entry import UndoEntry
 from harness.vigil import Vigil
 
 LOOK_AGAIN = 1.0
@@ -93,12 +93,13 @@ class Sweep:
             # What it wrote between the survey's look at journals and its death is there now.
             left = next((each for each in self._find() if each.run == left.run), left)
             journals = [each for each in left.journals if wanted.kept or not each.kept]
-            failures = self._journals(journals)
-            spare = set(left.namespaces) - (set() if wanted.kept else left.kept_namespaces)
-            failures += self._namespaces(left.run, sorted(spare))
+            newest_first = sorted(journals, key=_last_written, reverse=True)
+            replays = [_Replay(self._cluster, each) for each in newest_first]
+            spare = sorted(set(left.namespaces) - (set() if wanted.kept else left.kept_namespaces))
+            failures = self._replay(replays) + self._namespaces(left.run, spare)
             if failures:
                 # What stood in the way may have gone with a namespace.
-                failures = self._journals(journals) + self._namespaces(left.run, sorted(spare))
+                failures = self._replay(replays) + self._namespaces(left.run, spare)
             if not failures:
                 self._forget(left, journals)
             return failures
@@ -117,6 +118,7 @@ class Sweep:
     def _taken_over(self, left: Leftovers, *, force: bool) -> Iterator[bool]:
         name, holder = lease_name(left.run), identity("a sweep")
         labels = {RUN_LABEL: left.run, COMPONENT_LABEL: RUN_COMPONENT}
+        ensure_system_namespace(self._api)
         now = find_lease(self._api, name)
         moved = now and (left.lease is None or (now.uid, now.renewed) != (left.lease.uid, left.lease.renewed))
         if (moved and not force) or not take(self._api, name, holder, labels, self._clock, over=now):
@@ -126,18 +128,17 @@ class Sweep:
             keeper.add(name)
             yield True
 
-    def _journals(self, journals: Sequence[FoundJournal]) -> list[str]:
+    def _replay(self, replays: Sequence[_Replay]) -> list[str]:
         failures: list[str] = []
-        for journal in sorted(journals, key=_last_written, reverse=True):
-            if journal.copy and journal.copy.problem:
-                failures.append(journal.copy.problem)
-                continue
-            marks = _Marks(self._cluster, journal, self._uid)
+        for replay in replays:
+            if replay.problem:
+                failures.append(replay.problem)
+            pending = replay.pending
             try:
-                take_back(journal.pending, self._cluster, self._actions, self._clock, marks.mark)
+                take_back(pending, self._cluster, self._actions, self._clock, replay.mark)
             except UndoFailed as error:
                 failures.append(str(error))
-            for entry in marks.entries.values():
+            for entry in map(replay.now, pending):
                 self._say(f"{entry.description}: {entry.state}{f': {entry.error}' if entry.error else ''}")
         return failures
 
@@ -163,26 +164,36 @@ class Sweep:
                 release(self._api, found)
 
 
-class _Marks:
-    """Writes what became of each entry where the journal stands: in the cluster, and on this machine's disk."""
+class _Replay:
+    """A journal while it is replayed; what becomes of each entry is written where it stands: in the cluster, and on
+    this machine's disk."""
 
-    def __init__(self, cluster: Cluster, journal: FoundJournal, cluster_uid: str) -> None:
+    def __init__(self, cluster: Cluster, journal: FoundJournal) -> None:
         page = journal.copy.page if journal.copy else None
-        self.entries: dict[int, UndoEntry] = {entry.id: entry for entry in journal.pending}
-        self._all = {entry.id: entry for entry in (page.entries if page else journal.pending)}
+        self.problem = journal.copy.problem if journal.copy else ""
+        self._entries = {entry.id: entry for entry in (page.entries if page else journal.pending)}
         self._file = journal.file
-        self._origin = page.origin if page and page.origin else Origin("", journal.name, cluster_uid)
+        self._origin = journal.origin
         parts = len(journal.copy.names) if journal.copy else 0
         self._copy = JournalCopy(cluster.api, self._origin, parts) if parts else None
 
+    @property
+    def pending(self) -> list[UndoEntry]:
+        """The entries that are not taken back."""
+        return [entry for entry in self._entries.values() if entry.state != "done"]
+
+    def now(self, entry: UndoEntry) -> UndoEntry:
+        """The entry in its last state."""
+        return self._entries[entry.id]
+
     def mark(self, entry: UndoEntry) -> None:
         """Write one entry's new state; where it cannot be written, the next sweep finds nothing to do."""
-        self.entries[entry.id] = self._all[entry.id] = entry
+        self._entries[entry.id] = entry
         try:
             if self._file:
                 append_line(self._file, self._origin, entry)
             if self._copy:
-                self._copy.publish(list(self._all.values()))
+                self._copy.publish(list(self._entries.values()))
         except (OSError, ApiError):
             return
 

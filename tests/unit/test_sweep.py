@@ -1,0 +1,291 @@
+"""Sweeping: what dead runs left is taken back, by whoever comes first, and live runs are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import belongings
+from harness.arrange import make_namespace
+from harness.claim import LOCK, Claim, lease_name
+from harness.cluster.fake import FakeCluster
+from harness.cluster.protocol import Cluster
+from harness.cluster.resources import CONFIG_MAPS, LEASES, NAMESPACES
+from harness.errors import HarnessError
+from harness.lease import find_lease, take
+from harness.leftovers import find_leftovers
+from harness.naming import SYSTEM_NAMESPACE
+from harness.sweep import Survey, Sweep, Wanted
+from harness.undo import Journal, UndoAction, read_journal
+from harness.undo_copy import find_copies
+from tests.unit.test_lease import PatientClock, Renewing
+
+UID = "uid-of-this-cluster"
+
+
+class World:
+    """A cluster on which runs die, and what their undos took back."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = PatientClock()
+        self.cluster = FakeCluster(self.clock)
+        self.folder = folder
+        self.undone: list[str] = []
+        self.resists: set[str] = set()
+        self.said: list[str] = []
+
+    def actions(self) -> dict[str, UndoAction]:
+        def undo(cluster: Cluster, parameters: Mapping[str, Any]) -> str:
+            if parameters["name"] in self.resists:
+                raise HarnessError(f"{parameters['name']} resists")
+            self.undone.append(parameters["name"])
+            return "undone"
+
+        return {**belongings.undo_actions(), "test": undo}
+
+    def journal(self, run: str, namespace: str) -> Journal:
+        file = self.folder / run / namespace / "undo.jsonl"
+        return Journal(self.cluster, file, run, namespace, self.clock, cluster_uid=UID)
+
+    def die(self, run: str, *effects: str, exclusive: bool = False) -> Journal:
+        """A run claims the cluster, makes its namespace, breaks things, and is no more."""
+        claim = Claim(self.cluster.api, run, self.clock, lambda _: None)
+        claim.take(exclusive=exclusive)
+        journal = self.journal(run, f"rh-{run}")
+        belongings.claim_namespace(journal, f"rh-{run}", run)
+        make_namespace(self.cluster.api, f"rh-{run}", run, "shop")
+        for effect in effects:
+            journal.write("test", f"take back {effect}", {"name": effect})
+        claim.close(last=False)
+        return journal
+
+    def sweep(self, cluster: FakeCluster | None = None, uid: str = UID) -> Sweep:
+        files = sorted(self.folder.rglob("undo.jsonl"))
+        return Sweep(
+            cluster or self.cluster,
+            self.clock,
+            self.said.append,
+            cluster_uid=uid,
+            files=files,
+            actions=self.actions(),
+        )
+
+    def swept(self, wanted: Wanted | None = None) -> tuple[Survey, list[str]]:
+        sweep = self.sweep()
+        survey = sweep.survey(wanted or Wanted())
+        return survey, [failure for left in survey.dead for failure in sweep.take_back(left, wanted or Wanted())]
+
+    def left(self) -> list[str]:
+        """Every object of the harness's that is there."""
+        store = self.cluster.server.store
+        own = [*store.list(CONFIG_MAPS, SYSTEM_NAMESPACE), *store.list(LEASES, SYSTEM_NAMESPACE)]
+        spaces = [item for item in store.list(NAMESPACES) if item["metadata"]["name"].startswith("rh-")]
+        return [item["metadata"]["name"] for item in [*own, *spaces]]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_dead_run_s_effects_are_taken_back_in_reverse_and_nothing_is_left(world: World) -> None:
+    world.die("a", "first", "second")
+    survey, failures = world.swept()
+    assert [left.run for left in survey.dead] == ["a"]
+    assert failures == []
+    assert world.undone == ["second", "first"]
+    assert world.left() == []
+    assert [entry.state for entry in read_journal(world.folder / "a" / "rh-a" / "undo.jsonl")] == ["done"] * 3
+
+
+def test_sweeping_again_finds_nothing(world: World) -> None:
+    world.die("a", "first")
+    world.swept()
+    survey, _ = world.swept()
+    assert survey == Survey()
+    assert world.undone == ["first"]
+
+
+def test_a_live_run_is_left_alone(world: World) -> None:
+    world.die("alive", "first")
+    world.clock = Renewing(world.cluster, lease_name("alive"))
+    survey, _ = world.swept()
+    assert [left.run for left in survey.live] == ["alive"]
+    assert survey.dead == []
+    assert world.undone == []
+
+
+def test_a_live_run_is_taken_back_only_by_force_and_by_name(world: World) -> None:
+    world.die("alive", "first")
+    world.die("other", "second")
+    world.clock = Renewing(world.cluster, lease_name("alive"), lease_name("other"))
+    _, failures = world.swept(Wanted("alive", force=True))
+    assert failures == []
+    assert world.undone == ["first"]
+    assert lease_name("other") in world.left()
+
+
+def test_a_run_that_wakes_up_before_it_is_taken_over_is_left_alone(world: World) -> None:
+    world.die("a", "first")
+    sweep = world.sweep()
+    (left,) = sweep.survey(Wanted()).dead
+    Renewing(world.cluster, lease_name("a")).sleep(1.0)
+    assert sweep.take_back(left, Wanted()) == []
+    assert world.undone == []
+    assert "left to somebody else" in world.said[-1]
+
+
+def test_a_run_that_wakes_up_after_it_was_taken_over_finds_out(world: World) -> None:
+    claim = Claim(world.cluster.api, "a", world.clock, lambda _: None)
+    claim.take()
+    seen = find_lease(world.cluster.api, lease_name("a"))
+    take(world.cluster.api, lease_name("a"), "a sweep", {}, world.clock, over=seen)
+    assert claim._keeper is not None
+    claim._keeper.renew(lease_name("a"))
+    assert "was taken over by a sweep" in str(claim.lost())
+    claim.close(last=True)
+    assert find_lease(world.cluster.api, lease_name("a")) is not None
+
+
+def test_of_two_sweeps_one_works(world: World) -> None:
+    world.die("a", "first")
+    one, other = world.sweep(), world.sweep()
+    (left,), (same,) = one.survey(Wanted()).dead, other.survey(Wanted()).dead
+    assert one.take_back(left, Wanted()) == []
+    assert other.take_back(same, Wanted()) == []
+    assert world.left() == []
+
+
+def test_a_sweep_that_dies_is_taken_over_by_the_next(world: World) -> None:
+    world.die("a", "first")
+    seen = find_lease(world.cluster.api, lease_name("a"))
+    assert seen is not None
+    take(world.cluster.api, lease_name("a"), "a sweep", dict(seen.labels), world.clock, over=seen)
+    survey, failures = world.swept()
+    assert (len(survey.dead), failures) == (1, [])
+    assert world.left() == []
+
+
+def test_what_the_run_wrote_after_the_survey_looked_is_taken_back_too(world: World) -> None:
+    journal = world.die("a", "first")
+    sweep = world.sweep()
+    (left,) = sweep.survey(Wanted()).dead
+    journal.write("test", "take back late", {"name": "late"})
+    sweep.take_back(left, Wanted())
+    assert world.undone == ["late", "first"]
+
+
+def test_an_undo_that_fails_is_told_and_found_again(world: World) -> None:
+    world.die("a", "first", "second")
+    world.resists = {"first"}
+    _, failures = world.swept()
+    assert failures == ["take back first: first resists"]
+    assert world.undone == ["second"]
+    (copy,) = find_copies(world.cluster.api)
+    assert [(entry.description, entry.state) for entry in copy.page.entries][1:] == [
+        ("take back first", "failed"),
+        ("take back second", "done"),
+    ]
+    world.resists = set()
+    world.clock.advance(60.0)
+    _, failures = world.swept()
+    assert failures == []
+    assert world.left() == []
+
+
+def test_what_stood_in_the_way_may_go_with_the_namespace(world: World) -> None:
+    world.die("a", "in the namespace")
+    undo = world.actions()["test"]
+
+    def only_without(cluster: Cluster, parameters: Mapping[str, Any]) -> str:
+        if cluster.api.find(NAMESPACES, "rh-a"):
+            raise HarnessError("the pod does not answer")
+        return undo(cluster, parameters)
+
+    sweep = Sweep(world.cluster, world.clock, world.said.append, actions={**world.actions(), "test": only_without})
+    (left,) = sweep.survey(Wanted()).dead
+    assert sweep.take_back(left, Wanted()) == []
+    assert world.undone == ["in the namespace"]
+
+
+def test_a_namespace_that_no_journal_tells_of_goes_by_its_labels(world: World) -> None:
+    make_namespace(world.cluster.api, "rh-lost", "a", "shop")
+    world.cluster.server.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rh-somebody-s"}})
+    survey, failures = world.swept()
+    assert survey.dead[0].lines() == ["namespace rh-lost, of which no journal tells"]
+    assert failures == []
+    assert world.left() == ["rh-somebody-s"]
+
+
+def test_a_namespace_of_that_name_that_is_not_the_run_s_is_left_alone(world: World) -> None:
+    journal = world.journal("a", "rh-a")
+    belongings.claim_namespace(journal, "rh-a", "a")
+    world.cluster.server.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rh-a"}})
+    world.swept()
+    assert world.left() == ["rh-a"]
+
+
+def test_a_journal_on_disk_is_replayed_when_the_cluster_s_copy_is_gone(world: World) -> None:
+    world.die("a", "first")
+    for item in world.cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE):
+        world.cluster.api.delete(CONFIG_MAPS, item["metadata"]["name"], SYSTEM_NAMESPACE)
+    _, failures = world.swept()
+    assert failures == []
+    assert world.undone == ["first"]
+    assert world.left() == []
+    assert world.swept()[0] == Survey(), "the disk says that it is done, and still of which run"
+
+
+@pytest.mark.parametrize("uid", ["another cluster", ""])
+def test_a_journal_on_disk_is_never_replayed_on_another_cluster(world: World, uid: str) -> None:
+    world.die("a", "first")
+    other = FakeCluster(world.clock)
+    assert world.sweep(other, uid).survey(Wanted()) == Survey()
+
+
+def test_what_was_kept_on_purpose_stays_until_told_otherwise(world: World) -> None:
+    world.die("a").keep()
+    lease = find_lease(world.cluster.api, lease_name("a"))
+    assert lease is not None
+    world.cluster.api.delete(LEASES, lease.name, SYSTEM_NAMESPACE)
+    survey, _ = world.swept()
+    assert ([left.run for left in survey.kept], survey.dead) == (["a"], [])
+    assert "rh-a" in world.left()
+    _, failures = world.swept(Wanted(kept=True))
+    assert failures == []
+    assert world.left() == []
+
+
+def test_a_dead_run_s_lock_goes_with_it(world: World) -> None:
+    world.die("a", "a node", exclusive=True)
+    assert LOCK in world.left()
+    world.swept()
+    assert world.left() == []
+
+
+def test_a_lock_stays_while_something_could_not_be_taken_back(world: World) -> None:
+    world.die("a", "a node", exclusive=True)
+    world.resists = {"a node"}
+    world.swept()
+    assert LOCK in world.left()
+
+
+def test_only_the_run_that_is_meant_is_taken_back(world: World) -> None:
+    world.die("a", "first")
+    world.die("b", "second")
+    world.swept(Wanted("b"))
+    assert world.undone == ["second"]
+
+
+def test_a_journal_that_cannot_be_read_is_told_and_left(world: World) -> None:
+    world.die("a", "first")
+    (item,) = world.cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
+    text = item["data"]["undo.jsonl"]
+    assert len(find_leftovers(world.cluster.api, [], UID)[0].journals[0].pending) == 2
+    item["data"]["undo.jsonl"] = text.replace('"format": 1', '"format": 2')
+    # A line whose checksum is wrong is no line at all.
+    world.cluster.api.replace(CONFIG_MAPS, item, SYSTEM_NAMESPACE)
+    assert find_leftovers(world.cluster.api, [], UID)[0].journals[0].pending == ()
