@@ -1,4 +1,4 @@
-"""What a run needs to be allowed: gathered from what its parts declare beside the calls that they make."""
+"""What a run needs to be allowed, and what it goes without: gathered from what its parts declare beside their calls."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from harness.probes.standard import standard_probes
 Permissions = frozenset[Permission]
 
 
-def needed_by_session(prometheus_url: str = "") -> Permissions:
+def needed_by_session() -> Permissions:
     """What every session needs, whatever its experiments are."""
-    looking: Permissions = frozenset() if prometheus_url else prometheus_discovery.PERMISSIONS
-    return order.PERMISSIONS | lease.PERMISSIONS | run.PERMISSIONS | looking
+    return order.PERMISSIONS | lease.PERMISSIONS
+
+
+def useful_to_session(prometheus_url: str = "") -> Permissions:
+    """What a session goes without where it is not allowed: nodes in its record, and a Prometheus that it finds."""
+    return run.PERMISSIONS | (frozenset() if prometheus_url else prometheus_discovery.PERMISSIONS)
 
 
 def needed_for(experiment: Experiment, wanted: Iterable[Capability] = ()) -> Permissions:
@@ -27,11 +31,16 @@ def needed_for(experiment: Experiment, wanted: Iterable[Capability] = ()) -> Per
     return frozenset().union(*_parts(experiment, frozenset(wanted)))
 
 
+def useful_for(experiment: Experiment, wanted: Iterable[Capability] = ()) -> Permissions:
+    """What one experiment goes without where it is not allowed: less is seen of the cluster, and less evidence kept."""
+    watched = (probe.permissions for probe in standard_probes() if probe.optional)
+    return diagnostics.PERMISSIONS.union(*watched) - needed_for(experiment, wanted)
+
+
 def _parts(experiment: Experiment, wanted: frozenset[Capability]) -> Iterator[Permissions]:
     yield arrange.PERMISSIONS
     yield arrange.needed_for(experiment.workload.objects)
-    yield diagnostics.PERMISSIONS
-    yield from (probe.permissions for probe in standard_probes())
+    yield from (probe.permissions for probe in standard_probes() if not probe.optional)
     yield from (probe.permissions for probe in experiment.probes)
     if experiment.load:
         yield target_load.PERMISSIONS

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from harness import arrange
 from harness.cluster.api import Object
+from harness.cluster.permissions import denied
 from harness.experiment import Experiment, Load
 from harness.observation import Timeline
 from harness.observers import Observers
-from harness.probe import ProbeContext, SnapshotProbe
+from harness.probe import ProbeContext, SnapshotProbe, WatchProbe
 from harness.probes.standard import standard_probes
 from harness.run import Run
 from harness.target_load import TargetLoad
@@ -56,10 +57,12 @@ class Arm:
 
     def watch(self) -> AbstractContextManager[Observers]:
         """The observers; they watch while the context lasts."""
-        self._observers = Observers(
-            self._run.cluster, self.namespace, self.timeline, self._run.clock, standard_probes()
-        )
+        probes = [probe for probe in standard_probes() if not probe.optional or self._may_watch(probe)]
+        self._observers = Observers(self._run.cluster, self.namespace, self.timeline, self._run.clock, probes)
         return self._observers
+
+    def _may_watch(self, probe: WatchProbe) -> bool:
+        return not denied(self._run.cluster.api, probe.permissions, self.namespace, self._run.granted)
 
     def wait_watching(self) -> None:
         """Wait until every observer has its first list. Raises Inconclusive."""

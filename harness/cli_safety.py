@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from harness import residue
-from harness.access import needed_by_session
+from harness.access import needed_by_session, useful_to_session
 from harness.clock import SystemClock, iso
 from harness.cluster.api import KubeApi
 from harness.cluster.local import commands
@@ -66,7 +66,7 @@ def _rbac(options: argparse.Namespace) -> int:
         what = f"found {options.prometheus!r}, expected NAMESPACE/SERVICE:PORT such as monitoring/prometheus:9090"
         raise InputError([Problem(what, field="--prometheus")])
     sources = Sources.for_root(Path.cwd())
-    needed = needed_by_session() | (residue.PERMISSIONS if options.residue else frozenset())
+    needed = needed_by_session() | useful_to_session() | (residue.PERMISSIONS if options.residue else frozenset())
     for file in (file for path in options.paths for file in experiment_files(path)):
         experiment = load_experiment(file, sources)
         for each in (experiment, *map(experiment.as_twin, experiment.twins or ())):

@@ -38,6 +38,8 @@ class WatchProbe(ABC):
     resource: Resource
     selector: str = ""
     namespaced: bool = True
+    # Whether an experiment goes without it where the API server does not allow it.
+    optional: bool = False
 
     @property
     def permissions(self) -> frozenset[Permission]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.access import needed_for
+from harness.access import needed_for, useful_for
 from harness.cluster.api import Object
 from harness.cluster.permissions import Permission, denied
 from harness.cluster.protocol import Capability
@@ -30,11 +30,15 @@ def require(run: Run, experiment: Experiment) -> None:
     lacking = missing(run, experiment)
     if lacking:
         raise CapabilityMissing("; ".join(lacking))
+    unseen = denied(run.cluster.api, useful_for(experiment), run.namespace_of(experiment), run.granted)
+    if unseen:
+        run.progress(f"{experiment.title}: goes without what is not allowed: {', '.join(unseen)}")
 
 
 def permissions(experiment: Experiment) -> frozenset[Permission]:
-    """What the API server must allow for an experiment."""
-    return needed_for(experiment, capabilities_asked(experiment))
+    """What the API server should allow for an experiment: what it needs, and what it makes use of."""
+    wanted = capabilities_asked(experiment)
+    return needed_for(experiment, wanted) | useful_for(experiment, wanted)
 
 
 def capabilities_asked(experiment: Experiment) -> set[Capability]:
@@ -44,7 +48,8 @@ def capabilities_asked(experiment: Experiment) -> set[Capability]:
 
 def _forbidden(run: Run, experiment: Experiment) -> Iterator[str]:
     namespace = run.namespace_of(experiment)
-    for permission in denied(run.cluster.api, permissions(experiment), namespace, run.granted):
+    needed = needed_for(experiment, capabilities_asked(experiment))
+    for permission in denied(run.cluster.api, needed, namespace, run.granted):
         yield f"may not {permission}"
 
 

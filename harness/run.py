@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from harness.accuracy import Calibration
 from harness.clock import Clock, iso
+from harness.cluster.api import Object
 from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NAMESPACES, NODES
@@ -78,7 +79,7 @@ def cluster_uid(cluster: Cluster) -> str:
 
 
 def environment(cluster: Cluster, prometheus: Prometheus | None) -> EnvironmentRecord:
-    """Where a run takes place, for its record. Raises ApiError."""
+    """Where a run takes place, for its record; without nodes where they may not be seen. Raises ApiError."""
     nodes = [
         NodeRecord(
             name=node["metadata"]["name"],
@@ -93,7 +94,7 @@ def environment(cluster: Cluster, prometheus: Prometheus | None) -> EnvironmentR
                 node["status"]["nodeInfo"][key] for key in ("osImage", "kernelVersion", "containerRuntimeVersion")
             ),
         )
-        for node in cluster.api.list(NODES).items
+        for node in _nodes(cluster)
     ]
     return EnvironmentRecord(
         context=cluster.context,
@@ -105,3 +106,12 @@ def environment(cluster: Cluster, prometheus: Prometheus | None) -> EnvironmentR
         scrape_interval=prometheus.scrape_interval() if prometheus else None,
         capabilities=sorted(capability.name.lower().replace("_", "-") for capability in cluster.capabilities()),
     )
+
+
+def _nodes(cluster: Cluster) -> list[Object]:
+    try:
+        return cluster.api.list(NODES).items
+    except ApiError as error:
+        if error.status == 403:
+            return []
+        raise

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness import __version__
-from harness.access import needed_by_session
+from harness.access import needed_by_session, useful_to_session
 from harness.choosing import Wish, choose, keep_logs, take_down
 from harness.claim import Claim
 from harness.clock import Clock, SystemClock, iso
@@ -123,10 +123,12 @@ class Session:
         return self._halt_watch.reason
 
     def _check_access(self, cluster: Cluster) -> None:
-        needed = needed_by_session(self.settings.prometheus_url)
-        missing = denied(cluster.api, needed, self.settings.namespace, {})
+        missing = denied(cluster.api, needed_by_session(), self.settings.namespace, {})
         if missing:
             raise ClusterRefused(f"may not {', '.join(missing)}: harness rbac prints the Roles that a run needs")
+        unseen = denied(cluster.api, useful_to_session(self.settings.prometheus_url), self.settings.namespace, {})
+        if unseen:
+            self.progress(f"going without what is not allowed: {', '.join(unseen)}")
 
     @staticmethod
     def _refuse(halt: Halt | str | None) -> None:
@@ -155,10 +157,11 @@ class Session:
     def header(self) -> str:
         """One line that says where the run takes place. Raises ClusterError."""
         cluster = self.connect().cluster
-        nodes = len(self._environment.nodes) if self._environment else 0
+        seen = self._environment.nodes if self._environment else []
+        nodes = f"{len(seen)} nodes" if seen else "nodes that may not be seen"
         return (
             f"resilience: {cluster.provider} cluster, context {cluster.context} at {cluster.api.server}, "
-            f"Kubernetes {cluster.api.version()}, {nodes} nodes; run {self.run_id}, seed {self.seed}"
+            f"Kubernetes {cluster.api.version()}, {nodes}; run {self.run_id}, seed {self.seed}"
         )
 
     def write_report(self) -> RunRecord | None:

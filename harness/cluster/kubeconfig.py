@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.cluster.api import KubeApi
 from harness.cluster.capabilities import served_by_api
@@ -12,7 +13,7 @@ from harness.cluster.local.binaries import COMPONENTS, OWN, versions
 from harness.cluster.nodes import NodeControl
 from harness.cluster.protocol import Address, Capability, Provider
 from harness.cluster.resources import NODES
-from harness.errors import CapabilityMissing
+from harness.errors import ApiError, CapabilityMissing
 
 KUBELET_PORT = 10250
 DIAL_SECONDS = 1.0
@@ -88,14 +89,23 @@ class KubeconfigCluster:
         """A node's address that this machine can dial, control planes first: load must not depend on a worker that an
         experiment may take away. Tried on the kubelet's port, which every node has open."""
         if self._node is None:
-            addresses = [
-                address["address"]
-                for node in sorted(self._api.list(NODES).items, key=_workers_last)
-                for address in node["status"].get("addresses", [])
-                if address["type"] in {"InternalIP", "ExternalIP"}
-            ]
-            self._node = next((address for address in addresses if _dial(address)), "")
+            self._node = next((address for address in self._addresses() if _dial(address)), "")
         return self._node
+
+    def _addresses(self) -> list[str]:
+        try:
+            nodes = self._api.list(NODES).items
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            # On small clusters the API server is on a node; a load balancer before it has no kubelet's port.
+            return [urlsplit(self._api.server).hostname or ""]
+        return [
+            address["address"]
+            for node in sorted(nodes, key=_workers_last)
+            for address in node["status"].get("addresses", [])
+            if address["type"] in {"InternalIP", "ExternalIP"}
+        ]
 
 
 def _workers_last(node: dict[str, dict[str, dict[str, str]]]) -> bool:

@@ -20,6 +20,7 @@ class NodeProbe(WatchProbe):
     series = "nodes"
     resource = NODES
     namespaced = False
+    optional = True
 
     def __init__(self) -> None:
         self._last: dict[str, dict[str, Any]] = {}

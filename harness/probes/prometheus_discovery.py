@@ -42,7 +42,7 @@ PERMISSIONS = allow(SERVICES, "list", place="cluster")
 
 def prometheus_for(cluster: Cluster, url: str = "", access: PrometheusAccess | None = None) -> Prometheus | None:
     """The Prometheus at ``url``, to which alone the credentials go, else the first ready one of the cluster, else None.
-    Raises ApiError."""
+    None, too, where Services may not be listed. Raises ApiError."""
     if url:
         return Prometheus(url, access)
     for service in _candidates(cluster.api):
@@ -54,7 +54,13 @@ def prometheus_for(cluster: Cluster, url: str = "", access: PrometheusAccess | N
 
 
 def _candidates(api: KubeApi) -> list[Object]:
-    ranked = [(_rank(service), service) for service in api.list(SERVICES).items]
+    try:
+        services = api.list(SERVICES).items
+    except ApiError as error:
+        if error.status == 403:
+            return []
+        raise
+    ranked = [(_rank(service), service) for service in services]
     chosen = [(rank, service) for rank, service in ranked if rank is not None]
     chosen.sort(key=lambda entry: (entry[0], entry[1]["metadata"]["namespace"], entry[1]["metadata"]["name"]))
     return [service for _, service in chosen]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness import residue
-from harness.access import needed_by_session
+from harness.access import needed_by_session, needed_for, useful_to_session
 from harness.cli import BAD_INPUT, main
 from harness.cluster.fake_access import FakeAccess
 from harness.cluster.permissions import Permission, allow, denied, resource_of, used
@@ -23,7 +23,7 @@ from harness.items import experiment_files
 from harness.loading import load_experiment
 from harness.naming import SYSTEM_NAMESPACE
 from harness.probes.prometheus_query import SERIES
-from harness.requirements import missing, permissions, require
+from harness.requirements import capabilities_asked, missing, permissions, require
 from harness.runner import Runner
 from harness.sources import Sources
 from tests.fake_run import Stage
@@ -31,7 +31,8 @@ from tests.fake_world import FakeProcesses
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = [load_experiment(file, Sources.for_root(ROOT)) for file in experiment_files(ROOT / "experiments")]
-DERIVED = frozenset().union(needed_by_session(), *map(permissions, CATALOGUE))
+DERIVED = frozenset().union(needed_by_session(), useful_to_session(), *map(permissions, CATALOGUE))
+NEEDED = frozenset().union(*(needed_for(each, capabilities_asked(each)) for each in CATALOGUE))
 # What may not be listed for the check of residue is noted in the record, and stops nothing.
 OPTIONAL = residue.PERMISSIONS
 # The fake cluster has neither a controller of StatefulSets nor nodes to break.
@@ -76,16 +77,28 @@ def test_most_of_the_catalogue_was_played() -> None:
     assert len(PLAYABLE) >= 4
 
 
-@pytest.mark.parametrize("left_out", sorted(DERIVED - needed_by_session()), ids=str)
+@pytest.mark.parametrize("left_out", sorted(NEEDED - needed_by_session()), ids=str)
 def test_one_verb_less_is_named_before_anything_is_touched(tmp_path: Path, left_out: Permission) -> None:
-    experiment = next(each for each in CATALOGUE if left_out in permissions(each))
+    experiment = next(each for each in CATALOGUE if left_out in needed_for(each, capabilities_asked(each)))
     stage = _stage(tmp_path, _without(left_out))
     run = replace(stage.run(), prometheus=None)
     named = [line for line in missing(run, experiment) if line.startswith("may not ")]
-    assert named == [f"may not {left_out}"]
+    # The same verb may be needed in one namespace and in all.
+    assert {line.partition(" in ")[0] for line in named} == {f"may not {left_out}".partition(" in ")[0]}
     with pytest.raises(CapabilityMissing, match=str(left_out)):
         require(run, experiment)
     assert [call for call in stage.cluster.server.calls if call.writes] == []
+
+
+def test_an_experiment_runs_without_what_only_shows_more_and_tells_what_it_does_not_see(tmp_path: Path) -> None:
+    played = _without_load(PLAYABLE[0])
+    stage = _stage(tmp_path, needed_for(played))
+    Runner(stage.run(), played, "node").run()
+    assert [phase.name for phase in stage.stored().phases][-1] == "settle", stage.said
+    assert not [call for call in stage.cluster.server.calls if call.path == "/api/v1/nodes" and call.method == "WATCH"]
+    told = next(line for line in stage.said if "goes without what is not allowed" in line)
+    assert "watch nodes" in told
+    assert "get pods/log in the experiment's namespace" in told
 
 
 @pytest.mark.parametrize("left_out", sorted(needed_by_session()), ids=str)
@@ -187,10 +200,10 @@ def _allowed(method: str, path: str, granted: frozenset[Permission]) -> bool:
 
 
 def _without(left_out: Permission) -> set[Permission]:
-    """A verb in a ClusterRole holds in every namespace, so it goes from both."""
+    """A verb in a ClusterRole holds in every namespace, so it goes from all; one for a single namespace goes alone."""
+    named = (left_out.group, left_out.resource, left_out.verb)
     return {
         each
         for each in DERIVED
-        if (each.group, each.resource, each.verb) != (left_out.group, left_out.resource, left_out.verb)
-        or ("system" in {each.place, left_out.place} and each.place != left_out.place)
+        if (each.group, each.resource, each.verb) != named or (each.place == "system" != left_out.place)
     }

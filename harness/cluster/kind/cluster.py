@@ -8,13 +8,11 @@ from pathlib import Path
 from harness.cluster.api import KubeApi
 from harness.cluster.kind import commands as kind
 from harness.cluster.kind.config import LOOPBACK
+from harness.cluster.kind.images import NodeImages
 from harness.cluster.kind.nodes import KindNodes
 from harness.cluster.kubeconfig import KubeconfigCluster
-from harness.cluster.local import binaries, images
-from harness.cluster.local.archive import write_archive
-from harness.cluster.local.images import ImageSet
-from harness.cluster.local.progress import Lines
-from harness.cluster.protocol import Address, Capability, Provider
+from harness.cluster.protocol import NODE_CONTROL, Address, Capability, Provider
+from harness.cluster.resources import NODES
 from harness.errors import CapabilityMissing, ClusterBroken
 
 CONTEXT_PREFIX = "kind-"
@@ -27,7 +25,7 @@ class KindCluster(KubeconfigCluster):
 
     def __init__(self, api: KubeApi, kubeconfig: Path | None, context: str) -> None:
         super().__init__(api, kubeconfig, context)
-        self._images_made: ImageSet | None = None
+        self._images_of_nodes = NodeImages(self.name)
 
     @property
     def name(self) -> str:
@@ -35,7 +33,13 @@ class KindCluster(KubeconfigCluster):
 
     def capabilities(self) -> frozenset[Capability]:
         found = super().capabilities() | {Capability.LOCAL_IMAGES}
-        return frozenset(found | {Capability.LOAD_BALANCED_SERVICE}) if self._published else frozenset(found)
+        if self._published:
+            found |= {Capability.LOAD_BALANCED_SERVICE}
+        try:
+            return found | NODE_CONTROL if self._containers_are_here() else found
+        except ClusterBroken:
+            # No runtime on this machine, or none that answers.
+            return found
 
     def node_port(self, port: int) -> Address:
         """The control plane's own address where it can be dialled (Linux), with no proxy between; else as published."""
@@ -50,21 +54,13 @@ class KindCluster(KubeconfigCluster):
             f"the nodes of {self.name} cannot be dialled from here, nor do they publish port {port}"
         )
 
-    @property
     def nodes(self) -> KindNodes:
-        """The power, the network and the services of its nodes."""
+        if not self._containers_are_here():
+            raise CapabilityMissing(f"the containers of the nodes of {self.name} are not to be seen from here")
         return KindNodes()
 
     def image(self, name: str) -> str:
-        if self._images_made is None:
-            if not images.BUSYBOX.exists():
-                raise CapabilityMissing(f"the images of the harness need {images.BUSYBOX} (Debian: busybox-static)")
-            # Programs and images only: what else a local cluster needs of a machine, root among it, kind does not.
-            folder = images.ensure(binaries.ensure(Lines()), Lines())
-            made = ImageSet(folder)
-            kind.load_images(self.name, write_archive(made, folder, folder / "images.tar"))
-            self._images_made = made
-        return self._images_made.reference(name)
+        return self._images_of_nodes.reference(name)
 
     @cached_property
     def _published(self) -> dict[int, int]:
@@ -73,3 +69,8 @@ class KindCluster(KubeconfigCluster):
         except ClusterBroken:
             # A kubeconfig of a kind cluster on another machine, whose containers are not ours to look at.
             return {}
+
+    def _containers_are_here(self) -> bool:
+        """Whether this machine's container runtime has a container for every node of the API. Raises ClusterBroken."""
+        nodes = {node["metadata"]["name"] for node in self.api.list(NODES).items}
+        return bool(nodes) and nodes <= kind.node_containers(self.name)

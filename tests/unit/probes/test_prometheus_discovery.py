@@ -148,8 +148,16 @@ def test_errors_behind_the_api_server_are_told_in_prometheus_own_words() -> None
         found.number("up")
 
 
-def test_a_cluster_that_does_not_let_us_list_services_says_so() -> None:
+def test_a_cluster_that_does_not_let_us_list_services_has_none_for_us() -> None:
+    """Which permission is missing the session tells."""
     cluster = FakeCluster()
+    cluster.server.seed(service("prometheus", "monitoring"))
     cluster.server.fail_next(403, "Forbidden", path="/services")
-    with pytest.raises(ApiError, match="Forbidden"):
+    assert prometheus_for(cluster) is None
+
+
+def test_services_that_cannot_be_listed_for_another_reason_are_told() -> None:
+    cluster = FakeCluster()
+    cluster.server.fail_next(400, "BadRequest", path="/services")
+    with pytest.raises(ApiError, match="BadRequest"):
         prometheus_for(cluster)
