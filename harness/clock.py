@@ -62,6 +62,11 @@ class FakeClock:
             self._monotonic += seconds
             self._wall += seconds
 
+    def set_wall(self, by: float) -> None:
+        """Set the wall clock forward or back, as somebody may set a machine's; the monotonic one goes on."""
+        with self._lock:
+            self._wall += by
+
     def sleep(self, seconds: float) -> None:
         self.advance(max(0.0, seconds))
 

@@ -1,0 +1,240 @@
+"""Bad measurements: clock steps, NaN, counter resets, restarts, gaps, two series, nothing at all, a busy generator.
+
+Each comes from what is measured down to the verdict, and none of them may come out HELD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from harness.objective import Finding
+from harness.objectives.availability import Availability
+from harness.objectives.error_rate import ErrorRate
+from harness.objectives.invariant import Invariant
+from harness.objectives.latency import Latency
+from harness.objectives.prometheus import Prometheus
+from harness.objectives.recovery_time import RecoveryTime
+from harness.observation import BASELINE, FAULT
+from harness.verdict import Verdict
+from tests.unit.probes.prometheus_stand import Stand
+from tests.unit.probes.scripted_prometheus import vector
+from tests.unit.timelines import PODINFO, Story
+
+HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
+COUNTED = "sum(increase(hits{code!~'5..'}[$window]))"
+RATIO = Prometheus(name="served", good=COUNTED, total="sum(increase(hits[$window]))", min="99%", phases=["fault"])
+VALUE = Prometheus(name="queue", value="max(queue)", max=100, reducer="max", phases=["fault"])
+GOOD_VALUES = [(float(second), 1.0) for second in range(37)]
+
+Spoil = Callable[[Stand], None]
+
+
+def judged(objective: Prometheus, spoil: Spoil | None = None) -> Finding:
+    """The finding of a run that is good but for what ``spoil`` does to it before Prometheus is asked."""
+    stand = Stand()
+    stand.values = list(GOOD_VALUES)
+    if spoil:
+        spoil(stand)
+    stand.look(objective)
+    return objective.judge(stand.timeline)
+
+
+def put(**attributes: Any) -> Spoil:
+    def spoil(stand: Stand) -> None:
+        for name, value in attributes.items():
+            setattr(stand, name, value)
+
+    return spoil
+
+
+def page(name: str, answer: Any) -> Spoil:
+    return lambda stand: stand.script.answers.update({name: answer})
+
+
+def info(started: str) -> Any:
+    return {"status": "success", "data": {"startTime": started}}
+
+
+def values_without(first: float, last: float) -> list[tuple[float, float]]:
+    return [(at, value) for at, value in GOOD_VALUES if not first <= at <= last]
+
+
+@pytest.mark.parametrize("objective", [RATIO, VALUE], ids=["ratio", "value"])
+def test_a_run_with_nothing_wrong_holds(objective: Prometheus) -> None:
+    """Or none of the tests below would show anything."""
+    finding = judged(objective)
+    assert finding.verdict is HELD, finding.reason
+
+
+@pytest.mark.parametrize("objective", [RATIO, VALUE], ids=["ratio", "value"])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda stand: stand.clock.set_wall(3600.0), "this machine's clock was set 60 min 0 s forward in the run"),
+        (lambda stand: stand.clock.set_wall(-0.8), "this machine's clock was set 800 ms back in the run"),
+        (page("status/runtimeinfo", info("2023-11-14T22:13:45Z")), "Prometheus was restarted 25.00 s into the run"),
+        (put(ages=[(at, 0.4 if at < 24 else at - 24.0) for at in range(37)]), "Prometheus scraped nothing for"),
+        (put(ages=[(at, 0.4) for at in range(37) if not 22 <= at <= 27]), "Prometheus scraped nothing for 7.00 s"),
+        (put(ages=[]), "Prometheus scraped nothing for"),
+        (page("query_range", requests.ConnectionError("gone")), "does not answer: gone"),
+        (page("targets", requests.ConnectionError("gone")), "does not answer: gone"),
+    ],
+    ids=["set forward", "set back", "restarted", "gap", "missing steps", "all lost", "gone", "gone from the start"],
+)
+def test_what_prometheus_could_not_have_seen_right_is_inconclusive(
+    objective: Prometheus, spoil: Spoil, reason: str
+) -> None:
+    finding = judged(objective, spoil)
+    assert finding.verdict is INCONCLUSIVE
+    assert reason in finding.reason
+    assert judged(objective.model_copy(update={"no_data": "broken"}), spoil).verdict is BROKEN
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (put(answer=vector("NaN")), "nan"),
+        (put(answer=vector("+Inf")), "inf"),
+        (put(answer=vector(0)), "total is 0"),
+        (put(answer=vector()), "no series at all"),
+        (put(answer=vector(1, 1)), "2 series where one was meant"),
+        (put(resets=1.0), "counters began again"),
+        (put(answer=vector(40, warnings=["a store did not answer"])), "Prometheus warned: a store did not answer"),
+        (put(answer=vector(40, isPartial=True)), "the answer is partial"),
+        (put(answer=lambda asked: vector(-4 if "code" in asked.query["query"] else 40)), "good (-4) is no part of"),
+    ],
+    ids=["NaN", "Inf", "nothing counted", "no series", "two series", "reset", "warned", "partial", "negative"],
+)
+def test_a_ratio_of_bad_numbers_is_inconclusive(spoil: Spoil, reason: str) -> None:
+    finding = judged(RATIO, spoil)
+    assert finding.verdict is INCONCLUSIVE
+    assert reason in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([], "no series at all"),
+        (values_without(23, 27), "no value for 6.00 s"),
+        (values_without(20, 26), "no value for"),
+        (values_without(27, 36), "no value for"),
+        ([(at, float("nan") if at == 25 else value) for at, value in GOOD_VALUES], "not a number"),
+    ],
+    ids=["nothing", "a hole", "late", "early", "NaN"],
+)
+def test_a_reduced_value_with_holes_is_inconclusive(values: list[tuple[float, float]], reason: str) -> None:
+    finding = judged(VALUE, put(values=values))
+    assert finding.verdict is INCONCLUSIVE
+    assert reason in finding.reason
+
+
+def test_two_series_are_never_reduced_to_one() -> None:
+    def both(stand: Stand) -> None:
+        one = stand.script.answers["query_range"]
+
+        def answer(asked: Any) -> Any:
+            found = one(asked)
+            if asked.query["query"] == "max(queue)":
+                found["data"]["result"].append({"metric": {"pod": "b"}, "values": found["data"]["result"][0]["values"]})
+            return found
+
+        stand.script.answers["query_range"] = answer
+
+    assert "2 series where one was meant" in judged(VALUE, both).reason
+
+
+def test_prometheus_own_clock_may_be_wrong_but_must_not_step() -> None:
+    """By how much it is ahead is measured at the first look; that it changes is a step."""
+
+    def look_twice(step: float) -> Finding:
+        stand = Stand(ahead=7.0)
+        stand.look(RATIO, phases=[BASELINE])
+        stand.ahead += step
+        probe = stand.probes[-1]
+        probe._phases = None
+        probe.look(stand.context)
+        return RATIO.judge(stand.timeline)
+
+    assert look_twice(0.0).verdict is HELD
+    assert look_twice(0.2).verdict is HELD
+    stepped = look_twice(5.0)
+    assert stepped.verdict is INCONCLUSIVE
+    assert "Prometheus' clock was set 5.00 s forward in the run" in stepped.reason
+
+
+def test_a_restart_before_the_run_and_an_older_phase_are_no_matter() -> None:
+    """Who restarted before the run has seen all of it; who restarted in it has not lost what came after."""
+    before = page("status/runtimeinfo", info("2023-11-14T22:00:00Z"))
+    assert judged(RATIO, before).verdict is HELD
+    later = Prometheus(**RATIO.model_dump() | {"phases": ["recovery"]})
+    assert judged(later, page("status/runtimeinfo", info("2023-11-14T22:13:45Z"))).verdict is HELD
+
+
+def test_a_server_without_up_is_not_suspected_of_a_gap() -> None:
+    """Who is written to by others scrapes nothing itself."""
+
+    def no_up(stand: Stand) -> None:
+        stand.ages = []
+        stand.answer = lambda asked: vector() if asked.query["query"] == "count(up)" else vector(40)
+
+    assert judged(RATIO, no_up).verdict is HELD
+
+
+def served(**load: Any) -> Story:
+    return Story().requests(0, 55, rate=50).load(**load)
+
+
+SHARES = [Availability(min="99%"), ErrorRate(max="1%"), Latency(share="95%", below="200ms")]
+
+
+@pytest.mark.parametrize("objective", SHARES, ids=lambda each: each.kind)
+@pytest.mark.parametrize(
+    ("story", "reason"),
+    [
+        (Story().load(), "no request"),
+        (Story().requests(0, 10).load(), "no request"),
+        (served(saturated=True), "the load generator was saturated"),
+        (served(error="killed"), "the load generator failed: killed"),
+        (served(offered=2800, dropped=50), "more were due and never sent"),
+        (Story().requests(0, 55, rate=50), "left no summary"),
+    ],
+    ids=["zero requests", "only before", "saturated", "died", "dropped", "no summary"],
+)
+def test_what_the_load_did_not_measure_is_inconclusive(objective: Any, story: Story, reason: str) -> None:
+    assert objective.judge(served().timeline).verdict is HELD
+    finding = objective.judge(story.timeline)
+    assert finding.verdict is INCONCLUSIVE
+    assert reason in finding.reason
+
+
+@pytest.mark.parametrize(
+    "objective", [*SHARES, RATIO, Invariant(of=PODINFO, available=">= 1")], ids=lambda each: each.kind
+)
+def test_an_empty_baseline_is_no_steady_state(objective: Any) -> None:
+    assert objective.judge(Story(baseline=0).requests(10, 55).load().timeline, [BASELINE]).verdict is INCONCLUSIVE
+    assert objective.judge(Story().timeline, [BASELINE]).verdict is INCONCLUSIVE
+
+
+@pytest.mark.parametrize("step", [-3600.0, -30.0, 30.0, 3600.0])
+def test_a_wall_clock_that_was_set_makes_no_recovery_quicker(step: float) -> None:
+    """Conditions bear the API server's wall time. It may widen a recovery's bounds, never pull its end forward."""
+    story = Story().replicas_ready("a", "b").requests(0, 55)
+    story.injected(10.0, ("podinfo-a", "a"), undone=20.0).gone(10.5, "podinfo-a", "a")
+    story.pod(12.0, "podinfo-c", "c", False, event="ADDED").pod(25.0, "podinfo-c", "c", since=24.0 + step)
+    story.endpoints(10.5, "b").endpoints(25.2, "b", "c", wall=24.0 + step).load()
+    finding = RecoveryTime(of=PODINFO, max="10s").judge(story.timeline)
+    assert finding.verdict is not HELD
+    assert RecoveryTime(of=PODINFO, max="20s").judge(story.timeline).verdict is HELD
+
+
+@pytest.mark.parametrize("series", ["workloads", "endpoints"])
+def test_a_gap_in_a_watch_holds_no_invariant(series: str) -> None:
+    of = PODINFO if series == "workloads" else "service/podinfo"
+    story = Story().endpoints(1.0, "a").add("workloads", PODINFO, 1.0, {"ready": 3})
+    objective = Invariant(of=of, ready=">= 1", phases=[FAULT])
+    assert objective.judge(story.timeline).verdict is HELD
+    assert objective.judge(story.gap(series, 12.0, 16.0, complete=False).timeline).verdict is INCONCLUSIVE

@@ -1,0 +1,65 @@
+"""A finished run and a Prometheus that was asked about it, with whatever may be wrong with either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.clock import FakeClock
+from harness.cluster.fake import FakeCluster
+from harness.observation import BASELINE, FAULT, RECOVERY, Observation, Phase, Timeline
+from harness.probe import ProbeContext
+from harness.probes.prometheus_health import AGE
+from harness.probes.prometheus_query import PrometheusQueries
+from tests.unit.probes.scripted_prometheus import Asked, Scripted, matrix, scalar, targets, vector
+
+
+class Stand:
+    """A finished run of three phases, 20 s, 10.9 s and 6 s long, and a Prometheus whose clock is ``ahead`` of ours."""
+
+    def __init__(self, *, interval: str = "1s", ahead: float = 0.0, answer: Any = None) -> None:
+        self.clock = FakeClock()
+        self.timeline = Timeline(self.clock.monotonic(), self.clock.wall())
+        self.ahead = ahead
+        self.answer: Any = vector(40, samples=60) if answer is None else answer
+        # What a range query returns for a query, as (seconds after the run began, value); None: scraped all the time.
+        self.ages: list[tuple[float, float]] | None = None
+        self.values: list[tuple[float, float]] = []
+        self.resets = 0.0
+        self.probes: list[PrometheusQueries] = []
+        self.script = Scripted({"query": self._answer, "targets": targets(shop=interval), "query_range": self._range})
+        self.context = ProbeContext(FakeCluster(self.clock), "shop", self.timeline, self.clock)
+        for name, start, end in ((BASELINE, 0.0, 20.0), (FAULT, 20.0, 30.9), (RECOVERY, 30.9, 36.9)):
+            self.timeline.phases.append(Phase(name, start, end))
+        self.clock.advance(36.9)
+
+    def _answer(self, asked: Asked) -> Any:
+        if asked.query["query"] == "time()":
+            # Its own clock, which nobody sets when they set ours.
+            return scalar(self.timeline.wall(self.timeline.offset(self.clock.monotonic())) + self.ahead)
+        if asked.query["query"].startswith("sum(resets("):
+            return vector(self.resets)
+        return self.answer(asked) if isinstance(self.answer, Callable) else self.answer
+
+    def _range(self, asked: Asked) -> Any:
+        start, end, step = (float(asked.query[key]) for key in ("start", "end", "step"))
+        base = self.timeline.wall_origin + self.ahead
+        if asked.query["query"] == AGE and self.ages is None:
+            return matrix(*((start + number * step, 0.4) for number in range(int((end - start) / step + 1e-6) + 1)))
+        points = [(base + at, value) for at, value in (self.ages if asked.query["query"] == AGE else self.values)]
+        return matrix(*((at, value) for at, value in points if start - 1e-6 <= at <= end + 1e-6))
+
+    def look(self, *objectives: Any, phases: list[str] | None = None) -> list[Observation]:
+        before = len(list(self.timeline))
+        self.probes.append(PrometheusQueries(self.script.prometheus(), objectives, phases))
+        self.probes[-1].look(self.context)
+        return list(self.timeline)[before:]
+
+    def asked(self) -> list[Asked]:
+        others = ("time()", "sum(resets(", "count(up)")
+        return [asked for asked in self.script.queries() if not asked.query["query"].startswith(others)]
+
+    def see(self, workload: str, *pods: str) -> None:
+        self.timeline.add(Observation("workloads", workload, 0.5, {"desired": len(pods)}))
+        for pod in pods:
+            self.timeline.add(Observation("pods", pod, 0.5, {"owner": workload}))
