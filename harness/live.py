@@ -16,9 +16,11 @@ from typing import Self, TypeVar
 from harness import arrange, belongings, registry
 from harness.arm import Arm
 from harness.cluster.api import Object
-from harness.errors import ApiError, Inconclusive, LeftBehind, UndoFailed
+from harness.errors import ApiError, ClusterRefused, Inconclusive, LeftBehind, UndoFailed
 from harness.experiment import Experiment, Load
 from harness.fault import Evidence, Fault, FaultContext
+from harness.guard import check_reach
+from harness.guard.blast import Strike, refusals
 from harness.interrupts import deferred
 from harness.objective import Objective
 from harness.observation import RECOVERY, Injection, Interval, Phase, Timeline, Victim
@@ -55,7 +57,6 @@ class LiveExperiment:
         )
         self.notes: list[str] = []
         self.keep: Callable[[], bool] = lambda: False
-        self.undo_failed: UndoFailed | None = None
         self._run = run
         self._clock = run.clock
         self._cluster = run.cluster
@@ -196,9 +197,22 @@ class LiveExperiment:
             self._clock.sleep(min(LOOK_EVERY, left))
 
     def choose(self, fault: Fault) -> tuple[Fault, tuple[Victim, ...]]:
-        """The fault as this cluster takes it, and whom it would hit. Raises Inconclusive when that is nobody."""
+        """The fault as this cluster takes it, and whom it would hit. Raises Inconclusive when that is nobody,
+        ClusterRefused when it would hit more than the experiment is allowed to."""
+        check_reach(fault.kind, disruptive=fault.disruptive, allowed=self.experiment.disruptive)
         rendered = registry.render_fault(fault, self._cluster.image)
         return rendered, rendered.choose(self._context)
+
+    def admit(self, chosen: Iterable[tuple[Fault, tuple[Victim, ...]]]) -> None:
+        """Raises ClusterRefused with everything that the guard has against these faults together."""
+        strikes = [
+            Strike(fault.kind, victims, {victim: fault.takes(victim) for victim in victims}, fault.asks_budgets)
+            for fault, victims in chosen
+        ]
+        run, safety = self._run, self.experiment.safety
+        found = refusals(self._cluster.api, self.namespace, strikes, run.policy, safety) if strikes else []
+        if found:
+            raise ClusterRefused(f"the guard refuses, nothing was injected: {'; '.join(found)}")
 
     def inject(self, fault: Fault, victims: tuple[Victim, ...]) -> None:
         """Break it, with the bracket around the disrupting call on the timeline."""
@@ -224,6 +238,13 @@ class LiveExperiment:
             if evidence.proven or last:
                 proof = replace(injection, proven=evidence.proven, evidence=evidence.text)
                 self.timeline.injections[index] = proof
+
+    @property
+    def undo_failed(self) -> UndoFailed | None:
+        """What could not be taken back. Asked of the journal, since an exit stack drops an error when nothing is being
+        handled and the next callback raises too."""
+        failed = [f"{entry.description}: {entry.error}" for entry in self.journal.entries if entry.state == "failed"]
+        return UndoFailed("; ".join(failed)) if failed else None
 
     def undo(self) -> None:
         """Take back everything that is not yet taken back. Raises UndoFailed."""

@@ -101,13 +101,15 @@ class LeakCheck:
     def nothing_left(self) -> list[str]:
         """Notes of what could not be looked at, and of what others seem to have changed meanwhile.
 
-        Raises LeftBehind when something is still different after ``RESIDUE_GONE`` seconds: controllers need a moment.
+        Raises LeftBehind when something is still different after ``RESIDUE_GONE`` seconds: controllers need a moment;
+        TimedOut or ApiError when it could not be looked at.
         """
         notes: list[str] = []
+        left: list[str] = []
 
         def see() -> tuple[bool | None, str]:
             after = look(self._api, self._scope)
-            left, others = compare(self._before, after, strict=self._scope.strict)
+            left[:], others = compare(self._before, after, strict=self._scope.strict)
             hidden = sorted({*self._before.unseen, *after.unseen})
             notes[:] = [f"not checked for residue, since it may not be listed: {', '.join(hidden)}"] if hidden else []
             notes.extend(f"changed meanwhile, not by this run: {text}" for text in others)
@@ -116,7 +118,10 @@ class LeakCheck:
         try:
             wait_until("nothing left behind", see, RESIDUE_GONE, self._clock, every=1.0)
         except TimedOut as error:
-            raise LeftBehind(f"LEFT BEHIND: {error.last}") from error
+            if not left:
+                # Nothing was seen at all: that is the API's failure and no residue.
+                raise
+            raise LeftBehind(f"LEFT BEHIND: {'; '.join(left)}") from error
         return notes
 
 
