@@ -9,6 +9,7 @@ from harness.cluster import capabilities
 from harness.cluster.permissions import Permission
 from harness.cluster.protocol import Capability
 from harness.experiment import Experiment
+from harness.guard import blast
 from harness.halt import order
 from harness.probes import prometheus_discovery
 from harness.probes.standard import standard_probes
@@ -46,5 +47,6 @@ def _parts(experiment: Experiment, wanted: frozenset[Capability]) -> Iterator[Pe
         yield target_load.PERMISSIONS
     if experiment.faults:
         yield undo_copy.PERMISSIONS
+        yield blast.PERMISSIONS
     yield from (fault.permissions for fault in experiment.faults)
     yield from (needed for capability, needed in capabilities.PERMISSIONS.items() if capability in wanted)

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from harness.abort import AbortCondition
 from harness.fault import Fault
+from harness.guard.safety import Safety
 from harness.manifests import Workload
 from harness.objective import Objective
 from harness.observation import BASELINE, FAULT, RECOVERY, SETTLE
@@ -89,6 +90,7 @@ class Twin(_Part):
         min_length=1, description="kind/name → strategic merge patch; null leaves the object out"
     )
     breaks: list[str] = Field(min_length=1, description="the objectives, by kind or title, that must come out BROKEN")
+    safety: Safety | None = Field(None, description="the twin's own; that of the experiment when left out")
 
 
 class Declaration(_Part):
@@ -110,6 +112,7 @@ class Declaration(_Part):
         False, description="whether there is a control arm; an object gives its options"
     )
     phases: Phases = Phases()
+    safety: Safety = Field(default=Safety(), description="what it does that the guard would refuse unless it is said")
     abort: list[AbortCondition] = Field(
         default_factory=list, description="PromQL conditions that undo the fault at once, for safety"
     )
@@ -138,6 +141,7 @@ class Experiment:
     phases: Phases = field(default_factory=Phases)
     faults: tuple[Fault, ...] = ()
     abort: tuple[AbortCondition, ...] = ()
+    safety: Safety = field(default_factory=Safety)
     probes: tuple[SnapshotProbe, ...] = ()
     twins: Mapping[str, Twin] | None = None
     disruptive: bool = False
@@ -158,7 +162,8 @@ class Experiment:
         """The experiment with a twin's workload in place of its own. KeyError when there is no such twin."""
         twin = (self.twins or {})[name]
         workload = self.workload.patched(twin.patch)
-        return replace(self, workload=workload, twin=name, breaks=tuple(twin.breaks), because=twin.because)
+        made = replace(self, workload=workload, twin=name, breaks=tuple(twin.breaks), because=twin.because)
+        return replace(made, safety=twin.safety or self.safety)
 
 
 def describes(objective: Objective, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _KEY = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 _VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)?"
@@ -40,6 +41,20 @@ def parse_selector(text: str) -> Selector:
     """A selector as kubectl takes it: ``app=shop,tier in (web, api),!canary``. Raises ValueError."""
     parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)] if text.strip() else []
     return Selector(tuple(_requirement(part, text) for part in parts))
+
+
+def matches_labels(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether labels fit a LabelSelector as objects write it; an empty one fits everything."""
+    wanted = (selector.get("matchLabels") or {}).items()
+    return all(labels.get(key) == value for key, value in wanted) and all(
+        _meets(expression, labels) for expression in selector.get("matchExpressions") or ()
+    )
+
+
+def _meets(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, operator = expression["key"], expression["operator"]
+    values = None if operator in {"Exists", "DoesNotExist"} else frozenset(expression.get("values") or ())
+    return Requirement(key, values, negated=operator in {"NotIn", "DoesNotExist"}).matches(labels)
 
 
 def _requirement(part: str, text: str) -> Requirement:

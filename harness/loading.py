@@ -106,6 +106,7 @@ class _Assembly:
             twins=declared.twins,
             disruptive=declared.disruptive,
             control=declared.control_arm,
+            safety=declared.safety,
         )
 
     def _read(self, key: str, entries: Sequence[Mapping[str, Any]], kinds: Mapping[str, Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from harness import hookspecs
 from harness.clock import SystemClock
 from harness.cluster.protocol import Capability, Cluster
 from harness.errors import CapabilityMissing, HarnessError, InputError
+from harness.guard.policy import load_guard
 from harness.interrupts import deferred, terminate_as_interrupt
 from harness.items import RECORD_KEY, SESSION_KEY, ExperimentFile, ExperimentItem, is_experiment
 from harness.naming import experiment_name
@@ -70,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         chosen = config.getoption("resilience_cluster") or ""
         settings = resolve(chosen, options.get, lambda name: str(config.getini(name)))
+        guard = load_guard(config.rootpath, settings.guard)
     except InputError as error:
         raise pytest.UsageError(str(error)) from error
     shared = getattr(config, "workerinput", {}).get("resilience") or {}
@@ -78,6 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     run_id = shared.get("run_id") or new_run_id(clock)
     config.stash[SESSION_KEY] = Session(
         settings=settings,
+        guard=guard,
         root=config.rootpath,
         run_id=run_id,
         seed=shared.get("seed", settings.seed if settings.seed is not None else int(run_id[-4:], 16)),
@@ -217,7 +220,8 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[PythonExperiment]:
     run = request.config.stash[SESSION_KEY].connect()
     name = experiment_name(request.node.name, request.node.nodeid)
     hypothesis = (request.function.__doc__ or request.node.name).strip()
-    made = PythonExperiment(run, name, hypothesis, request.path, request.node.nodeid)
+    disruptive = request.node.get_closest_marker("disruptive") is not None
+    made = PythonExperiment(run, name, hypothesis, request.path, request.node.nodeid, disruptive=disruptive)
     request.node.stash[RECORD_KEY] = made.keeper.record
     with made:
         yield made

@@ -21,9 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness.admission import admit
 from harness.errors import InputError, Problem
 from harness.experiment import Experiment, Load, Phases
 from harness.fault import Fault
+from harness.guard.safety import Safety
 from harness.judging import judge, judge_baseline
 from harness.manifests import Workload, load_workload
 from harness.objective import Objective
@@ -42,7 +44,9 @@ LONGEST_TEST = 1800.0
 class PythonExperiment:
     """An experiment that a test drives. The ``experiment`` fixture makes one and ends it."""
 
-    def __init__(self, run: Run, name: str, hypothesis: str, file: Path, node_id: str) -> None:
+    def __init__(
+        self, run: Run, name: str, hypothesis: str, file: Path, node_id: str, *, disruptive: bool = False
+    ) -> None:
         self._run = run
         self._experiment = Experiment(
             name=name,
@@ -52,6 +56,7 @@ class PythonExperiment:
             file=file,
             # How long a test takes is its own affair; the load outlives it by itself at most this long.
             phases=Phases(recovery=LONGEST_TEST),
+            disruptive=disruptive,
         )
         self.keeper = RecordKeeper(run, self._experiment, node_id)
         self.live = self.keeper.live
@@ -87,7 +92,13 @@ class PythonExperiment:
             raise InputError([Problem(f"found the workload {name!r}, expected a folder in {sources.experiments}")])
         workload = load_workload(folder)
         self._change(workload=workload)
+        admit(self._run, self._experiment)
         self.live.deploy(workload.rendered(self._run.cluster.image))
+
+    def safety(self, **fields: Any) -> None:  # noqa: ANN401
+        """Say openly what the guard would refuse otherwise: see ``Safety`` for the fields, such as
+        ``last_replica="allowed"``. Raises ValidationError."""
+        self._change(safety=Safety.model_validate(fields))
 
     def load(self, profile: str, *, rate: float | str, target: str, behaviour: str = "http", **options: Any) -> None:  # noqa: ANN401
         """Start the load: see ``Load`` for the fields. Raises ValidationError, InputError, Inconclusive."""
@@ -105,6 +116,7 @@ class PythonExperiment:
     def inject(self, *faults: Fault, seconds: float = 0.0) -> Iterator[list[Injection]]:
         """Break it, give it ``seconds``, run the body, and undo it. Yields the injections with their evidence."""
         chosen = [self.live.choose(fault) for fault in faults]
+        self.live.admit(chosen)
         self._change(faults=(*self._experiment.faults, *faults))
         with self.live.phase(FAULT):
             for fault, victims in chosen:

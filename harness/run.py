@@ -14,6 +14,7 @@ from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NAMESPACES, NODES
 from harness.errors import ApiError, Inconclusive
 from harness.experiment import Experiment
+from harness.guard.policy import Policy
 from harness.naming import experiment_namespace
 from harness.probes.prometheus import Prometheus
 from harness.record import EnvironmentRecord, NodeRecord
@@ -44,6 +45,7 @@ class Run:
     progress: Callable[[str], None] = lambda _message: None
     halted: Callable[[], str | None] = lambda: None
     cluster_uid: str = ""
+    policy: Policy = field(default_factory=Policy)
     granted: dict[Permission, bool] = field(default_factory=dict)
 
     def go_on(self) -> None:

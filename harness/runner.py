@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from harness.abort_watch import AbortWatch
+from harness.admission import admit
 from harness.early_stop import EarlyStop
 from harness.errors import Inconclusive
 from harness.experiment import Experiment
@@ -45,6 +46,7 @@ class Runner:
         """Run it. Returns the judged record. Whatever ended it early, other than Inconclusive, goes on after everything
         is taken back as far as it can be: CapabilityMissing, UndoFailed and KeyboardInterrupt are no mere verdicts."""
         with self._keeper.to_the_end(), self._live, self._keeper.told():
+            admit(self._run, self._experiment)
             require(self._run, self._experiment)
             if self._experiment.load:
                 check_secrets(self._experiment.load.options, os.environ)
@@ -88,6 +90,7 @@ class Runner:
         live, seconds = self._live, self._experiment.phases.fault
         # All victims are chosen before the first fault changes what there is to choose from.
         chosen = [live.choose(fault) for fault in self._experiment.faults]
+        live.admit(chosen)
         self._nothing_to_abort()
         with live.phase(FAULT, f"{seconds:g} s"):
             for fault, victims in chosen:

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from harness import __version__
 from harness.access import needed_by_session, useful_to_session
+from harness.calibration.store import find as find_calibration
 from harness.choosing import Wish, choose, keep_logs, take_down
 from harness.claim import Claim
 from harness.clock import Clock, SystemClock, iso
@@ -19,6 +20,7 @@ from harness.cluster.monitoring import install
 from harness.cluster.permissions import denied
 from harness.cluster.protocol import Capability, Cluster
 from harness.errors import ApiError, ClusterRefused
+from harness.guard.policy import GuardFile
 from harness.halt.order import Halt
 from harness.halt.order import read_file as halt_of_file
 from harness.halt.watch import HaltWatch
@@ -46,6 +48,7 @@ class Session:
     command: str
     progress: Progress
     clock: Clock = field(default_factory=SystemClock)
+    guard: GuardFile = field(default_factory=GuardFile)
     started: str = ""
     _run: Run | None = None
     disruptive: bool = False
@@ -94,7 +97,9 @@ class Session:
                 self._claim = claim = Claim(chosen.cluster.api, self.run_id, self.clock, self.progress)
                 claim.take(exclusive=self.disruptive, wait=self.settings.wait_for_lock)
                 prometheus = self._monitoring(chosen.cluster)
+            calibration = find_calibration(chosen.cluster)
             self._environment = environment(chosen.cluster, prometheus)
+            self._environment.calibration = calibration
             self._run = Run(
                 id=self.run_id,
                 seed=self.seed,
@@ -106,8 +111,10 @@ class Session:
                 keep=self.settings.keep,
                 prefix=self.settings.namespace,
                 progress=self.progress,
+                policy=self.guard.policy_for(chosen.cluster.provider),
                 halted=lambda: halted() or claim.lost(),
                 cluster_uid=cluster_uid(chosen.cluster),
+                calibration=calibration,
             )
         return self._run
 
@@ -219,6 +226,7 @@ class Session:
             selection=chosen.cluster,
             kubeconfig=chosen.kubeconfig,
             allowed=chosen.allowed,
+            patterns=self.guard.contexts,
             name=chosen.name,
             context=chosen.context,
             workers=chosen.nodes,

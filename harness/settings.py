@@ -80,6 +80,7 @@ OPTIONS = (
     Option("prometheus-headers-file", "file with further headers for it, one a line", metavar="FILE"),
     Option("report-dir", "folder where runs land", default="reports", metavar="DIR"),
     Option("allow-disruptive", "run experiments marked disruptive: they hit more than their own namespace", flag=True),
+    Option("guard", "what may be broken where and when (default: resilience-guard.yaml, if there)", metavar="FILE"),
     Option("halt-file", "file that halts every run here while it exists", default=".resilience-halt", metavar="FILE"),
     Option("wait-for-lock", "seconds to wait for another run to leave the cluster", default="0", metavar="SECONDS"),
     Option("resilience-seed", "seed of every random choice (default: a new one, printed)", metavar="N"),
@@ -115,6 +116,7 @@ class Settings:
     prometheus_access: PrometheusAccess
     report_dir: Path
     allow_disruptive: bool
+    guard: str
     halt_file: Path
     seed: int | None
     twins: bool
@@ -165,6 +167,7 @@ def resolve(
         prometheus_access=access,
         report_dir=Path(values["report-dir"]),
         allow_disruptive=flags["allow-disruptive"],
+        guard=values["guard"],
         halt_file=Path(values["halt-file"]),
         seed=seed,
         twins=flags["twins"],

@@ -62,6 +62,7 @@ twins:
   one-replica:
     because: nobody serves meanwhile
     patch: {deployment/shop: {spec: {replicas: 1}}}
+    safety: {lastReplica: allowed}
     breaks: [recoveryTime]
 """
 

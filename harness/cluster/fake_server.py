@@ -15,15 +15,13 @@ from harness.cluster.fake_access import FakeAccess
 from harness.cluster.fake_patches import json_patch, merge_patch, strategic_merge
 from harness.cluster.fake_store import Store
 from harness.cluster.permissions import is_review
-from harness.cluster.resources import NAMESPACES, PODS, Resource
+from harness.cluster.resources import BUDGETS, NAMESPACES, PODS, Resource
 from harness.cluster.transport import ExecResult, Request
 from harness.errors import ApiError
 from harness.labels import parse_selector
 
-BUDGETS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
 # What workloads are made of beyond the resources that the harness itself works with.
 _OTHERS = (
-    BUDGETS,
     Resource("v1", "secrets", "Secret"),
     Resource("v1", "serviceaccounts", "ServiceAccount"),
     Resource("v1", "persistentvolumes", "PersistentVolume", namespaced=False),

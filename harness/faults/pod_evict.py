@@ -23,6 +23,7 @@ class PodEvict(Departure):
     """Evict pods, one after the other."""
 
     kind: ClassVar[str] = "podEvict"
+    asks_budgets: ClassVar[bool] = True
 
     @property
     def permissions(self) -> frozenset[Permission]:

@@ -33,6 +33,9 @@ class Scale(WorkloadTarget, Fault):
     def permissions(self) -> frozenset[Permission]:
         return self.target_permissions | allow(self.resource, "patch")
 
+    def takes(self, victim: Victim) -> int:
+        return max(0, int(victim.detail.split()[0]) - self.replicas)
+
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         found = self.find_workload(context.api, context.namespace)
         check_victims([found], context.namespace)

@@ -23,6 +23,7 @@ VALUES = {
     "images": ("a", "b", "c"),
     "prometheus-url": ("http://a", "http://b", "http://c"),
     "report-dir": ("a", "b", "c"),
+    "guard": ("a", "b", "c"),
     "halt-file": ("a", "b", "c"),
     "resilience-seed": ("1", "2", "3"),
 }

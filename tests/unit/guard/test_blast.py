@@ -1,0 +1,200 @@
+"""The blast radius: over all faults of an experiment together, in pods, whatever is hit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.cluster.fake import FakeCluster
+from harness.cluster.fake_controllers import DeploymentController, Kubelet
+from harness.cluster.resources import PODS
+from harness.guard.blast import Strike, refusals, workload
+from harness.guard.policy import OPT_IN_LABEL, Policy
+from harness.guard.safety import Cap, Caps, Safety
+from harness.observation import Victim
+from tests.fake_world import bare_pod, deployment, owner
+
+SHOP = "shop"
+OPEN = Safety(last_replica="allowed", budgets="ignored")
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    cluster = FakeCluster()
+    cluster.server.store.reactors += [Kubelet(), DeploymentController()]
+    labels = {"topology.kubernetes.io/zone": "zone-a"}
+    for name in ("node-1", "node-2"):
+        cluster.server.seed({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+    cluster.server.seed(deployment("web", 3), deployment("cart", 2), namespace=SHOP)
+    return cluster
+
+
+def _pods(cluster: FakeCluster, app: str, count: int = 99, namespace: str = SHOP) -> tuple[Victim, ...]:
+    found = cluster.server.store.list(PODS, namespace, f"app={app}")[:count]
+    return tuple(Victim("Pod", pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in found)
+
+
+def _refused(
+    cluster: FakeCluster, *strikes: Strike, policy: Policy | None = None, safety: Safety | None = None
+) -> list[str]:
+    return refusals(cluster.api, SHOP, strikes, policy or Policy(), safety or Safety())
+
+
+def _capped(**caps: Cap) -> Policy:
+    return Policy(caps=Caps(**caps))  # type: ignore[arg-type]
+
+
+def test_one_of_several_may_be_hit(cluster: FakeCluster) -> None:
+    assert _refused(cluster, Strike("podKill", _pods(cluster, "web", 2))) == []
+
+
+def test_the_last_healthy_pod_is_spared_unless_the_experiment_says_so(cluster: FakeCluster) -> None:
+    strike = Strike("podKill", _pods(cluster, "cart"))
+    (text,) = _refused(cluster, strike)
+    assert text == (
+        "no healthy pod of shop/deployment/cart would be left (2 of 2 hit): "
+        "an experiment that means to must say safety.lastReplica: allowed"
+    )
+    assert _refused(cluster, strike, safety=Safety(last_replica="allowed")) == []
+
+
+def test_two_faults_that_hit_half_each_hit_all(cluster: FakeCluster) -> None:
+    """Each alone would be allowed."""
+    first, second = _pods(cluster, "cart")
+    assert _refused(cluster, Strike("podKill", (first,))) == _refused(cluster, Strike("podKill", (second,))) == []
+    assert len(_refused(cluster, Strike("podKill", (first,)), Strike("processHang", (second,)))) == 1
+
+
+def test_pods_that_are_not_healthy_do_not_count_as_left(cluster: FakeCluster) -> None:
+    first, second = _pods(cluster, "cart")
+    unready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
+    cluster.server.store.update(PODS, SHOP, second.name, lambda pod: {**pod, "status": unready}, "status")
+    assert len(_refused(cluster, Strike("podKill", (first,)))) == 1
+
+
+def test_a_pod_hit_by_two_faults_is_one(cluster: FakeCluster) -> None:
+    strike = Strike("podKill", _pods(cluster, "web", 1))
+    assert _refused(cluster, strike, strike, policy=_capped(workload=Cap(count=1))) == []
+
+
+@pytest.mark.parametrize(
+    ("caps", "told"),
+    [
+        ({"workload": Cap(count=1)}, "2 of 3 pods of shop/deployment/web would be hit, and the guard allows 1"),
+        ({"workload": Cap(share=0.5)}, "2 of 3 pods of shop/deployment/web would be hit, and the guard allows 50%"),
+        ({"namespace": Cap(share=0.2)}, "2 of 5 pods of namespace shop would be hit, and the guard allows 20%"),
+        ({"zone": Cap(count=1)}, "2 of 5 pods in zone zone-a would be hit, and the guard allows 1"),
+        ({"cluster": Cap(count=1)}, "2 of 5 pods of the cluster would be hit, and the guard allows 1"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_caps_at_every_level(cluster: FakeCluster, caps: dict[str, Cap], told: str) -> None:
+    strike = Strike("podKill", _pods(cluster, "web", 2))
+    assert _refused(cluster, strike, policy=_capped(**caps)) == [told]
+    assert _refused(cluster, strike, policy=_capped(**dict.fromkeys(caps, Cap(count=2)))) == []
+
+
+def test_an_experiment_limits_itself_further_and_never_loosens_the_guard(cluster: FakeCluster) -> None:
+    strike = Strike("podKill", _pods(cluster, "web", 2))
+    own = Safety(caps=Caps(workload=Cap(count=1)))
+    (text,) = _refused(cluster, strike, safety=own)
+    assert text.endswith("and the experiment allows 1")
+    wide = Safety(caps=Caps(workload=Cap(count=3)))
+    assert len(_refused(cluster, strike, policy=_capped(workload=Cap(count=1)), safety=wide)) == 1
+
+
+def test_everything_that_is_refused_is_told_at_once(cluster: FakeCluster) -> None:
+    policy = Policy(caps=Caps(workload=Cap(count=1), cluster=Cap(count=1)), protected=[SHOP])
+    assert len(_refused(cluster, Strike("podKill", _pods(cluster, "cart")), policy=policy)) == 4
+
+
+def _budget(allowed: int, selector: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web"},
+        "spec": {"selector": selector},
+        "status": {"disruptionsAllowed": allowed},
+    }
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [{"matchLabels": {"app": "web"}}, {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}, {}],
+    ids=["labels", "expressions", "empty"],
+)
+def test_disruption_budgets_are_respected_unless_openly_ignored(cluster: FakeCluster, selector: dict[str, Any]) -> None:
+    cluster.server.seed(_budget(1, selector), namespace=SHOP)
+    strike = Strike("podKill", _pods(cluster, "web", 2))
+    (text,) = _refused(cluster, strike)
+    assert text.startswith("2 pods would be hit and poddisruptionbudget/web in shop allows 1")
+    assert _refused(cluster, strike, safety=Safety(budgets="ignored")) == []
+    assert _refused(cluster, Strike("podKill", _pods(cluster, "web", 1))) == []
+    asking = Strike("podEvict", strike.victims, asks_budgets=True)
+    assert _refused(cluster, asking) == [], "the API server asks the budget itself"
+
+
+def test_a_budget_of_others_does_not_matter(cluster: FakeCluster) -> None:
+    cluster.server.seed(_budget(0, {"matchLabels": {"app": "cart"}}), namespace=SHOP)
+    assert _refused(cluster, Strike("podKill", _pods(cluster, "web", 2))) == []
+
+
+def test_a_workload_that_is_scaled_down_loses_pods_too(cluster: FakeCluster) -> None:
+    victim = Victim("Deployment", "cart", "uid")
+    assert len(_refused(cluster, Strike("scale", (victim,), {victim: 2}))) == 1
+    assert _refused(cluster, Strike("scale", (victim,), {victim: 1})) == []
+    assert _refused(cluster, Strike("badRollout", (victim,), {victim: 0})) == []
+
+
+def test_a_node_takes_all_its_pods_with_it(cluster: FakeCluster) -> None:
+    node = Strike("nodeStop", (Victim("Node", "node-1", "n1"),))
+    assert len(_refused(cluster, node)) == 2, "neither web nor cart has a pod on another node"
+    (text,) = _refused(cluster, node, policy=_capped(nodes=Cap(share=0.4)), safety=OPEN)
+    assert text == "1 of 2 nodes would be hit, and the guard allows 40%"
+    assert _refused(cluster, Strike("nodeStop", (Victim("Node", "node-2", "n2"),))) == []
+
+
+def _foreign(cluster: FakeCluster, kind: str = "ReplicaSet", **labels: str) -> None:
+    cluster.server.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other", "labels": labels}})
+    pod = bare_pod("theirs", ownerReferences=owner(kind))
+    cluster.server.seed(pod, namespace="other")
+
+
+def test_others_on_a_node_must_have_opted_in(cluster: FakeCluster) -> None:
+    _foreign(cluster)
+    node = Strike("nodeStop", (Victim("Node", "node-1", "n1"),))
+    (text,) = _refused(cluster, node, policy=Policy(opt_in=True), safety=OPEN)
+    assert text == f"pods of namespace other would be hit, which has no label {OPT_IN_LABEL}=true"
+    assert _refused(cluster, node, policy=Policy(), safety=OPEN) == []
+
+
+def test_others_who_have_opted_in_may_be_hit_unless_protected(cluster: FakeCluster) -> None:
+    _foreign(cluster, **{OPT_IN_LABEL: "true"})
+    node = Strike("nodeStop", (Victim("Node", "node-1", "n1"),))
+    assert _refused(cluster, node, policy=Policy(opt_in=True), safety=OPEN) == []
+    assert _refused(cluster, node, policy=Policy(opt_in=True, protected=["oth*"]), safety=OPEN) == [
+        "namespace other is protected by the guard"
+    ]
+
+
+def test_what_is_there_for_its_node_goes_with_it(cluster: FakeCluster) -> None:
+    _foreign(cluster, "DaemonSet")
+    node = Strike("nodeStop", (Victim("Node", "node-1", "n1"),))
+    assert _refused(cluster, node, policy=Policy(opt_in=True), safety=OPEN) == []
+
+
+def test_finished_pods_and_mirrors_are_nobody(cluster: FakeCluster) -> None:
+    cluster.server.seed(
+        bare_pod("done", phase="Succeeded", ownerReferences=owner("Job")),
+        bare_pod("mirror", ownerReferences=owner("Node")),
+        namespace=SHOP,
+    )
+    strike = Strike("podKill", _pods(cluster, "web", 1))
+    assert _refused(cluster, strike, policy=_capped(namespace=Cap(share=0.2))) == [], "1 of 5"
+
+
+def test_no_revision_of_a_deployment_is_a_workload_of_its_own(cluster: FakeCluster) -> None:
+    names = {workload(pod) for pod in cluster.server.store.list(PODS, SHOP)}
+    assert names == {"shop/deployment/web", "shop/deployment/cart"}
+    assert workload(bare_pod("alone", namespace=SHOP)) is None
