@@ -13,7 +13,7 @@ import pytest
 from harness import arrange
 from harness.cluster.api import KubeApi
 from harness.cluster.resources import CONFIG_MAPS
-from harness.errors import ApiError, CapabilityMissing, HarnessError, LeftBehind, TimedOut, UndoFailed
+from harness.errors import ApiError, CapabilityMissing, HarnessError, TimedOut, UndoFailed
 from harness.experiment import Experiment
 from harness.record import ExperimentRecord
 from harness.reporting.store import RunStore
@@ -181,11 +181,12 @@ def test_a_namespace_that_stays_makes_the_run_fail(stage: Stage, monkeypatch: py
             delete(self, resource, *arguments, **options)
 
     monkeypatch.setattr(KubeApi, "delete", stuck)
-    with pytest.raises(LeftBehind, match="LEFT BEHIND: namespaces/rh-one-killed-run1 was not there before"):
+    with pytest.raises(UndoFailed, match="namespace rh-one-killed-run1 is still there"):
         stage.play(marked(stage))
     record = stage.stored()
     assert (record.verdict, record.passed) == (Verdict.INCONCLUSIVE, False)
-    assert record.reason.startswith("LEFT BEHIND: namespaces/rh-one-killed-run1 was not there before")
+    assert record.reason.startswith("UNDO FAILED: remove namespace rh-one-killed-run1")
+    assert "LEFT BEHIND: namespaces/rh-one-killed-run1 was not there before" in record.notes
     assert "before that: HELD: all 1 objectives held" in record.reason
 
 
