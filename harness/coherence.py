@@ -51,7 +51,7 @@ class Coherence:
         self._check_windows(objectives)
         self._check_titles(objectives)
         self._check_twins(objectives, workload)
-        if self._declared.control_arm:
+        if self._declared.control:
             self._check_control(objectives, workload)
         return self._problems
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from harness.abort import AbortCondition
@@ -82,6 +82,15 @@ class Control(_Part):
     confidence: Annotated[Share, Field(gt=0, lt=1, description="of the bounds on what tells the arms apart")] = 0.95
 
 
+def _options(value: object) -> object:
+    if isinstance(value, bool):
+        return {} if value else None
+    if not isinstance(value, dict | Control):
+        expected = "true, false or options such as {confidence: 99%}"
+        raise ValueError(f"found {value!r}, expected {expected}")  # noqa: TRY004 - pydantic's own
+    return value
+
+
 class Twin(_Part):
     """A broken copy of the workload, which must come out BROKEN on the named objectives, or nothing is proven."""
 
@@ -108,8 +117,8 @@ class Declaration(_Part):
     prober: list[Probing] = Field(
         default_factory=list, max_length=MOST_STREAMS, description="probes of the users' way in, beside any load"
     )
-    control: Annotated[bool, Field(strict=True)] | Control = Field(
-        False, description="whether there is a control arm; an object gives its options"
+    control: Annotated[Control | None, BeforeValidator(_options, json_schema_input_type=bool | Control)] = Field(
+        None, description="whether there is a control arm; an object gives its options"
     )
     phases: Phases = Phases()
     safety: Safety = Field(default=Safety(), description="what it does that the guard would refuse unless it is said")
@@ -120,11 +129,6 @@ class Declaration(_Part):
     objectives: list[dict[str, Any]] = Field(min_length=1)
     probes: list[dict[str, Any]] = Field(default_factory=list)
     twins: dict[Name, Twin] = Field(default_factory=dict)
-
-    @property
-    def control_arm(self) -> Control | None:
-        """The control arm with its options, however it was asked for."""
-        return (Control() if self.control else None) if isinstance(self.control, bool) else self.control
 
 
 @dataclass(frozen=True, slots=True)

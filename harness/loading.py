@@ -105,7 +105,7 @@ class _Assembly:
             probes=tuple(probes),
             twins=declared.twins,
             disruptive=declared.disruptive,
-            control=declared.control_arm,
+            control=declared.control,
             safety=declared.safety,
         )
 
