@@ -14,7 +14,7 @@ from harness.guard.safety import Cap, Caps, Safety
 from harness.labels import matches_labels
 from harness.observation import Victim
 
-# Nodes are looked at besides where nodes are hit, or zones and nodes have caps.
+# Nodes are looked at besides where nodes are hit, whose faults say so, or what a zone may lose is capped.
 PERMISSIONS = allow(BUDGETS, "list") | allow(PODS, "list", place="cluster")
 _ZONE = "topology.kubernetes.io/zone"
 _HASH = "pod-template-hash"
@@ -50,8 +50,7 @@ class Blast:
 
 def refusals(api: KubeApi, namespace: str, strikes: Sequence[Strike], policy: Policy, safety: Safety) -> list[str]:
     """Everything that the guard has against these faults together, each in one sentence. Raises ApiError."""
-    with_nodes = any(caps.zone or caps.nodes for caps in (policy.caps, safety.caps))
-    blast = _measure(api, namespace, strikes, with_nodes=with_nodes)
+    blast = _measure(api, namespace, strikes, with_zones=any(caps.zone for caps in (policy.caps, safety.caps)))
     found = list(policy.safety_refusals(safety))
     found += _namespaces(api, namespace, blast, policy)
     for caps, whose in ((policy.caps, "the guard"), (safety.caps, "the experiment")):
@@ -63,7 +62,7 @@ def refusals(api: KubeApi, namespace: str, strikes: Sequence[Strike], policy: Po
     return found
 
 
-def _measure(api: KubeApi, namespace: str, strikes: Sequence[Strike], *, with_nodes: bool) -> Blast:
+def _measure(api: KubeApi, namespace: str, strikes: Sequence[Strike], *, with_zones: bool) -> Blast:
     hit_nodes = {victim.name for strike in strikes for victim in strike.victims if victim.kind == "Node"}
     pods = {pod["metadata"]["uid"]: pod for pod in api.list(PODS).items if _counts(pod)}
     hit: set[str] = set()
@@ -73,7 +72,8 @@ def _measure(api: KubeApi, namespace: str, strikes: Sequence[Strike], *, with_no
         hit |= own
         if strike.asks_budgets:
             spared |= own
-    nodes = {node["metadata"]["name"]: node for node in (api.list(NODES).items if with_nodes else ())}
+    listed = api.list(NODES).items if hit_nodes or with_zones else ()
+    nodes = {node["metadata"]["name"]: node for node in listed}
     return Blast(pods, frozenset(hit), frozenset(spared), nodes, frozenset(hit_nodes))
 
 

@@ -66,6 +66,20 @@ def test_two_faults_that_hit_half_each_hit_all(cluster: FakeCluster) -> None:
     assert len(_refused(cluster, Strike("podKill", (first,)), Strike("processHang", (second,)))) == 1
 
 
+def test_nodes_are_looked_at_only_where_they_matter(cluster: FakeCluster) -> None:
+    """Whoever may not list nodes may still hit pods, also where the guard has a limit for nodes."""
+    strike = Strike("podKill", _pods(cluster, "web", 1))
+
+    def listed() -> int:
+        return sum(call.path == "/api/v1/nodes" for call in cluster.server.calls)
+
+    _refused(cluster, strike, policy=_capped(nodes=Cap(count=1)))
+    assert listed() == 0
+    _refused(cluster, strike, policy=_capped(zone=Cap(count=1)))
+    _refused(cluster, Strike("nodeStop", (Victim("Node", "node-1", "uid"),)))
+    assert listed() == 2
+
+
 def test_pods_that_are_not_healthy_do_not_count_as_left(cluster: FakeCluster) -> None:
     first, second = _pods(cluster, "cart")
     unready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
