@@ -1,0 +1,1 @@
+"""How quick, small and exact the harness is, measured beside what others do: ``scripts/bench NAME``."""
