@@ -16,6 +16,7 @@ class HttpConnection(Connection):
     def __init__(self, settings: StreamSettings, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__(settings, reader, writer)
         self._state = h11.Connection(h11.CLIENT)
+        self._answered = False
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._request = h11.Request(
             method=settings.options["method"],
@@ -28,12 +29,12 @@ class HttpConnection(Connection):
         )
 
     async def ask(self) -> str:
-        state = self._state
+        state, self._answered = self._state, False
         try:
             self.writer.write((state.send(self._request) or b"") + (state.send(h11.EndOfMessage()) or b""))
             status = await self._answer()
         except h11.RemoteProtocolError as error:
-            if state.trailing_data[1] and state.their_state is h11.SEND_RESPONSE and not state.trailing_data[0]:
+            if not self._answered:
                 raise EOFError("closed without an answer") from error
             raise ProtocolError(str(error)) from error
         if state.our_state is h11.DONE and state.their_state is h11.DONE:
@@ -51,7 +52,9 @@ class HttpConnection(Connection):
         while True:
             event = self._state.next_event()
             if event is h11.NEED_DATA:
-                self._state.receive_data(await self.reader.read(READ))
+                new = await self.reader.read(READ)
+                self._answered = self._answered or bool(new)
+                self._state.receive_data(new)
             elif isinstance(event, h11.Response):
                 status = event.status_code
             elif isinstance(event, h11.EndOfMessage):

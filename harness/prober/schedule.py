@@ -5,7 +5,6 @@ Computed from the number and never added up, so that nothing drifts; and blind t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 
@@ -24,9 +23,10 @@ class Schedule:
 
     def due(self, now: float) -> list[float]:
         """The intended starts that have come by now, each told once."""
-        count = max(0, math.floor((now - self.first) / self.period) + 1 - self._number)
-        found = [self.first + (self._number + index) * self.period for index in range(count)]
-        self._number += count
+        found = []
+        while self.next <= now:
+            found.append(self.next)
+            self._number += 1
         return found
 
 
