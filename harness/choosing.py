@@ -36,6 +36,7 @@ class Wish:
     kubeconfig: Path | None = None
     allowed: tuple[str, ...] = ()
     patterns: tuple[str, ...] = DEFAULT_CONTEXTS
+    make: bool = True
     context: str = ""
     name: str = commands.DEFAULT_NAME
     workers: int = 2
@@ -108,6 +109,10 @@ def current_context(kubeconfig: Path | None) -> str:
 
 def _local(wish: Wish, progress: Progress) -> Chosen:
     was_up = commands.status(wish.name).healthy
+    if not wish.make:
+        if not was_up:
+            raise ClusterUnreachable(f"there is no local cluster {wish.name}, and none is made for looking ahead")
+        return Chosen(LocalCluster.attach(wish.name))
     cluster = commands.up(wish.name, wish.workers, progress)
     return Chosen(cluster, made=not was_up)
 
@@ -136,6 +141,8 @@ def _kind(wish: Wish, progress: Progress) -> Chosen:
             # Another process of this session has just made it, with this kubeconfig.
             return Chosen(KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context))
         return Chosen(_attach(wish, context, named_in_full=True))
+    if not wish.make:
+        raise ClusterUnreachable(f"there is no kind cluster {wish.name}, and none is made for looking ahead")
     progress(f"kind: creating {wish.name}")
     with ExitStack() as half_made:
         # Whatever interrupts this must not leave a cluster that nobody knows of.

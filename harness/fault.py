@@ -21,6 +21,7 @@ from harness.clock import Clock
 from harness.cluster.api import KubeApi
 from harness.cluster.permissions import Permission
 from harness.cluster.protocol import Capability, Cluster
+from harness.cluster.transport import ExecResult
 from harness.observation import Victim
 from harness.undo import Journal
 
@@ -65,6 +66,11 @@ class Fault(BaseModel):
         """How many pods it takes away from a workload that is its victim."""
         del victim
         return 0
+
+    def pretend(self, command: Sequence[str]) -> ExecResult:
+        """What a command of its would answer where all is as it expects: for looking ahead, when none is run."""
+        del command
+        return ExecResult("", "", 0)
 
     @property
     def selectors(self) -> Sequence[str]:

@@ -14,6 +14,8 @@ from harness.experiment import API_VERSION, Experiment
 from harness.loading import load_experiment
 from harness.outcome import Broken, check
 from harness.record import ExperimentRecord
+from harness.rehearsal.plan import plan
+from harness.rehearsal.text import render
 from harness.requirements import require
 from harness.run import Run
 from harness.runner import Runner
@@ -77,6 +79,9 @@ class ExperimentItem(pytest.Item):
     def runtest(self) -> None:
         session = self.config.stash[SESSION_KEY]
         run = session.connect()
+        if session.settings.plan:
+            session.progress(render(plan(run, self.experiment)))
+            pytest.skip("planned, and nothing was run")
         if not session.settings.strict:
             # Skipped before there is a record: nothing was asked of this cluster.
             require(run, self.experiment)
@@ -87,9 +92,9 @@ class ExperimentItem(pytest.Item):
         check(record)
 
     def _runner(self, run: Run) -> Runner | Series:
-        plan = self.config.stash[SESSION_KEY].settings.repeats
-        if plan.at_most > 1:
-            return Series(run, self.experiment, self.nodeid, plan)
+        repeats = self.config.stash[SESSION_KEY].settings.repeats
+        if repeats.at_most > 1:
+            return Series(run, self.experiment, self.nodeid, repeats)
         return Runner(run, self.experiment, self.nodeid)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401

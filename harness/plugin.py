@@ -112,6 +112,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in filter(_needs_cluster, items):
         if not settings.cluster:
             item.add_marker(pytest.mark.skip(reason="needs a cluster: --cluster"))
+        elif settings.plan:
+            if not isinstance(item, ExperimentItem):
+                item.add_marker(pytest.mark.skip(reason="its steps are code, which cannot be planned"))
         elif item.get_closest_marker("disruptive") and not settings.allow_disruptive:
             item.add_marker(pytest.mark.skip(reason="hits more than its own namespace: --allow-disruptive"))
 
@@ -296,6 +299,7 @@ def _progress(config: pytest.Config, message: str) -> None:
     capture = config.pluginmanager.get_plugin("capturemanager")
     if reporter is None or _is_worker(config):
         return
-    with capture.global_and_fixture_disabled() if capture else nullcontext():
+    # A terminal that is gone must not keep anything from being taken back.
+    with suppress(OSError), capture.global_and_fixture_disabled() if capture else nullcontext():
         reporter.ensure_newline()
         reporter.write_line(message, light=True)

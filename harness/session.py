@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -83,6 +83,8 @@ class Session:
 
         Raises ClusterError.
         """
+        if self._run is None and self.settings.plan:
+            self._run = self._look_ahead()
         if self._run is None:
             self._refuse(halt_of_file(self._halt_file))
             self.store.folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +119,26 @@ class Session:
                 calibration=calibration,
             )
         return self._run
+
+    def _look_ahead(self) -> Run:
+        """A run that can change nothing: on a cluster that is there, over an API that refuses to write."""
+        cluster = choose(replace(self._wish, make=False), self.progress).cluster
+        cluster.api.impersonate(self.settings.user)
+        cluster.api.read_only()
+        prometheus = prometheus_for(cluster, self.settings.prometheus_url, self.settings.prometheus_access)
+        self._environment = environment(cluster, prometheus)
+        return Run(
+            id=self.run_id,
+            seed=self.seed,
+            cluster=cluster,
+            prometheus=prometheus,
+            store=self.store,
+            sources=self.sources,
+            clock=self.clock,
+            prefix=self.settings.namespace,
+            progress=self.progress,
+            policy=self.guard.policy_for(cluster.provider),
+        )
 
     @property
     def halted(self) -> str | None:

@@ -81,6 +81,7 @@ OPTIONS = (
     Option("report-dir", "folder where runs land", default="reports", metavar="DIR"),
     Option("allow-disruptive", "run experiments marked disruptive: they hit more than their own namespace", flag=True),
     Option("guard", "what may be broken where and when (default: resilience-guard.yaml, if there)", metavar="FILE"),
+    Option("plan", "tell what would be hit, by which calls, and what undoes them; change nothing", flag=True),
     Option("halt-file", "file that halts every run here while it exists", default=".resilience-halt", metavar="FILE"),
     Option("wait-for-lock", "seconds to wait for another run to leave the cluster", default="0", metavar="SECONDS"),
     Option("resilience-seed", "seed of every random choice (default: a new one, printed)", metavar="N"),
@@ -117,6 +118,7 @@ class Settings:
     report_dir: Path
     allow_disruptive: bool
     guard: str
+    plan: bool
     halt_file: Path
     seed: int | None
     twins: bool
@@ -168,6 +170,7 @@ def resolve(
         report_dir=Path(values["report-dir"]),
         allow_disruptive=flags["allow-disruptive"],
         guard=values["guard"],
+        plan=flags["plan"],
         halt_file=Path(values["halt-file"]),
         seed=seed,
         twins=flags["twins"],

@@ -12,7 +12,7 @@ is overdue (``sleep`` is needed for it), whatever has become of the harness and 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -83,6 +83,9 @@ class ProcessHang(PodTarget, Fault):
     @property
     def permissions(self) -> frozenset[Permission]:
         return self.target_permissions | allow(PODS, "get") | allow(PODS, *EXEC_VERBS, part="exec")
+
+    def pretend(self, command: Sequence[str]) -> ExecResult:
+        return ExecResult("7 waits\n" if _ARM in command else "7 S\n", "", 0)
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         pods = self.choose_pods(context.api, context.namespace, context.rng)
