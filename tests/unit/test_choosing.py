@@ -180,6 +180,22 @@ def test_the_logs_of_a_kind_cluster_are_kept_when_it_could_not_be_made(wish: Wis
     assert fake_kind.exported == [wish.state / "kind-logs"]
 
 
+@pytest.mark.parametrize("some", [True, False])
+def test_what_could_be_kept_of_the_logs_is_told_when_a_node_does_not_answer(
+    wish: Wish, monkeypatch: pytest.MonkeyPatch, some: bool
+) -> None:
+    def export(_name: str, folder: Path) -> None:
+        if some:
+            (folder / "mine-control-plane").mkdir(parents=True)
+        raise ClusterBroken("kind export logs failed: mine-worker is not running")
+
+    monkeypatch.setattr(choosing.kind, "export_logs", export)
+    said: list[str] = []
+    choosing.keep_logs("kind", wish, said.append)
+    assert said[0].startswith("not all logs of the nodes could be kept: kind export logs failed: mine-worker")
+    assert (f"those of the nodes that answer are in {wish.state / 'kind-logs'}" in said[0]) is some
+
+
 def test_only_a_cluster_whose_logs_would_go_with_it_has_them_kept(wish: Wish, fake_kind: FakeKind) -> None:
     for provider in ("local", "kubeconfig", "kind"):
         choosing.keep_logs(provider, wish, nothing)

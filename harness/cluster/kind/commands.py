@@ -21,8 +21,10 @@ from harness.cluster.resources import NODES
 from harness.errors import ClusterBroken, TimedOut
 from harness.waiting import wait_until
 
-# Of the runtimes that kind knows, in the order in which it looks for them itself.
-RUNTIMES = ("docker", "nerdctl", "podman")
+# Of the runtimes that kind knows, in the order in which it looks for them itself, and those that it must be told of.
+# What is asked of them below is what kind itself asks of each, or stands in the manuals of all.
+RUNTIMES = ("docker", "nerdctl", "finch", "podman")
+TOLD = ("nerdctl.lima",)
 # What kind marks the containers of a cluster with.
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 RUNTIME_VARIABLE = "KIND_EXPERIMENTAL_PROVIDER"
@@ -39,7 +41,8 @@ DAEMON_SECONDS = 20.0
 def runtime() -> str:
     """The container runtime that kind uses here; empty when there is none."""
     chosen = os.environ.get(RUNTIME_VARIABLE, "")
-    return chosen or next((name for name in RUNTIMES if shutil.which(name)), "")
+    # Another value kind ignores with a warning.
+    return chosen if chosen in (*RUNTIMES, *TOLD) else next((name for name in RUNTIMES if shutil.which(name)), "")
 
 
 def available() -> str:
@@ -117,12 +120,12 @@ def free_host_ports() -> int:
 
 def published_ports(name: str) -> dict[int, int]:
     """On which port of 127.0.0.1 each port of the control plane's node is published. Raises ClusterBroken."""
-    inspect = [runtime(), "inspect", "--format", "{{json .HostConfig.PortBindings}}", f"{name}-control-plane"]
+    inspect = [runtime(), "inspect", "--format", "{{json .NetworkSettings.Ports}}", f"{name}-control-plane"]
     bindings = json.loads(run(inspect, COMMAND_SECONDS)) or {}
     return {
         int(port.split("/")[0]): int(binding["HostPort"])
         for port, places in bindings.items()
-        for binding in places
+        for binding in places or ()
         if binding["HostIp"] == LOOPBACK
     }
 

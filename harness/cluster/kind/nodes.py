@@ -26,7 +26,7 @@ class KindNodes:
         return _STATES[said]
 
     def stop(self, node: str) -> None:
-        self._runtime("stop", "--time", str(STOP_SECONDS), node)
+        self._runtime("stop", "-t", str(STOP_SECONDS), node)
 
     def kill(self, node: str) -> None:
         if self.power(node) != "stopped":
@@ -36,7 +36,7 @@ class KindNodes:
         self._runtime("start", node)
 
     def restart(self, node: str) -> None:
-        self._runtime("restart", "--time", str(STOP_SECONDS), node)
+        self._runtime("restart", "-t", str(STOP_SECONDS), node)
 
     def pause(self, node: str) -> None:
         if self.power(node) != "paused":

@@ -91,6 +91,8 @@ def test_the_runtime_is_what_kind_is_told_to_use_else_the_first_there(
     assert kind.runtime() == "nerdctl"
     monkeypatch.setenv(kind.RUNTIME_VARIABLE, "podman")
     assert kind.runtime() == "podman"
+    monkeypatch.setenv(kind.RUNTIME_VARIABLE, "a-runtime-that-kind-does-not-know")
+    assert kind.runtime() == "nerdctl"
 
 
 def test_clusters_are_known_by_their_whole_name(log: Path) -> None:
@@ -167,6 +169,7 @@ def test_only_ports_published_on_loopback_count(log: Path) -> None:
     bindings = {
         "30000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "30040"}],
         "30001/tcp": [{"HostIp": "0.0.0.0", "HostPort": "30041"}],
+        "30002/tcp": None,
     }
     tell(log, "docker", f"echo '{json.dumps(bindings)}'")
     assert kind.published_ports("mine") == {30000: 30040}
@@ -177,3 +180,10 @@ def test_delete_names_the_cluster_and_its_kubeconfig(log: Path, tmp_path: Path) 
     tell(log, "kind")
     kind.delete("mine", tmp_path / "kubeconfig")
     assert log.read_text() == f"kind delete cluster --name mine --kubeconfig {tmp_path}/kubeconfig\n"
+
+
+def test_logs_that_kind_could_not_get_are_an_error_in_its_own_words(log: Path, tmp_path: Path) -> None:
+    tell(log, "kind", 'echo "ERROR: container mine-worker is not running" >&2; exit 1')
+    with pytest.raises(ClusterBroken, match="kind export logs failed: ERROR: container mine-worker is not running"):
+        kind.export_logs("mine", tmp_path / "logs")
+    assert log.read_text() == f"kind export logs {tmp_path}/logs --name mine\n"
