@@ -17,7 +17,8 @@ from harness import __version__
 from harness.accuracy import Calibration
 from harness.cluster.local.paths import cache_root
 from harness.cluster.protocol import Cluster
-from harness.cluster.resources import NAMESPACES, NODES
+from harness.cluster.resources import NODES
+from harness.run import cluster_uid
 
 FOLDER = "calibrations"
 MACHINE_ID = Path("/etc/machine-id")
@@ -28,8 +29,7 @@ def identity(cluster: Cluster) -> str:
     if cluster.provider in {"local", "kind"}:
         nodes = len(cluster.api.list(NODES).items)
         return f"{cluster.provider}, {nodes} nodes, {cluster.api.version()}"
-    uid = cluster.api.get(NAMESPACES, "kube-system")["metadata"]["uid"]
-    return f"{cluster.provider} {uid}"
+    return f"{cluster.provider} {cluster_uid(cluster) or cluster.context}"
 
 
 def machine() -> str:

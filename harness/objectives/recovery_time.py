@@ -77,9 +77,8 @@ class RecoveryTime(Objective):
         margin = self.max - high if verdict is Verdict.HELD else low - self.max
         if verdict is not Verdict.INCONCLUSIVE and margin < error:
             verdict = Verdict.INCONCLUSIVE
-            reason += (
-                f", only {show_seconds(margin)} from the limit, and this clock errs by up to {show_seconds(error)}"
-            )
+            near = f"{show_seconds(margin)} from the limit"
+            reason += f", {near}, which is less than this clock's calibrated error of {show_seconds(error)}"
         known = high if math.isfinite(high) else None
         return Finding(verdict, reason, low if known is None else known, low, known, self.max, "s", "<=")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harness.accuracy import Calibration, ClockError
 from harness.objectives.recovery_time import RecoveryTime
 from harness.verdict import Verdict
 from tests.unit.timelines import PODINFO, Story
@@ -121,3 +122,26 @@ def test_the_recovery_phase_is_pending_until_every_clock_is_back() -> None:
 def test_impossible_parameters_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         RecoveryTime(**fields)
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [("2.56s", HELD), ("2.54s", INCONCLUSIVE), ("2.36s", INCONCLUSIVE)])
+def test_a_margin_smaller_than_the_clocks_calibrated_error_decides_nothing(limit: str, verdict: Verdict) -> None:
+    """The endpoints, back after 2.4 s to 2.5 s, have been seen to err by up to 50 ms; the other clocks by nothing."""
+    story = killed()
+    story.timeline.calibration = calibrated("endpoints", worst=0.05)
+    finding = RecoveryTime(of=PODINFO, max=limit).judge(story.timeline)
+    assert finding.verdict is verdict
+    assert ("calibrated error" in finding.reason) is (verdict is INCONCLUSIVE)
+
+
+def test_a_certain_miss_stays_one_when_it_is_larger_than_the_calibrated_error() -> None:
+    story = killed()
+    story.timeline.calibration = calibrated("endpoints", worst=0.05)
+    assert RecoveryTime(of=PODINFO, max="2.3s").judge(story.timeline).verdict is BROKEN
+
+
+def calibrated(clock: str, worst: float) -> Calibration:
+    error = ClockError(
+        clock=clock, samples=50, bias=0, typical=0.01, spread=0.02, worst=worst, coverage=1, shortest=0.05, longest=20
+    )
+    return Calibration(cluster="c", machine="m", harness="0", at="2026-01-01T00:00:00Z", clocks=[error])

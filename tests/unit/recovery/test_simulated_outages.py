@@ -120,3 +120,19 @@ def test_the_order_in_which_requests_were_recorded_does_not_matter(
     shuffled = list(requests)
     random.shuffle(shuffled)
     assert measured(service, requests, 0.1) == measured(service, shuffled, 0.1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(services, clients)
+def test_the_likeliest_ends_lie_within_the_bounds_and_near_the_truth(service: Service, client: Client) -> None:
+    """Within a period of the truth, save for what is not in the requests: a request that was cut off when it was nearly
+    answered, and how long an answer takes."""
+    found = outages(client.talk(service), 5.0)
+    assume(found)
+    (outage,) = found
+    assert outage.likely is not None
+    assert outage.began.low <= outage.likely.low <= outage.began.high
+    assert outage.ended.low <= outage.likely.high <= outage.ended.high
+    near = 1 / client.rate + service.serving + 2 * max(client.lateness)
+    assert abs(outage.likely.low - service.down) <= near + 1e-9
+    assert abs(outage.likely.high - service.back) <= near + 1e-9

@@ -1,0 +1,50 @@
+"""The users' clock on probes: they come before the load, each stream has its say, others' Services have none."""
+
+from __future__ import annotations
+
+from harness.observation import ProbeStream, RequestSeen
+from harness.recovery import in_a_row, recoveries
+from tests.unit.timelines import PODINFO, Story
+
+
+def stream(name: str, failing: tuple[float, float], *, service: str = "podinfo", period: float = 0.05) -> ProbeStream:
+    seen = []
+    for number in range(int(55 / period)):
+        at = number * period
+        down = failing[0] <= at < failing[1]
+        seen.append(RequestSeen(at, at, at + 0.002, not down, "refused" if down else "ok", ""))
+    return ProbeStream(name, service, period, 0.5, seen)
+
+
+def story() -> Story:
+    return Story().replicas_ready("a", "b").requests(0, 55, failing=(10.2, 14)).injected(10.0, took=0.0)
+
+
+def test_where_there_are_probes_the_load_is_not_asked() -> None:
+    told = story()
+    told.timeline.probes = [stream("new", (10.2, 11.0))]
+    (found,) = recoveries(told.timeline, PODINFO, clocks=["user"])
+    assert (found.subject, found.state) == ("deployment/podinfo by new", "recovered")
+    assert found.length is not None
+    assert found.likely is not None
+    assert found.length.low <= found.likely <= found.length.high < 1.1
+
+
+def test_new_and_kept_connections_have_a_recovery_each() -> None:
+    told = story()
+    told.timeline.probes = [stream("new", (10.2, 11.0)), stream("kept", (0, 0))]
+    states = {found.subject: found.state for found in recoveries(told.timeline, PODINFO, clocks=["user"])}
+    assert states == {"deployment/podinfo by new": "recovered", "deployment/podinfo by kept": "not disrupted"}
+
+
+def test_probes_of_a_service_that_is_not_in_front_of_the_workload_say_nothing_about_it() -> None:
+    told = story()
+    told.timeline.probes = [stream("other", (0, 0), service="other")]
+    (found,) = recoveries(told.timeline, PODINFO, clocks=["user"])
+    assert (found.subject, found.state) == (PODINFO, "recovered")
+    assert found.length is not None
+    assert found.length.high > 3.5
+
+
+def test_slow_probes_need_fewer_good_ones_to_be_a_recovery() -> None:
+    assert [in_a_row(1 / rate) for rate in (100, 20, 10, 2, 1)] == [10, 10, 5, 3, 3]
