@@ -1,7 +1,9 @@
 """The control plane's clock: as many ready pods as before, no victim among them that has not been seen hit yet.
 
 The instant is the watch's arrival; the Ready condition's timestamp, which has one second of resolution and comes from
-the node's wall clock, gives the low bound, never before the fault and never after the arrival.
+the node's wall clock, gives the low bound, never before the fault and never after the arrival. A kubelet that was away
+reports the condition as it saw it, with a timestamp from before the fault: then what others wrote meanwhile, that the
+pod is not ready, bounds it.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ def _outages(replay: _Replay, events: Sequence[PodSeen], origin: Origin) -> list
     found: list[Outage] = []
     began: float | None = None
     for event in events:
+        previous = replay.last(event.uid)
         restarted = replay.apply(event)
         whole = replay.whole()
         # A container can be replaced and ready again within one event: that is an outage too, if a very short one.
@@ -64,16 +67,20 @@ def _outages(replay: _Replay, events: Sequence[PodSeen], origin: Origin) -> list
         if began is None and (down if found else replay.struck or (not replay.victims and not whole)):
             began = event.at
         if began is not None and whole:
-            found.append(Outage(Interval(since_last(found, origin), began), _back(event, origin), began))
+            found.append(Outage(Interval(since_last(found, origin), began), _back(event, previous, origin), began))
             began = None
     if began is not None:
         found.append(Outage(Interval(since_last(found, origin), began), Interval(origin.until, math.inf), began))
     return found
 
 
-def _back(event: PodSeen, origin: Origin) -> Interval:
-    since = event.since if event.ready and event.since is not None else origin.disrupted.low
-    return Interval(min(max(since, origin.disrupted.low), event.at), event.at)
+def _back(event: PodSeen, previous: PodSeen | None, origin: Origin) -> Interval:
+    low = origin.disrupted.low
+    if event.ready and event.since is not None:
+        low = max(low, event.since)
+    if previous is not None and not previous.ready and previous.told is not None:
+        low = max(low, min(previous.told, previous.at))
+    return Interval(min(low, event.at), event.at)
 
 
 class _Replay:
@@ -110,6 +117,10 @@ class _Replay:
         if event.uid in self._awaited and event.impaired_since(self._before[event.uid]):
             self._strike(event.uid)
         return previous is not None and event.alive and event.restarted_since(previous)
+
+    def last(self, uid: str) -> PodSeen | None:
+        """The last event of a pod so far."""
+        return self._pods.get(uid)
 
     def hit_in(self, events: Sequence[PodSeen]) -> set[str]:
         """The pods alive before the fault that these events show to be hit."""

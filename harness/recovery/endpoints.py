@@ -1,6 +1,7 @@
 """The endpoints' clock: a Service has as many ready addresses as before, the victims' old ones not among them.
 
-The instant is the watch's arrival. What the EndpointSlice says triggered its change gives the low bound.
+The instant is the watch's arrival. What the EndpointSlice says triggered this or an earlier change gives the
+low bound.
 """
 
 from __future__ import annotations
@@ -68,7 +69,11 @@ def _outages(
     leavers = bool(awaited)
     found: list[Outage] = []
     began: float | None = None
+    changed = origin.disrupted.low
     for slot in slots:
+        # Never back in time: a pod whose kubelet was away comes back with a timestamp from before it went.
+        told = slot.wall - wall_origin if slot.wall is not None else changed
+        changed = min(max(told, changed), slot.at)
         ready = _ready(slot)
         left = awaited - ready
         awaited -= left
@@ -76,9 +81,7 @@ def _outages(
         if began is None and (left or (not whole and (found or not leavers))):
             began = slot.at
         if began is not None and whole:
-            told = slot.wall - wall_origin if slot.wall is not None else origin.disrupted.low
-            low = min(max(told, origin.disrupted.low), slot.at)
-            found.append(Outage(Interval(since_last(found, origin), began), Interval(low, slot.at), began))
+            found.append(Outage(Interval(since_last(found, origin), began), Interval(changed, slot.at), began))
             began = None
     if began is not None:
         found.append(Outage(Interval(since_last(found, origin), began), Interval(origin.until, math.inf), began))

@@ -16,7 +16,8 @@ from harness.observation import Observation, Timeline
 @dataclass(frozen=True, slots=True)
 class PodSeen:
     """One watch event of one pod. ``ready`` is the Ready condition of a pod that is not on its way out; ``since`` its
-    timestamp in timeline seconds, which the API server cuts to whole seconds. ``containers`` maps names to ids."""
+    timestamp in timeline seconds, which the API server cuts to whole seconds; ``told`` the newest instant that the
+    event itself tells of, alike. ``containers`` maps names to ids."""
 
     at: float
     name: str
@@ -25,6 +26,7 @@ class PodSeen:
     alive: bool
     ready: bool
     since: float | None
+    told: float | None
     containers: Mapping[str, str]
     restarts: Mapping[str, int]
 
@@ -69,6 +71,7 @@ def _pod(timeline: Timeline, seen: Observation) -> PodSeen:
         alive=alive,
         ready=alive and bool(value.get("ready")),
         since=float(since) - timeline.wall_origin if since is not None else None,
+        told=seen.wall - timeline.wall_origin if seen.wall is not None else None,
         containers={name: str(state.get("id") or "") for name, state in containers.items()},
         restarts={name: int(state.get("restarts") or 0) for name, state in containers.items()},
     )

@@ -16,7 +16,7 @@ from harness.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [file for file in sorted((ROOT / "experiments").rglob("*.yaml")) if is_experiment(file)]
-PROMISES = {"self_healing", "autoscaling", "rollouts", "state"}
+PROMISES = {"self_healing", "autoscaling", "rollouts", "state", "nodes"}
 
 
 def test_every_promise_has_an_experiment() -> None:

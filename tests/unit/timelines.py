@@ -78,8 +78,10 @@ class Story:
         container: str = "c1",
         restarts: int = 0,
         since: float | None = None,
+        told: float | None = None,
     ) -> Story:
-        """One watch event of a pod; ``since`` is the Ready condition's time in timeline seconds."""
+        """One watch event of a pod; ``since`` is the Ready condition's time in timeline seconds, ``told`` the newest
+        that the event tells of."""
         state = {"id": f"{uid}-{container}", "restarts": restarts, "ready": ready, "waiting": None, "exit_code": None}
         value = {
             "event": event,
@@ -91,7 +93,7 @@ class Story:
             "containers": {"app": state},
             "ready_since": WALL + since if ready and since is not None else None,
         }
-        return self.add("pods", name, at, value)
+        return self.add("pods", name, at, value, told)
 
     def gone(self, at: float, name: str, uid: str, owner: str = PODINFO) -> Story:
         return self.pod(at, name, uid, event="DELETED", owner=owner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -9,6 +10,9 @@ import yaml
 FIRST_NODE_PORT = 30000
 NODE_PORTS = 40
 LOOPBACK = "127.0.0.1"
+# Default 50 s: how long a node may be silent before it is missed. As on the local cluster, so that an experiment that
+# loses a node says the same on both; twice the ten seconds between two signs of life of a kubelet.
+NODE_GRACE = "20s"
 
 
 def config(workers: int, first_host_port: int) -> dict[str, Any]:
@@ -26,8 +30,8 @@ def config(workers: int, first_host_port: int) -> dict[str, Any]:
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         # kubeadm changed the shape of extraArgs; kind applies the patch whose version its own template has.
         "kubeadmConfigPatches": [
-            yaml.safe_dump(_patch("v1beta3", {"service-node-port-range": ports})),
-            yaml.safe_dump(_patch("v1beta4", [{"name": "service-node-port-range", "value": ports}])),
+            yaml.safe_dump(_patch("v1beta3", dict, ports)),
+            yaml.safe_dump(_patch("v1beta4", _pairs, ports)),
         ],
         "nodes": [
             {"role": "control-plane", "extraPortMappings": mappings},
@@ -36,12 +40,17 @@ def config(workers: int, first_host_port: int) -> dict[str, Any]:
     }
 
 
-def _patch(version: str, arguments: object) -> dict[str, Any]:
+def _patch(version: str, arguments: Callable[[Mapping[str, str]], object], ports: str) -> dict[str, Any]:
     return {
         "apiVersion": f"kubeadm.k8s.io/{version}",
         "kind": "ClusterConfiguration",
-        "apiServer": {"extraArgs": arguments},
+        "apiServer": {"extraArgs": arguments({"service-node-port-range": ports})},
+        "controllerManager": {"extraArgs": arguments({"node-monitor-grace-period": NODE_GRACE})},
     }
+
+
+def _pairs(arguments: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in arguments.items()]
 
 
 def _zone(index: int) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from harness.waiting import wait_until
 PODS_SECONDS = 30.0
 PROGRAM_SECONDS = 10.0
 START_SECONDS = 30.0
+# A kubelet that cannot do its work has given up by then (after 0.1 s, as measured).
+STEADY_SECONDS = 1.0
 # The nodes have no IPv6.
 FIREWALLS = (drop_rules.IPV4,)
 # What kubelet names the group of all pods below its root.
@@ -84,7 +86,8 @@ class NodeMachine:
             network.connect_again(self._state.plan, Namespaces(self._pid_of(SWITCH)), node, self.namespaces)
         freezer.thaw(self._group)
         for name in NODE_PROGRAMS[1:]:
-            self.start_program(name)
+            self._start(name)
+        self._check_that_they_stay(NODE_PROGRAMS)
 
     def freeze(self) -> None:
         if self.power() == "stopped":
@@ -122,7 +125,12 @@ class NodeMachine:
             raise ClusterBroken(f"{name} of node {self._node.name} does not end")
 
     def start_program(self, name: str) -> None:
-        """Start a program unless it runs; containerd is waited for, since a kubelet that misses it gives up."""
+        """Start a program unless it runs."""
+        self._start(name)
+        self._check_that_they_stay([name])
+
+    def _start(self, name: str) -> None:
+        # containerd is waited for, since a kubelet that misses it gives up.
         if not self.runs(name):
             inventory = Inventory(self._state, self._paths, {self._node.role: self.namespaces})
             if name == containerd.NAME:
@@ -132,6 +140,12 @@ class NodeMachine:
             self._wait("the start", name, lambda: self.runs(name))
         if name == containerd.NAME:
             self._wait("the socket", name, self.namespaces.file(containerd.SOCKET).exists)
+
+    def _check_that_they_stay(self, names: Sequence[str]) -> None:
+        # Nobody starts them again when they fail in their first moments, as for want of inotify instances.
+        self._clock.sleep(STEADY_SECONDS)
+        for name in names:
+            self._programs.check(self._node.role, name)
 
     def _in_network(self) -> drop_rules.Inside:
         namespaces = self.namespaces

@@ -291,3 +291,37 @@ def test_bounds_hold_the_true_recovery_in_whatever_order_the_pods_come_back(
     assert found.state == "recovered"
     assert found.length.low <= true_end - 10.0 <= found.length.high
     assert found.length.high <= true_end + lag - 10.0 + 1e-6
+
+
+def lost_node(*, told: float | None) -> Story:
+    """Two pods on a node that was cut off: others write at 32 s that they are not ready, and their kubelet, back at
+    50 s, that they always were."""
+    story = Story(fault=45).replicas_ready("a", "b", "c").injected(10.0)
+    for name in ("a", "b"):
+        story.pod(32.4, f"podinfo-{name}", name, ready=False, told=told)
+    return story.pod(50.2, "podinfo-a", "a", since=0.0).pod(50.3, "podinfo-b", "b", since=0.0)
+
+
+def test_a_kubelet_that_was_away_does_not_put_the_recovery_before_the_outage() -> None:
+    """Its Ready condition bears a time from before the fault, which is no time of recovery."""
+    found = clock(lost_node(told=32.0))
+    assert found.state == "recovered"
+    assert (found.length.low, found.length.high) == pytest.approx((32.0 - 10.1, 50.3 - 10.0))
+
+
+def test_without_a_time_of_the_outage_its_low_bound_stays_the_fault() -> None:
+    assert clock(lost_node(told=None)).length.low == 0.0
+
+
+def test_a_time_that_lies_after_its_own_arrival_is_not_believed() -> None:
+    """A node's clock may go ahead of this machine's."""
+    assert clock(lost_node(told=99.0)).length.low == pytest.approx(32.4 - 10.1)
+
+
+def test_pods_that_linger_on_a_dead_node_are_replaced_all_the_same() -> None:
+    """Evicted from a lost node, a pod stays Terminating until the node is back; the workload is whole without it."""
+    story = Story(fault=45).replicas_ready("a", "b").injected(10.0)
+    story.pod(32.0, "podinfo-a", "a", ready=False).pod(36.0, "podinfo-a", "a", ready=False, deleting=True)
+    story.pod(36.1, "podinfo-d", "d", ready=False).pod(38.5, "podinfo-d", "d", since=38.0)
+    found = clock(story)
+    assert (found.state, found.began, found.ended) == ("recovered", 32.0, 38.5)

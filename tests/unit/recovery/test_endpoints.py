@@ -118,3 +118,11 @@ def test_without_data_it_says_so(story: Story, reason: str) -> None:
 def test_a_service_asked_for_that_was_empty_has_no_data() -> None:
     (found,) = clocks(Story().replicas_ready("a").injected(10.0), ["missing"])
     assert (found.state, found.subject) == ("no data", "service/missing")
+
+
+def test_addresses_whose_kubelet_was_away_are_not_back_before_they_left() -> None:
+    """The slice's time is that of the pods' condition, which a kubelet that was cut off gives as before the fault."""
+    story = Story(fault=45).replicas_ready("a", "b").injected(10.0)
+    story.endpoints(32.4, "b", wall=32.0).endpoints(50.3, "a", "b", wall=1.0)
+    (found,) = clocks(story)
+    assert (found.length.low, found.length.high) == pytest.approx((32.0 - 10.1, 50.3 - 10.0))

@@ -7,7 +7,8 @@ import pytest
 from harness.cluster.fake import FakeCluster
 from harness.cluster.kind import cluster
 from harness.cluster.kind.cluster import KindCluster
-from harness.cluster.protocol import Address, Capability
+from harness.cluster.protocol import NODE_CONTROL, Address, Capability
+from harness.cluster.resources import NODES
 from harness.errors import CapabilityMissing, ClusterBroken
 
 
@@ -47,3 +48,34 @@ def test_a_cluster_whose_containers_are_elsewhere_publishes_nothing(
     monkeypatch.setattr(cluster.kind, "published_ports", no_such_container)
     assert Capability.LOAD_BALANCED_SERVICE not in kind_cluster.capabilities()
     assert Capability.LOCAL_IMAGES in kind_cluster.capabilities()
+
+
+@pytest.mark.parametrize(
+    ("containers", "able"),
+    [({"mine-control-plane", "mine-worker", "other"}, True), ({"mine-control-plane"}, False), (set(), False)],
+)
+def test_nodes_can_be_hurt_where_every_one_of_them_is_a_container_here(
+    kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch, containers: set[str], able: bool
+) -> None:
+    for name in ("mine-control-plane", "mine-worker"):
+        kind_cluster.api.create(NODES, {"metadata": {"name": name}})
+    monkeypatch.setattr(cluster.kind, "node_containers", lambda _name: containers)
+    assert (kind_cluster.capabilities() >= NODE_CONTROL) is able
+    if able:
+        assert kind_cluster.nodes()
+    else:
+        with pytest.raises(CapabilityMissing, match="containers of the nodes of mine"):
+            kind_cluster.nodes()
+
+
+def test_a_runtime_that_does_not_answer_is_no_capability_and_said_when_nodes_are_asked_for(
+    kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(_name: str) -> set[str]:
+        raise ClusterBroken("docker ps failed: cannot connect")
+
+    kind_cluster.api.create(NODES, {"metadata": {"name": "mine-worker"}})
+    monkeypatch.setattr(cluster.kind, "node_containers", silent)
+    assert not NODE_CONTROL & kind_cluster.capabilities()
+    with pytest.raises(ClusterBroken, match="cannot connect"):
+        kind_cluster.nodes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import yaml
 
 from harness.cluster.kind.config import config
+from harness.cluster.local.control_plane import CONTROLLER_TIMINGS
 
 
 def test_every_node_port_is_published_on_loopback_and_there_are_no_others() -> None:
@@ -19,6 +20,14 @@ def test_every_node_port_is_published_on_loopback_and_there_are_no_others() -> N
 def test_there_is_a_patch_for_each_shape_of_kubeadms_arguments() -> None:
     versions = {yaml.safe_load(patch)["apiVersion"] for patch in config(1, 30000)["kubeadmConfigPatches"]}
     assert versions == {"kubeadm.k8s.io/v1beta3", "kubeadm.k8s.io/v1beta4"}
+
+
+def test_a_silent_node_is_missed_as_soon_as_on_the_local_cluster() -> None:
+    """An experiment that loses a node must say the same on both."""
+    old, new = (yaml.safe_load(patch)["controllerManager"] for patch in config(1, 30000)["kubeadmConfigPatches"])
+    wanted = {"node-monitor-grace-period": CONTROLLER_TIMINGS["node-monitor-grace-period"]}
+    assert old["extraArgs"] == wanted
+    assert {entry["name"]: entry["value"] for entry in new["extraArgs"]} == wanted
 
 
 def test_every_worker_is_a_zone_of_its_own() -> None:

@@ -128,3 +128,16 @@ def test_a_program_that_does_not_end_is_killed(nodes: NodeControl, monkeypatch: 
     monkeypatch.setattr(node_machine, "_send", lambda sign, _pids: sent.append(sign.name))
     nodes.stop_service(WORKER, "kubelet")
     assert sent == ["SIGTERM", "SIGKILL"]
+
+
+def test_a_program_that_fails_in_its_first_moments_was_not_started(
+    nodes: NodeControl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nobody would start it again: a node whose kubelet gave up for want of an inotify instance is not back."""
+    monkeypatch.setattr(NodeMachine, "runs", lambda _self, _name: True)
+    exit_file = ClusterPaths.of("shop").programs / "worker-1" / "kubelet.exit"
+    exit_file.parent.mkdir(parents=True)
+    nodes.start_service(WORKER, "kubelet")
+    exit_file.write_text("1")
+    with pytest.raises(ClusterBroken, match="kubelet on worker-1 ended with exit code 1"):
+        nodes.start_service(WORKER, "kubelet")
