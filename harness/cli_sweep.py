@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from harness import janitor
+from harness import deadman, janitor
 from harness.choosing import attach, current_context
 from harness.clock import SystemClock
 from harness.cluster.api import KubeApi
@@ -43,6 +43,8 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     sweep.add_argument("--run", default="", metavar="ID", help="only this run")
     sweep.add_argument("--kept", action="store_true", help="also what was kept on purpose (--cluster-keep)")
     sweep.add_argument("--force", action="store_true", help="with --run: even if that run is alive")
+    # What a run starts for itself: see harness/deadman.py.
+    sweep.add_argument("--orphaned", action="store_true", help=argparse.SUPPRESS)
     sweep.set_defaults(command=_sweep)
     manifest = verbs.add_parser("janitor", help="print the manifests of a CronJob that sweeps its own cluster")
     manifest.add_argument("--image", required=True, help="an image with this harness: see docs/janitor")
@@ -53,6 +55,8 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _sweep(options: argparse.Namespace) -> int:
     if options.force and not options.run:
         raise InputError([Problem("found --force alone, expected --run ID with it: which run is to end?")])
+    if options.orphaned and not deadman.orphaned():
+        return 0
     cluster = _cluster(options)
     try:
         if options.user:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back for the body; raise KeyboardInterrupt after it when one came.
+    """Hold SIGINT, SIGTERM and SIGHUP back for the body; raise KeyboardInterrupt after it when one came.
 
     Only the main thread may set handlers; in another thread no signal arrives anyway.
     """
@@ -25,7 +25,7 @@ def deferred() -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         came.append(number)
 
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    before = {number: signal.signal(number, note) for number in _SIGNALS if not _ignored(number)}
     try:
         yield
     finally:
@@ -37,11 +37,20 @@ def deferred() -> Iterator[None]:
 
 
 def terminate_as_interrupt() -> None:
-    """Make SIGTERM end the session the way Ctrl-C does: undo, clean up, report. In the main thread only."""
+    """Make SIGTERM, and the loss of the terminal, end the session the way Ctrl-C does: undo, clean up, report.
+
+    In the main thread only. What is ignored stays so: ``nohup`` means it.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if not _ignored(number):
+            signal.signal(number, interrupt)
+
+
+def _ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN

@@ -7,16 +7,16 @@ inside, on leaving it the effects are undone, load and observers stopped, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from harness import arrange, belongings, registry
+from harness import registry
 from harness.arm import Arm
 from harness.cluster.api import Object
-from harness.errors import ApiError, ClusterRefused, Inconclusive, LeftBehind, UndoFailed
+from harness.errors import ApiError, ClusterRefused, Inconclusive, UndoFailed
 from harness.experiment import Experiment, Load
 from harness.fault import Evidence, Fault, FaultContext
 from harness.guard import check_reach
@@ -26,11 +26,10 @@ from harness.objective import Objective
 from harness.observation import RECOVERY, Injection, Interval, Phase, Timeline, Victim
 from harness.probe import SnapshotProbe
 from harness.prober.declaration import Probing
-from harness.residue import LeakCheck, Scope
 from harness.run import Run
+from harness.site import Site
 from harness.target_prober import TargetProber
-from harness.timeouts import EVIDENCE_EVERY, LOAD_GRACE, LOAD_READY, LOOK_EVERY
-from harness.undo import Journal
+from harness.timeouts import EVIDENCE_EVERY, LOAD_READY, LOOK_EVERY
 
 CONTROL = "control"
 
@@ -45,30 +44,16 @@ class LiveExperiment:
         self.folder = folder
         self.namespace = run.namespace_of(experiment)
         self.timeline = Timeline(run.clock.monotonic(), run.clock.wall(), calibration=run.calibration)
-        self.journal = Journal(
-            run.cluster,
-            self.folder / "undo.jsonl",
-            run.id,
-            self.namespace,
-            run.clock,
-            cluster_uid=run.cluster_uid,
-            ttl=sum(experiment.phases.model_dump().values()) + LOAD_GRACE,
-            refused=run.halted,
-        )
-        self.notes: list[str] = []
-        self.keep: Callable[[], bool] = lambda: False
+        self.site = Site(run, experiment, folder, self.namespace)
         self._run = run
         self._clock = run.clock
         self._cluster = run.cluster
         # Named after the experiment, not the twin: a twin must lose what its experiment survives the loss of.
         rng = run.random(experiment.name)
-        self._context = FaultContext(run.cluster, self.namespace, rng, run.clock, self.journal)
+        self._context = FaultContext(run.cluster, self.namespace, rng, run.clock, self.site.journal)
         self._faults: list[Fault] = []
         self._arms = [Arm(run, experiment, namespace=self.namespace, folder=folder, timeline=self.timeline)]
         self._prober: TargetProber | None = None
-        # The entries up to this one are what was made for the experiment: they go last.
-        self._arranged = 0
-        self._kept = False
         self._ends: list[Callable[[], str | None]] = [run.halted]
         self._stack = ExitStack()
 
@@ -116,17 +101,12 @@ class LiveExperiment:
         self.say("deploying")
         if self.experiment.control:
             self._arms.append(self._control_arm())
-        scope = self._scope()
-        leaks = LeakCheck(self._cluster.api, scope, self._clock)
-        self._stack.callback(self._check_for_leaks, leaks)
-        self._stack.callback(self._remove_belongings)
-        objects = belongings.claim_objects(self._cluster.api, self.journal, objects, scope.run, scope.experiment)
+        self.site.look_around([arm.namespace for arm in self._arms])
+        self._stack.callback(lambda: self.site.leave(self.namespaces, self.say))
+        objects = self.site.claim_objects(objects)
         for arm in self._arms:
-            with deferred():
-                belongings.claim_namespace(self.journal, arm.namespace, scope.run)
-                arm.make()
+            self.site.make_namespace(arm.namespace, arm.make)
             arm.apply(objects)
-        self._arranged = len(self.journal.entries)
         for arm in self._arms:
             arm.wait_ready(objects)
         # Undone before the namespace goes, after load and observers have stopped: unless it was undone on the way.
@@ -217,11 +197,13 @@ class LiveExperiment:
     def inject(self, fault: Fault, victims: tuple[Victim, ...]) -> None:
         """Break it, with the bracket around the disrupting call on the timeline."""
         self.say(f"{fault.kind} → {', '.join(str(victim) for victim in victims)}")
+        if fault.disruptive:
+            self.site.guard_machines()
         low = self.timeline.offset(self._clock.monotonic())
         fault.inject(self._context, victims)
-        if self.journal.last_written is not None:
+        if self.site.journal.last_written is not None:
             # Nothing was broken before the undo was safe, so the bracket need not hold the time that writing it took.
-            low = max(low, self.timeline.offset(self.journal.last_written))
+            low = max(low, self.timeline.offset(self.site.journal.last_written))
         high = self.timeline.offset(self._clock.monotonic())
         self._faults.append(fault)
         self.timeline.injections.append(Injection(fault.kind, victims, Interval(low, high)))
@@ -243,17 +225,17 @@ class LiveExperiment:
     def undo_failed(self) -> UndoFailed | None:
         """What could not be taken back. Asked of the journal, since an exit stack drops an error when nothing is being
         handled and the next callback raises too."""
-        failed = [f"{entry.description}: {entry.error}" for entry in self.journal.entries if entry.state == "failed"]
+        entries = self.site.journal.entries
+        failed = [f"{entry.description}: {entry.error}" for entry in entries if entry.state == "failed"]
         return UndoFailed("; ".join(failed)) if failed else None
 
     def undo(self) -> None:
         """Take back everything that is not yet taken back. Raises UndoFailed."""
-        if not self.journal.pending(self._arranged):
+        if not self.site.broken:
             return
         self.say("undoing")
         low = self.timeline.offset(self._clock.monotonic())
-        with deferred():
-            self.journal.undo_all(registry.undo_actions(), after=self._arranged)
+        self.site.undo()
         undone = Interval(low, self.timeline.offset(self._clock.monotonic()))
         self.timeline.injections[:] = [replace(seen, undone=seen.undone or undone) for seen in self.timeline.injections]
 
@@ -307,45 +289,3 @@ class LiveExperiment:
             yield from arm.failures()
         for look in self._ends:
             yield look()
-
-    def _scope(self) -> Scope:
-        names = tuple(arm.namespace for arm in self._arms)
-        return Scope(self._run.id, self.experiment.name, names, strict=self._cluster.provider != "kubeconfig")
-
-    def _check_for_leaks(self, leaks: LeakCheck) -> None:
-        if self._kept:
-            return
-        try:
-            self.notes += leaks.nothing_left()
-        except LeftBehind as error:
-            self.notes.append(str(error))
-            raise
-
-    def _remove_belongings(self) -> None:
-        try:
-            self._remove_namespaces()
-        finally:
-            self._settle_journal()
-
-    def _settle_journal(self) -> None:
-        if self._kept:
-            self.journal.keep()
-        else:
-            self.journal.undo_all(registry.undo_actions())
-
-    def _remove_namespaces(self) -> None:
-        made = self.namespaces
-        if not made:
-            return
-        self._kept = self.keep()
-        if self._kept:
-            self.say(f"kept: namespace {', '.join(made)}")
-            return
-        self.say("cleaning up")
-        for name in made[1:]:
-            # All go at the same time; the wait below asks again where the API did not answer.
-            with suppress(ApiError):
-                arrange.ask_to_go(self._cluster.api, name)
-        with ExitStack() as each:
-            for name in made:
-                each.callback(arrange.remove_namespace, self._cluster.api, name, self._clock)

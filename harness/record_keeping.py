@@ -30,7 +30,7 @@ class RecordKeeper:
         self._run = run
         self.record: ExperimentRecord = declared(experiment, node_id, run)
         self.live = LiveExperiment(run, experiment, run.store.folder_of(self.record))
-        self.live.keep = self._keep
+        self.live.site.keep = self._keep
         self._told: BaseException | None = None
         run.store.save(self.record)
 
@@ -108,8 +108,8 @@ class RecordKeeper:
     def _store(self) -> None:
         try:
             self.live.read_requests()
-            self.record.notes += [note for note in self.live.notes if note not in self.record.notes]
-            describe_run(self.record, self.live.experiment, self.live.timeline, self.live.journal.entries)
+            self.record.notes += [note for note in self.live.site.notes if note not in self.record.notes]
+            describe_run(self.record, self.live.experiment, self.live.timeline, self.live.site.journal.entries)
             if self.live.control:
                 namespace = self._run.namespace_of(self.live.experiment, control=True)
                 self.record.control = describe_control(self.live.experiment, namespace, self.live.control)

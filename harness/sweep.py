@@ -138,7 +138,7 @@ class Sweep:
                 take_back(pending, self._cluster, self._actions, self._clock, replay.mark)
             except UndoFailed as error:
                 failures.append(str(error))
-            for entry in map(replay.now, pending):
+            for entry in map(replay.now, reversed(pending)):
                 self._say(f"{entry.description}: {entry.state}{f': {entry.error}' if entry.error else ''}")
         return failures
 

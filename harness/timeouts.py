@@ -13,3 +13,5 @@ EVIDENCE_EVERY = 0.5
 LOOK_EVERY = 0.2
 # A load generator that nobody stops ends by itself this long after the longest run that its experiment allows.
 LOAD_GRACE = 60.0
+# An effect that expires by itself where it is outlives the longest run that its experiment allows by this.
+EFFECT_GRACE = 60.0

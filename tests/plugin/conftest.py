@@ -106,13 +106,13 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr("harness.session.take_down", choice.take_down)
     for kind, found in kinds().items():
         monkeypatch.setattr(f"harness.registry.{kind}", found)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield Project(pytester, choice)
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "sighup"])
 def interruption(request: pytest.FixtureRequest) -> signal.Signals:
     """What ends a session early."""
     number: signal.Signals = request.param

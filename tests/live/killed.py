@@ -1,0 +1,151 @@
+"""Runs that are killed on a real cluster, and what a sweep makes of what they left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cluster.api import KubeApi
+from harness.cluster.protocol import Cluster
+from harness.cluster.resources import CONFIG_MAPS, LEASES, NAMESPACES, PODS
+from harness.naming import RUN_LABEL, SYSTEM_NAMESPACE
+from harness.residue import Scope, Snapshot, compare, look
+
+ROOT = Path(__file__).resolve().parents[2]
+# By kind: as quick as may be, and each leaves something else behind when nobody takes it back.
+FAULTS = {
+    "podKill": "{selector: app=target, count: 1, gracePeriod: 0s}",
+    "podEvict": "{selector: app=target, count: 1}",
+    "scale": "{of: deployment/target, replicas: 1}",
+    "badRollout": "{of: deployment/target, image: does-not:exist}",
+    "processHang": "{selector: app=target, count: 1, process: podinfo}",
+}
+EXPERIMENT = """\
+apiVersion: resilience/v1
+kind: Experiment
+metadata: {{name: {name}}}
+hypothesis: Killed at any step, nothing is left behind.
+workload: workloads/target
+phases: {{baseline: 100ms, fault: 300ms, recovery: 300ms, settle: 100ms}}
+faults:
+  - {kind}: {parameters}
+objectives:
+  - recoveryTime: {{of: deployment/target, max: 60s}}
+"""
+# With an object that belongs to no namespace: it does not go with one.
+WORKLOAD = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: target}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: target}}
+  template:
+    metadata: {labels: {app: target}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      shareProcessNamespace: true
+      containers:
+        - name: podinfo
+          image: ${image:podinfo}
+          imagePullPolicy: IfNotPresent
+          command: ["./podinfo", "--port=9898"]
+"""
+CLUSTER_ROLE = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {name}}}
+rules: [{{apiGroups: [""], resources: [pods], verbs: [get]}}]
+"""
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A project with one experiment, whose run is to be killed."""
+
+    folder: Path
+    cluster: Cluster
+    name: str
+    kind: str
+
+    def prepare(self) -> None:
+        workload = self.folder / "experiments" / "workloads" / "target"
+        workload.mkdir(parents=True, exist_ok=True)
+        (workload / "deployment.yaml").write_text(WORKLOAD)
+        (workload / "role.yaml").write_text(CLUSTER_ROLE.format(name=self.name))
+        text = EXPERIMENT.format(name=self.name, kind=self.kind, parameters=FAULTS[self.kind])
+        (self.folder / "experiments" / f"{self.name}.yaml").write_text(text)
+        (self.folder / "pytest.ini").write_text("[pytest]\n")
+
+    def start(self, crash_at: str, log: Path | None = None, ttl: float = 60.0) -> subprocess.Popen[str]:
+        """pytest on the project; it kills itself at the place named, or ends in order."""
+        self.prepare()
+        environ = {key: value for key, value in os.environ.items() if not key.startswith(("RESILIENCE_", "PYTEST"))}
+        environ |= {"CRASH_AT": crash_at, "CRASH_TTL": str(ttl), "PYTHONPATH": str(ROOT)} | (
+            {"CRASH_LOG": str(log)} if log else {}
+        )
+        quick = ("-p", "no:locust", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "no:xdist")
+        where = (f"--cluster={self.cluster.context}", f"--kubeconfig={self.cluster.kubeconfig}")
+        command = [sys.executable, "-m", "pytest", *quick, "-p", "tests.crash_plugin", "--assert=plain", *where]
+        return subprocess.Popen(
+            [*command, "experiments"],
+            cwd=self.folder,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def sweep(cluster: Cluster, reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """``harness sweep`` as a user calls it."""
+    where = ("--context", cluster.context, "--kubeconfig", str(cluster.kubeconfig), "--reports", str(reports))
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", "sweep", *where, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What must be the same before and after: everything outside of namespaces, and what the harness calls its own."""
+
+    snapshot: Snapshot
+    own: frozenset[str]
+
+    @classmethod
+    def of(cls, api: KubeApi) -> Traces:
+        # Nobody's scope: namespaces of every run count, and objects labelled with any.
+        labelled = [
+            f"{resource.plural}/{item['metadata']['name']}"
+            for resource in (CONFIG_MAPS, LEASES)
+            for item in api.list(resource, SYSTEM_NAMESPACE, RUN_LABEL).items
+        ]
+        labelled += [f"namespaces/{item['metadata']['name']}" for item in api.list(NAMESPACES, None, RUN_LABEL).items]
+        roles = api.discover("rbac.authorization.k8s.io/v1", "ClusterRole")
+        labelled += [f"clusterroles/{item['metadata']['name']}" for item in api.list(roles, None, RUN_LABEL).items]
+        return cls(look(api, Scope("", "", (), strict=True)), frozenset(labelled))
+
+    def left_by(self, after: Traces) -> list[str]:
+        left, _ = compare(self.snapshot, after.snapshot, strict=True)
+        return left + sorted(after.own - self.own)
+
+
+def stopped_processes(api: KubeApi, namespaces: Sequence[str]) -> list[str]:
+    """The pods of these namespaces in which a process is stopped."""
+    script = 'for f in /proc/[0-9]*/stat; do read -r s < $f; case "$s" in *") T "*) echo "$s";; esac; done'
+    return [
+        pod["metadata"]["name"]
+        for namespace in namespaces
+        for pod in api.list(PODS, namespace).items
+        if api.exec(namespace, pod["metadata"]["name"], ["sh", "-c", script]).stdout
+    ]
