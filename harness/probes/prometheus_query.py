@@ -145,7 +145,11 @@ class PrometheusQueries(SnapshotProbe):
             raise NoData(f"no series at all: {query}")
         if not all(math.isfinite(sample.value) for sample in samples):
             raise NotANumber(f"not a number: {query}")
-        gap = longest_gap(samples, start, end, frame.interval)
+        # What has just been deployed is no target until Prometheus has heard of it; later on nothing may be missing.
+        begin = samples[0].at if phase.name == BASELINE else start
+        gap = longest_gap(samples, begin, end, frame.interval)
+        if len(samples) < SCRAPES_PER_WINDOW:
+            raise NoData(f"{len(samples)} values, at least {SCRAPES_PER_WINDOW} are needed: {query}")
         if gap > GAP * frame.interval:
             raise NoData(f"no value for {show_seconds(gap)}, every {show_seconds(frame.interval)} was asked: {query}")
         return [sample.value for sample in samples]

@@ -238,3 +238,11 @@ def test_a_gap_in_a_watch_holds_no_invariant(series: str) -> None:
     objective = Invariant(of=of, ready=">= 1", phases=[FAULT])
     assert objective.judge(story.timeline).verdict is HELD
     assert objective.judge(story.gap(series, 12.0, 16.0, complete=False).timeline).verdict is INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("first", "verdict"), [(5, HELD), (18, INCONCLUSIVE)])
+def test_a_target_may_be_heard_of_late_in_the_baseline_but_not_too_late(first: int, verdict: Verdict) -> None:
+    stand = Stand()
+    stand.values = [(at, value) for at, value in GOOD_VALUES if at >= first]
+    stand.look(VALUE)
+    assert VALUE.judge(stand.timeline, [BASELINE]).verdict is verdict
