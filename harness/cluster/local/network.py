@@ -24,7 +24,7 @@ NODE_SYSCTLS = {
     # Pods reach Services of their own node by way of the bridge: the reply's path differs from the request's.
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
-    # Default 120 s: how long a connection that a lost pod never answered is remembered. All load comes from one address,
+    # Default 120 s: how long a connection that a lost pod never answered is remembered. All load is from one address,
     # whose ports come round sooner, and a new connection from such a port would go to the lost pod again.
     "net/netfilter/nf_conntrack_tcp_timeout_syn_sent": "10",
     "net/ipv6/conf/all/disable_ipv6": "1",
