@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from harness.admission import admit
 from harness.errors import InputError, Problem
-from harness.experiment import Experiment, Load, Phases
+from harness.experiment import Control, Experiment, Load, Phases
 from harness.fault import Fault
 from harness.guard.safety import Safety
 from harness.judging import judge, judge_baseline
@@ -31,6 +31,7 @@ from harness.manifests import Workload, load_workload
 from harness.objective import Objective
 from harness.observation import BASELINE, FAULT, SETTLE, Injection, Timeline
 from harness.outcome import check
+from harness.prober.declaration import Probing
 from harness.probes.prometheus_query import PrometheusQueries
 from harness.record import ExperimentRecord
 from harness.record_keeping import RecordKeeper
@@ -84,14 +85,15 @@ class PythonExperiment:
         """What has been seen so far."""
         return self.live.timeline
 
-    def workload(self, name: str) -> None:
-        """Deploy a workload: a folder of manifests, as an experiment file names it. Raises InputError, Inconclusive."""
+    def workload(self, name: str, *, control: bool = False) -> None:
+        """Deploy a workload: a folder of manifests, as an experiment file names it; with ``control`` a second time, for
+        a control arm. Raises InputError, Inconclusive."""
         sources: Sources = self._run.sources
         folder = sources.workload_folder(name, self._experiment.file.parent)
         if folder is None:
             raise InputError([Problem(f"found the workload {name!r}, expected a folder in {sources.experiments}")])
         workload = load_workload(folder)
-        self._change(workload=workload)
+        self._change(workload=workload, control=Control() if control else None)
         admit(self._run, self._experiment)
         self.live.deploy(workload.rendered(self._run.cluster.image))
 
@@ -106,6 +108,14 @@ class PythonExperiment:
         load = Load.model_validate(fields)
         self._change(load=load)
         self.live.start_load(load)
+
+    def prober(self, *probings: Probing) -> None:
+        """Probe the users' way in from now on, once for each stream: ``Probing(http={"target": …}, rate=20)``.
+
+        Raises Inconclusive when a stream gets no good answer.
+        """
+        self._change(prober=probings)
+        self.live.start_prober(probings)
 
     def baseline(self, seconds: float) -> None:
         """The time before the fault."""
@@ -154,7 +164,7 @@ class PythonExperiment:
             for objective, finding in findings:
                 if finding.verdict is not Verdict.HELD:
                     return self.keeper.give_up(f"the steady state did not hold: {objective.title}: {finding.reason}")
-        return self.keeper.conclude(judge(self._experiment, self.timeline))
+        return self.keeper.conclude(judge(self._experiment, self.timeline, self.live.control))
 
     def _change(self, **changes: Any) -> None:  # noqa: ANN401
         self._experiment = replace(self._experiment, **changes)

@@ -6,45 +6,26 @@ and ``end`` are seconds since the experiment's origin; ``wall`` times are RFC 33
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
 from harness.accuracy import Calibration
+from harness.fact import Fact, Figures, Known
+from harness.series_record import SeriesRecord
 from harness.verdict import Verdict
 
 SCHEMA_VERSION = "1"
 
 
-def _unknown_unless_finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _finite_only(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    return {key: inner for key, inner in value.items() if _unknown_unless_finite(inner) is not None}
-
-
-# JSON has no NaN and no infinity: where a number may be missing, such a number counts as missing; elsewhere it is
-# refused when the fact is made, and not when a finished run is written.
-Known = Annotated[float | None, BeforeValidator(_unknown_unless_finite)]
-Figures = Annotated[dict[str, float], BeforeValidator(_finite_only)]
-
-
-class _Fact(BaseModel):
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null", allow_inf_nan=False)
-
-
-class Bounds(_Fact):
+class Bounds(Fact):
     """An instant or a length known within bounds, in seconds."""
 
     low: float
     high: float
 
 
-class NodeRecord(_Fact):
+class NodeRecord(Fact):
     """A node of the cluster."""
 
     name: str
@@ -54,7 +35,7 @@ class NodeRecord(_Fact):
     machine: str = Field(default="", description="operating system, kernel, container runtime")
 
 
-class EnvironmentRecord(_Fact):
+class EnvironmentRecord(Fact):
     """Where a run took place."""
 
     context: str
@@ -70,7 +51,7 @@ class EnvironmentRecord(_Fact):
     )
 
 
-class PhaseRecord(_Fact):
+class PhaseRecord(Fact):
     """A named span of an experiment."""
 
     name: str
@@ -78,7 +59,7 @@ class PhaseRecord(_Fact):
     end: Known = Field(default=None, description="null: the run was cut short within this phase")
 
 
-class VictimRecord(_Fact):
+class VictimRecord(Fact):
     """An object that a fault hit; the uid tells it from a later object of the same name."""
 
     kind: str
@@ -87,7 +68,7 @@ class VictimRecord(_Fact):
     detail: str = ""
 
 
-class UndoRecord(_Fact):
+class UndoRecord(Fact):
     """One undo of the journal: what it takes back, and what became of it."""
 
     kind: str
@@ -96,7 +77,7 @@ class UndoRecord(_Fact):
     error: str = ""
 
 
-class FaultRecord(_Fact):
+class FaultRecord(Fact):
     """A fault: what was asked for, whom it hit, what proves that it bit, and how it was taken back."""
 
     kind: str
@@ -113,7 +94,7 @@ class FaultRecord(_Fact):
     undo: list[UndoRecord] = Field(default_factory=list)
 
 
-class BesideRecord(_Fact):
+class BesideRecord(Fact):
     """The same objective judged on the control arm, and the difference to it: the share of good requests less that of
     the control arm, in points, so that less than nothing is worse."""
 
@@ -128,7 +109,7 @@ class BesideRecord(_Fact):
     difference_high: Known = None
 
 
-class ObjectiveRecord(_Fact):
+class ObjectiveRecord(Fact):
     """One objective's finding. ``observed`` lies within ``low`` and ``high``; all numbers are in ``unit``."""
 
     kind: str
@@ -149,7 +130,7 @@ class ObjectiveRecord(_Fact):
     detail: dict[str, str] = Field(default_factory=dict)
 
 
-class ClockRecord(_Fact):
+class ClockRecord(Fact):
     """The recovery as one clock saw it: ``low`` and ``high`` bound its length in seconds."""
 
     clock: Literal["control plane", "endpoints", "user", "prometheus"]
@@ -163,7 +144,7 @@ class ClockRecord(_Fact):
     reason: str = ""
 
 
-class LoadRecord(_Fact):
+class LoadRecord(Fact):
     """What the load generator was asked for and did, in requests."""
 
     profile: str
@@ -179,7 +160,7 @@ class LoadRecord(_Fact):
     )
 
 
-class ProbeRecord(_Fact):
+class ProbeRecord(Fact):
     """What one stream of the prober was asked for and saw, in probes."""
 
     name: str
@@ -197,7 +178,7 @@ class ProbeRecord(_Fact):
     )
 
 
-class ChartRecord(_Fact):
+class ChartRecord(Fact):
     """The time-aligned chart: one entry a bin. ``steps`` are (at, value) pairs that hold until the next."""
 
     bin: float = Field(default=1.0, description="seconds")
@@ -214,7 +195,7 @@ class ChartRecord(_Fact):
     )
 
 
-class ControlRecord(_Fact):
+class ControlRecord(Fact):
     """The control arm: the same workload under the same load at the same time, to which nothing was done."""
 
     namespace: str
@@ -223,46 +204,7 @@ class ControlRecord(_Fact):
     chart: ChartRecord | None = None
 
 
-class QuantileRecord(_Fact):
-    """A quantile of several attempts. ``low`` and ``high`` bound that of these attempts, each measured within bounds;
-    ``at_least`` and ``at_most`` bound, each with the series' confidence, that of all attempts there could be."""
-
-    name: Literal["p50", "p90", "p95", "max"]
-    low: float
-    high: Known = Field(default=None, description="null: it had not recovered when it was last seen")
-    at_least: Known = Field(default=None, description="null: too few attempts to tell")
-    at_most: Known = Field(default=None, description="null: too few attempts to tell")
-
-
-class DistributionRecord(_Fact):
-    """The times to recover of a series, as one clock saw them: of every attempt, the worst of all subjects."""
-
-    clock: Literal["control plane", "endpoints", "user", "prometheus"]
-    attempts: int = Field(description="how many this clock has data of")
-    recovered: int = Field(description="how many of them were disrupted and came back")
-    undisrupted: int = Field(description="how many of them were not disrupted")
-    quantiles: list[QuantileRecord] = Field(default_factory=list)
-
-
-class SeriesRecord(_Fact):
-    """Several attempts of one experiment: how they came out, and the sequential test that decides.
-
-    The test is Wald's, of a share of attempts that come out as they should of at least ``good`` against one of at most
-    ``bad``; ``confidence`` is that of either verdict.
-    """
-
-    at_most: int = Field(description="attempts that were allowed")
-    as_should: int = Field(default=0, description="HELD, or for a twin BROKEN on what it must break")
-    otherwise: int = 0
-    undecided: int = Field(default=0, description="INCONCLUSIVE: they count for neither side")
-    good: float
-    bad: float
-    confidence: float
-    clear_after: int | None = Field(default=None, description="the attempt that settled it; null: none did")
-    recovery: list[DistributionRecord] = Field(default_factory=list)
-
-
-class EventRecord(_Fact):
+class EventRecord(Fact):
     """Something worth reading that happened to a subject."""
 
     at: float
@@ -271,7 +213,7 @@ class EventRecord(_Fact):
     message: str
 
 
-class ExperimentRecord(_Fact):
+class ExperimentRecord(Fact):
     """One experiment or one of its twins."""
 
     stage: Literal["declared", "observed", "judged"] = Field(
@@ -312,7 +254,7 @@ class ExperimentRecord(_Fact):
     notes: list[str] = Field(default_factory=list)
 
 
-class RunRecord(_Fact):
+class RunRecord(Fact):
     """A run: one session of pytest. ``finished`` is empty while it runs, and stays so when it was cut short."""
 
     schema_version: Literal["1"] = "1"

@@ -15,20 +15,14 @@ from harness.clock import iso
 from harness.distribution import quantile
 from harness.experiment import Experiment
 from harness.observation import Interval
-from harness.record import (
-    ClockRecord,
-    DistributionRecord,
-    ExperimentRecord,
-    ObjectiveRecord,
-    QuantileRecord,
-    SeriesRecord,
-)
+from harness.record import ClockRecord, ExperimentRecord, ObjectiveRecord
 from harness.recording import declared
 from harness.repeats import Repeats
 from harness.reporting import overview
 from harness.run import Run
 from harness.runner import Runner
 from harness.sequential import SequentialTest
+from harness.series_record import DistributionRecord, QuantileRecord, SeriesRecord
 from harness.verdict import Verdict, worst
 
 QUANTILES = (("p50", 0.50), ("p90", 0.90), ("p95", 0.95), ("max", 1.0))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.record import BesideRecord, ClockRecord, DistributionRecord, ExperimentRecord, ObjectiveRecord, RunRecord
+from harness.record import BesideRecord, ClockRecord, ExperimentRecord, ObjectiveRecord, RunRecord
 from harness.reporting import figures
+from harness.series_record import DistributionRecord
 from harness.verdict import Verdict, worst
 
 CLOCKS = ("user", "endpoints", "control plane", "prometheus")

@@ -17,9 +17,9 @@ from harness.record import (
     NodeRecord,
     ObjectiveRecord,
     RunRecord,
-    SeriesRecord,
 )
 from harness.reporting.store import RunStore
+from harness.series_record import SeriesRecord
 from harness.verdict import Verdict
 
 SHORT = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from harness.observation import Injection, Interval, LoadSummary, Observation, Phase, RequestSeen, Timeline, Victim
 from harness.record import (
+    BesideRecord,
     Bounds,
     ClockRecord,
+    ControlRecord,
     EnvironmentRecord,
     ExperimentRecord,
     FaultRecord,
@@ -24,6 +26,7 @@ from harness.record import (
 )
 from harness.reporting.chart import build_chart
 from harness.reporting.events import build_events
+from harness.series_record import DistributionRecord, QuantileRecord, SeriesRecord
 from harness.verdict import Verdict
 
 ORIGIN = "2026-11-23T07:10:00.000Z"
@@ -407,6 +410,54 @@ def autoscaling() -> ExperimentRecord:
     return record.model_copy(update={"chart": record.chart.model_copy(update={"steps": steps})})
 
 
+def controlled() -> ExperimentRecord:
+    """The big outage beside a control arm of which next to nothing failed."""
+    record = broken()
+    beside = BesideRecord(
+        verdict=Verdict.HELD,
+        reason="3083 of 3085 requests succeeded",
+        observed=0.9994,
+        samples=3085,
+        difference=-13.04,
+        difference_low=-14.3,
+        difference_high=-11.9,
+    )
+    calm = experiment(shape=Shape(lost=0, slow=(0.0, 0.0), outage=(33.0, 33.03)))
+    control = ControlRecord(
+        namespace="rh-kill-all--control-20261123-071000-3fa2", confidence=0.95, load=calm.load, chart=calm.chart
+    )
+    objectives = [record.objectives[0].model_copy(update={"control": beside}), *record.objectives[1:]]
+    changes = {"name": "kill-all-controlled", "id": "x::kill-all-controlled", "file": "controlled.yaml"}
+    return record.model_copy(update={**changes, "control": control, "objectives": objectives})
+
+
+def repeated() -> ExperimentRecord:
+    """Two attempts that came back, one that never did, and what stands for all three."""
+    made = [
+        experiment("again", attempt=number, seed=number, id="x::again", verdict=verdict, passed=verdict is Verdict.HELD)
+        for number, verdict in enumerate((Verdict.HELD, Verdict.HELD, Verdict.BROKEN), 1)
+    ]
+    quantiles = [
+        QuantileRecord(name="p50", low=7.2, high=7.6, at_least=6.9),
+        QuantileRecord(name="p90", low=60.0),
+        QuantileRecord(name="p95", low=60.0),
+        QuantileRecord(name="max", low=60.0, at_least=60.0),
+    ]
+    series = SeriesRecord(
+        at_most=3,
+        as_should=2,
+        otherwise=1,
+        good=0.95,
+        bad=0.5,
+        confidence=0.8,
+        recovery=[DistributionRecord(clock="user", attempts=3, recovered=2, undisrupted=0, quantiles=quantiles)],
+    )
+    reason = "not enough repeats: held in 2 of 3 attempts, it takes 7 with 1 that did not"
+    lead = experiment("again", id="x::again", verdict=Verdict.INCONCLUSIVE, passed=False, reason=reason, seed=1)
+    none: dict[str, object] = {"chart": None, "load": None, "recovery": [], "faults": [], "events": [], "phases": []}
+    return lead.model_copy(update={**none, "series": series, "attempts": made})
+
+
 def hostile() -> RunRecord:
     """Strings of attackers and of bad luck in every place that a cluster or a user can fill."""
     return filled_with(itertools.cycle(HOSTILE))
@@ -421,14 +472,26 @@ def filled_with(strings: Iterator[str]) -> RunRecord:
     """A run of which every free text is one of these strings."""
     records = [
         ExperimentRecord.model_validate(_fill(record.model_dump(), strings))
-        for record in (broken(), twin(), inconclusive())
+        for record in (broken(), twin(), inconclusive(), controlled(), repeated())
     ]
     frame = _fill(run().model_dump(exclude={"experiments"}), strings)
     assert isinstance(frame, dict)
     return RunRecord.model_validate({**frame, "experiments": [record.model_dump() for record in records]})
 
 
-_KEPT = {"verdict", "stage", "state", "clock", "provider", "schema_version", "comparison", "unit", "started", "origin"}
+_KEPT = {
+    "quantiles",
+    "verdict",
+    "stage",
+    "state",
+    "clock",
+    "provider",
+    "schema_version",
+    "comparison",
+    "unit",
+    "started",
+    "origin",
+}
 
 
 def _fill(value: object, strings: Iterator[str], key: str = "") -> object:
