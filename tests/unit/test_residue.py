@@ -1,0 +1,207 @@
+"""The check for leaks: what an experiment left behind is found, and what others do all the time is not taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.clock import FakeClock
+from harness.cluster.fake import FakeCluster
+from harness.cluster.fake_server import BUDGETS
+from harness.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NODES, PODS, SERVICES
+from harness.errors import LeftBehind
+from harness.naming import EXPERIMENT_LABEL, MANAGED_BY, RUN_LABEL
+from harness.residue import LeakCheck, Scope
+from tests.fake_world import bare_pod, deployment
+
+OURS = Scope("run1", "shop", ("rh-shop-run1",), strict=True)
+SHARED = Scope("run1", "shop", ("rh-shop-run1",), strict=False)
+MINE = {RUN_LABEL: "run1", EXPERIMENT_LABEL: "shop", **MANAGED_BY}
+THEIRS = {RUN_LABEL: "run2", EXPERIMENT_LABEL: "shop", **MANAGED_BY}
+RBAC = "rbac.authorization.k8s.io/v1"
+
+Act = Callable[[FakeCluster], object]
+
+
+def _node(**spec: Any) -> dict[str, Any]:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}, "spec": spec, "status": ready}
+
+
+def _role(name: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
+    return {"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": name, "labels": labels or {}}, "rules": []}
+
+
+def _namespace(name: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
+
+
+@pytest.fixture
+def cluster(fake_clock: FakeClock) -> FakeCluster:
+    made = FakeCluster(fake_clock)
+    made.server.seed(_node(), deployment("web"), bare_pod("web-1"), _role("theirs"), namespace="production")
+    return made
+
+
+def _check(cluster: FakeCluster, act: Act, scope: Scope = OURS) -> list[str]:
+    leaks = LeakCheck(cluster.api, scope, cluster.clock)
+    act(cluster)
+    return leaks.nothing_left()
+
+
+def _patched(resource: Any, name: str, body: dict[str, Any], namespace: str | None = None, part: str = "") -> Act:
+    return lambda cluster: cluster.api.patch(resource, name, body, namespace, subresource=part or None)
+
+
+LEAKS: dict[str, tuple[Act, str]] = {
+    "cordon": (_patched(NODES, "node-1", {"spec": {"unschedulable": True}}), "nodes/node-1 .*cordoned: False → True"),
+    "taint": (
+        _patched(NODES, "node-1", {"spec": {"taints": [{"key": "chaos", "effect": "NoExecute"}]}}),
+        "taints: .* → .'chaos=:NoExecute'",
+    ),
+    "label": (_patched(NODES, "node-1", {"metadata": {"labels": {"zone": "x"}}}), "nodes/node-1 .*labels"),
+    "node not ready": (
+        _patched(NODES, "node-1", {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}, part="status"),
+        "ready: True → False",
+    ),
+    "node gone": (lambda cluster: cluster.api.delete(NODES, "node-1"), "nodes/node-1 is gone"),
+    "namespace": (
+        lambda cluster: cluster.server.seed(_namespace("rh-shop-run1", MINE)),
+        "namespaces/rh-shop-run1 was not there before",
+    ),
+    "cluster role": (lambda cluster: cluster.server.seed(_role("mine", MINE)), "clusterroles/mine was not there"),
+    "cluster role of nobody": (lambda cluster: cluster.server.seed(_role("x")), "clusterroles/x was not there before"),
+    "replicas": (
+        _patched(DEPLOYMENTS, "web", {"spec": {"replicas": 1}}, "production"),
+        "deployments/production/web .*replicas: 3 → 1",
+    ),
+    "image": (
+        _patched(
+            DEPLOYMENTS,
+            "web",
+            {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "bad:1"}]}}}},
+            "production",
+        ),
+        "images: .* → .'bad:1'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(LEAKS))
+def test_what_is_left_behind_fails_and_is_named(cluster: FakeCluster, kind: str) -> None:
+    act, text = LEAKS[kind]
+    with pytest.raises(LeftBehind, match=f"LEFT BEHIND: .*{text}"):
+        _check(cluster, act)
+
+
+def _busy_cluster(cluster: FakeCluster) -> None:
+    """What happens all the time on a cluster that others use."""
+    cluster.server.seed(
+        bare_pod("web-2"),
+        {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "happened"}},
+        {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "leader"}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "theirs"}, "spec": {}},
+        namespace="production",
+    )
+    cluster.server.seed(_namespace("rh-other-run2", THEIRS), _role("of-another-run", THEIRS))
+    cluster.server.seed(_namespace("rh-shop-twin-run1", MINE))
+    cluster.api.patch(DEPLOYMENTS, "web", {"metadata": {"annotations": {"checked": "now"}}}, "production")
+    cluster.api.patch(DEPLOYMENTS, "web", {"status": {"replicas": 3}}, "production", subresource="status")
+
+
+def test_what_others_do_all_the_time_is_no_leak(cluster: FakeCluster) -> None:
+    assert _check(cluster, _busy_cluster) == []
+
+
+def test_what_was_put_back_is_no_leak(cluster: FakeCluster) -> None:
+    def there_and_back(cluster: FakeCluster) -> None:
+        for replicas in (0, 3):
+            cluster.api.patch(DEPLOYMENTS, "web", {"spec": {"replicas": replicas}}, "production")
+        for cordoned in (True, False):
+            cluster.api.patch(NODES, "node-1", {"spec": {"unschedulable": cordoned}})
+
+    assert _check(cluster, there_and_back) == []
+
+
+def test_replicas_that_an_autoscaler_sets_are_its_own_affair(cluster: FakeCluster) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web"},
+        "spec": {"scaleTargetRef": target, "maxReplicas": 9},
+    }
+    cluster.server.seed(scaler, namespace="production")
+    assert _check(cluster, _patched(DEPLOYMENTS, "web", {"spec": {"replicas": 7}}, "production")) == []
+
+
+def test_a_node_that_became_ready_meanwhile_is_no_damage(cluster: FakeCluster) -> None:
+    cluster.api.patch(
+        NODES, "node-1", {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}, subresource="status"
+    )
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    assert _check(cluster, _patched(NODES, "node-1", ready, part="status")) == []
+
+
+def test_what_needs_a_moment_to_go_is_waited_for(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaks = LeakCheck(cluster.api, OURS, cluster.clock)
+    cluster.server.seed(_role("mine", MINE))
+    sleep = FakeClock.sleep
+
+    def sleeping(clock: FakeClock, seconds: float) -> None:
+        sleep(clock, seconds)
+        if "mine" in [item["metadata"]["name"] for item in cluster.api.list(ROLES).items]:
+            cluster.api.delete(ROLES, "mine")
+
+    monkeypatch.setattr(FakeClock, "sleep", sleeping)
+    assert leaks.nothing_left() == []
+
+
+def test_on_a_shared_cluster_what_is_not_ours_is_a_note(cluster: FakeCluster) -> None:
+    (note,) = _check(cluster, LEAKS["cluster role of nobody"][0], SHARED)
+    assert note == "changed meanwhile, not by this run: clusterroles/x was not there before"
+
+
+@pytest.mark.parametrize("kind", ["namespace", "cluster role"])
+def test_on_a_shared_cluster_what_carries_the_run_s_label_is_a_leak(cluster: FakeCluster, kind: str) -> None:
+    act, text = LEAKS[kind]
+    with pytest.raises(LeftBehind, match=text):
+        _check(cluster, act, SHARED)
+
+
+@pytest.mark.parametrize(("last", "leak"), [("resilience-harness", True), ("kubectl", False)])
+def test_on_a_shared_cluster_the_last_to_change_an_object_answers_for_it(
+    cluster: FakeCluster, last: str, leak: bool
+) -> None:
+    fields = [
+        {"manager": "resilience-harness" if last == "kubectl" else "kubectl", "time": "2026-01-01T00:00:00Z"},
+        {"manager": last, "time": "2026-01-01T00:00:09Z"},
+        {"manager": "kubelet", "time": "2026-01-01T00:01:00Z", "subresource": "status"},
+    ]
+    act = _patched(NODES, "node-1", {"metadata": {"managedFields": fields}, "spec": {"unschedulable": True}})
+    if leak:
+        with pytest.raises(LeftBehind, match="cordoned"):
+            _check(cluster, act, SHARED)
+    else:
+        assert "cordoned" in _check(cluster, act, SHARED)[0]
+
+
+def test_what_may_not_be_listed_is_told_and_not_looked_at(cluster: FakeCluster) -> None:
+    cluster.server.fail_next(403, count=99, path="/nodes")
+    notes = _check(cluster, lambda _: None)
+    assert notes == ["not checked for residue, since it may not be listed: nodes"]
+
+
+def test_nothing_large_is_listed(cluster: FakeCluster) -> None:
+    """Pods, events and endpoints are many, and change all the time."""
+    before = len(cluster.server.calls)
+    LeakCheck(cluster.api, OURS, cluster.clock)
+    listed = {call.path.rpartition("/")[2] for call in cluster.server.calls[before:]}
+    assert listed.isdisjoint({each.plural for each in (PODS, EVENTS, LEASES, CONFIG_MAPS, SERVICES, BUDGETS)})
+    assert len(cluster.server.calls) - before < 20
+
+
+ROLES = FakeCluster().server.resource_of(RBAC, "ClusterRole")
