@@ -1,0 +1,216 @@
+"""Nobody hurt, for real: Roles that allow no more than is used, a halt that is obeyed, a plan that changes nothing.
+
+Needs root on Linux. Uses a local cluster of its own. Run with ``-s`` to see what was measured.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from harness.access import needed_by_session, useful_to_session
+from harness.clock import SystemClock
+from harness.cluster.api import KubeApi
+from harness.cluster.local import commands
+from harness.cluster.local.cluster import LocalCluster
+from harness.cluster.local.locks import locked
+from harness.cluster.permissions import Permission, denied
+from harness.cluster.resources import CONFIG_MAPS, NAMESPACES, Resource
+from harness.cluster.roles import roles_for
+from harness.halt import order
+from harness.loading import load_experiment
+from harness.naming import SYSTEM_NAMESPACE
+from harness.requirements import permissions
+from harness.sources import Sources
+from harness.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a local cluster needs root on Linux"),
+]
+NAME = "guard"
+ROOT = Path(__file__).resolve().parents[2]
+USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:resilience-harness"
+# Killing, hanging and rolling out: one of each kind of call that faults make; the quickest ones.
+EXPERIMENTS = ("self_healing/one-pod-killed", "self_healing/process-hangs", "rollouts/image-does-not-exist")
+_RBAC = "rbac.authorization.k8s.io/v1"
+ROLES = {
+    "ClusterRole": Resource(_RBAC, "clusterroles", "ClusterRole", namespaced=False),
+    "Role": Resource(_RBAC, "roles", "Role"),
+}
+LONG = """\
+apiVersion: resilience/v1
+kind: Experiment
+metadata: {name: long}
+hypothesis: It goes on until somebody halts it.
+workload: builtin/podinfo
+phases: {baseline: 2s, fault: 120s, recovery: 10s, settle: 1s}
+faults: [podKill: {selector: app=podinfo}]
+objectives: [recoveryTime: {of: deployment/podinfo, max: 60s}]
+"""
+
+
+def _silent(_message: str) -> None:
+    """Progress that nobody reads."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with locked("selftest-guard", _silent, "another run of these tests"):
+        cluster = commands.up(NAME, 1, _silent)
+        with closing(cluster):
+            yield cluster
+        commands.down(NAME, _silent)
+
+
+@pytest.fixture(scope="module")
+def granted() -> frozenset[Permission]:
+    sources = Sources.for_root(ROOT)
+    loaded = [load_experiment(ROOT / "experiments" / f"{name}.yaml", sources) for name in EXPERIMENTS]
+    return frozenset().union(needed_by_session(), useful_to_session(), *map(permissions, loaded))
+
+
+@pytest.fixture
+def limited(cluster: LocalCluster, granted: frozenset[Permission]) -> Iterator[KubeApi]:
+    """An API that acts as the ServiceAccount with the derived Roles."""
+    _grant(cluster.api, granted)
+    api = cluster.api.clone()
+    api.impersonate(USER)
+    with closing(api):
+        # The API server's authorizer follows the Roles by a watch.
+        wait_until("the Roles to count", lambda: (True if not _denied(api, granted) else None, ""), 10.0, SystemClock())
+        yield api
+
+
+def _grant(api: KubeApi, wanted: frozenset[Permission]) -> None:
+    for item in roles_for(wanted, "resilience-harness"):
+        if item["kind"] in ROLES:
+            # Applying would leave rules that another apply has set.
+            place = item["metadata"].get("namespace")
+            if api.find(ROLES[item["kind"]], item["metadata"]["name"], place):
+                api.replace(ROLES[item["kind"]], item, place)
+                continue
+        api.apply(item, item["metadata"].get("namespace"))
+
+
+def _denied(api: KubeApi, wanted: frozenset[Permission]) -> list[str]:
+    return denied(api, wanted, "rh-any", {})
+
+
+def _pytest(*arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:locust",
+    ]
+    return subprocess.Popen(
+        [*command, "--cluster=local", f"--cluster-name={NAME}", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+@pytest.mark.usefixtures("limited")
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_catalogue_runs_under_the_derived_roles(name: str, tmp_path: Path) -> None:
+    process = _pytest(f"--cluster-as={USER}", f"--report-dir={tmp_path}", f"experiments/{name}.yaml", "-ra")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "1 passed" in output
+    assert "goes without" not in output
+
+
+def test_each_verb_less_is_named_and_nothing_else(
+    cluster: LocalCluster, limited: KubeApi, granted: frozenset[Permission]
+) -> None:
+    began = time.monotonic()
+    assert _denied(limited, granted) == []
+    print(f"\npreflight of {len(granted)} permissions: {time.monotonic() - began:.2f} s")
+    for left_out in sorted(granted):
+        named = (left_out.group, left_out.resource, left_out.verb)
+        same = {each for each in granted if (each.group, each.resource, each.verb) == named}
+        _grant(cluster.api, granted - same)
+
+        def look(same: set[Permission] = same) -> tuple[list[str] | None, str]:
+            return (_denied(limited, frozenset(same)) or None), "still allowed"
+
+        assert sorted(wait_until(f"{left_out} to go", look, 10.0, SystemClock())) == sorted(map(str, same))
+        assert _denied(limited, granted - same) == []
+    _grant(cluster.api, granted)
+
+
+@pytest.mark.parametrize("during", ["long: deploying", "long: baseline", "podKill →"])
+def test_a_halt_is_obeyed_wherever_the_run_is(cluster: LocalCluster, tmp_path: Path, during: str) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "long.yaml").write_text(LONG)
+    process = _pytest("experiments", folder=tmp_path)
+    assert process.stdout is not None
+    lines: list[str] = []
+    ordered = obeyed = 0.0
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if during in line and not ordered:
+                order.order(cluster.api, order.Halt("the test", f"during {during}"))
+                ordered = time.monotonic()
+            if "halted by the test" in line and not obeyed:
+                obeyed = time.monotonic()
+        process.wait(timeout=60)
+    finally:
+        process.kill()
+        order.clear(cluster.api)
+    text = "".join(lines)
+    assert ordered, text
+    assert obeyed, text
+    assert "INCONCLUSIVE: halted by the test" in text
+    assert process.returncode == 1
+    assert not [name for name in _namespaces(cluster.api) if name.startswith("rh-")]
+    print(f"\nhalt while {during!r}: obeyed {obeyed - ordered:.2f} s later")
+
+
+def test_nothing_begins_while_a_halt_stands(cluster: LocalCluster, tmp_path: Path) -> None:
+    order.order(cluster.api, order.Halt("the test", "not now"))
+    try:
+        output, _ = _pytest("experiments/self_healing/one-pod-killed.yaml", f"--report-dir={tmp_path}").communicate()
+    finally:
+        order.clear(cluster.api)
+    assert "ClusterRefused: nothing may begin: halted by the test: not now" in output
+
+
+def test_a_plan_changes_nothing(cluster: LocalCluster, tmp_path: Path) -> None:
+    before = (_namespaces(cluster.api), _journals(cluster.api))
+    process = _pytest("--plan", "--allow-disruptive", "--twins", f"--report-dir={tmp_path}", "experiments")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    planned = re.findall(r"plan of (\S+)", output)
+    assert {"one-pod-killed", "leader-killed", "all-pods-killed"} <= set(planned)
+    print(output)
+    assert (_namespaces(cluster.api), _journals(cluster.api)) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def _namespaces(api: KubeApi) -> list[str]:
+    return [
+        item["metadata"]["name"] for item in api.list(NAMESPACES).items if "deletionTimestamp" not in item["metadata"]
+    ]
+
+
+def _journals(api: KubeApi) -> list[str]:
+    return [item["metadata"]["name"] for item in api.list(CONFIG_MAPS, SYSTEM_NAMESPACE).items]
