@@ -26,8 +26,10 @@ def test_long(experiment, chaos):
 """
 
 
-def _interrupted(project: Project, number: signal.Signals, *arguments: str) -> tuple[str, int, ExperimentRecord]:
-    """Start, send the signal as soon as the fault is there, and wait for the end."""
+def _interrupted(
+    project: Project, number: signal.Signals, *arguments: str, again_at: str = ""
+) -> tuple[str, int, ExperimentRecord]:
+    """Start, send the signal as soon as the fault is there (and again at a line), and wait for the end."""
     process = project.start("--cluster", "-s", *arguments)
     assert process.stdout is not None
     lines: list[str] = []
@@ -35,6 +37,10 @@ def _interrupted(project: Project, number: signal.Signals, *arguments: str) -> t
         for line in process.stdout:
             lines.append(line)
             if "it is marked" in line:
+                process.send_signal(number)
+                if not again_at:
+                    break
+            if again_at and again_at in line:
                 process.send_signal(number)
                 break
         rest, _ = process.communicate(timeout=120)
@@ -67,3 +73,10 @@ def test_effects_are_undone_and_the_report_is_written(
     assert next((project.root / "reports").glob("*/index.html")).stat().st_size > 1000
     if prepare:
         assert record.reason == f"interrupted by {interruption.name}"
+
+
+def test_a_second_one_while_it_is_undone_changes_nothing(project: Project, interruption: signal.Signals) -> None:
+    text, code, record = _interrupted(project, interruption, _long_experiment(project), again_at="undoing")
+    assert code == pytest.ExitCode.INTERRUPTED, text
+    assert [undo.state for undo in record.faults[0].undo] == ["done"]
+    assert project.happened() == ["choose auto", "made True", "take down", "left: []"]
