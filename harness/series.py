@@ -44,7 +44,7 @@ class Series:
         try:
             for number in range(1, self._plan.at_most + 1):
                 self._attempt(number)
-                if self._settled is not None and not self._plan.all:
+                if self._run.halted() or (self._settled is not None and not self._plan.all):
                     break
         except BaseException:
             last = self.record.attempts[-1] if self.record.attempts else None

@@ -77,6 +77,24 @@ def test_what_interrupts_an_attempt_ends_the_series_and_keeps_what_was_made(
     assert stage.namespaces() == []
 
 
+def test_an_order_to_halt_ends_the_series_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is to end: no further attempt begins, as each of them would only be told the same."""
+    ordered: list[str] = []
+    run = replace(stage.run(), halted=lambda: ordered[0] if ordered else None)
+    evidence = Mark.evidence
+
+    def ordering(*arguments: object) -> object:
+        ordered.append("halted by somebody")
+        return evidence(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Mark, "evidence", ordering)
+    experiment = replace(stage.experiment(), faults=(Mark(),), objectives=(Told(),))
+    record = Series(run, experiment, NODE, Repeats(9, TEST)).run()
+    assert (record.verdict, len(record.attempts)) == (Verdict.INCONCLUSIVE, 1)
+    assert "attempt 1: halted by somebody" in record.reason
+    assert stage.namespaces() == []
+
+
 def test_a_series_that_was_cut_dead_is_inconclusive_with_its_attempts(stage: Stage) -> None:
     """As after a kill -9: the series' own record is at an earlier stage than its attempts'."""
     cut = series(stage)
