@@ -70,7 +70,7 @@ class Series:
 
     def _describe(self) -> None:
         self.record.series = describe(self.record.attempts, self._plan)
-        self.record.objectives = worst_findings(self.record.attempts)
+        self.record.objectives = worst_findings(decided(self.record.attempts) or self.record.attempts)
 
     def _judged(self, verdict: Verdict, reason: str) -> None:
         record = self.record
