@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,22 +17,26 @@ from harness.cluster.resources import DEPLOYMENTS, NODES
 from harness.errors import HarnessError
 from harness.waiting import wait_until
 
+MODULE = Path(__file__).parent / "kwok"
 KWOK = Component(
     "kwok",
     "sigs.k8s.io/kwok/cmd/kwok",
     "sigs.k8s.io/kwok",
     ("sigs.k8s.io/kwok/pkg/consts.Version=v{version}",),
-    folder=str(Path(__file__).parent / "kwok"),
+    folder=str(MODULE),
 )
 ANNOTATION = "kwok.x-k8s.io/node"
 LABELS = {"app": "scale"}
 PODS_ON_A_NODE = 1000
-ALL_READY = 300.0
+ALL_READY = 600.0
 
 
 @contextmanager
-def kwok(cluster: LocalCluster, log: Path, progress: Progress) -> Iterator[None]:
-    """KWOK, built where it is missing (about two minutes), acting for the nodes that carry its annotation."""
+def kwok(cluster: LocalCluster, log: Path, progress: Progress) -> Iterator[Callable[[], None]]:
+    """KWOK, built where it is missing (about two minutes), acting for the nodes that carry its annotation.
+
+    Gives a function that raises HarnessError with KWOK's last words when it has ended.
+    """
     built = binaries.ensure(progress, components=(KWOK,))
     command = [
         str(built.folder / KWOK.name),
@@ -40,12 +44,19 @@ def kwok(cluster: LocalCluster, log: Path, progress: Progress) -> Iterator[None]
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
         "--node-lease-duration-seconds=40",
+        f"--config={MODULE / 'stages.yaml'}",
         "--cidr=198.19.128.1/17",
-        "--server-address=127.0.0.1:0",
+        "--v=WARN",
     ]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+
+        def check() -> None:
+            if process.poll() is not None:
+                said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
+                raise HarnessError("\n".join(["KWOK ended:", *said]))
+
         try:
-            yield
+            yield check
         finally:
             process.terminate()
             process.wait(timeout=20)
@@ -65,10 +76,10 @@ def make_nodes(api: KubeApi, count: int) -> None:
         api.create(NODES, node)
 
 
-def make_pods(api: KubeApi, namespace: str, count: int, progress: Progress) -> None:
+def make_pods(api: KubeApi, namespace: str, count: int, check: Callable[[], None], progress: Progress) -> None:
     """So many pods, all Ready: a Deployment for each node, bound to it by name, so that no scheduler is in the way.
 
-    Raises TimedOut with how many were ready.
+    ``check`` is called at every look. Raises TimedOut with how many were ready.
     """
     nodes = -(-count // PODS_ON_A_NODE)
     make_nodes(api, nodes)
@@ -77,6 +88,7 @@ def make_pods(api: KubeApi, namespace: str, count: int, progress: Progress) -> N
     told = [0]
 
     def look() -> tuple[bool | None, str]:
+        check()
         found = api.list(DEPLOYMENTS, namespace).items
         ready = sum(item.get("status", {}).get("readyReplicas", 0) for item in found)
         if ready - told[0] >= count // 5:
@@ -116,10 +128,3 @@ def _deployment(number: int, replicas: int) -> Object:
             },
         },
     }
-
-
-def check_alive(log: Path) -> None:
-    """Raises HarnessError with KWOK's last words when it complained of something fatal."""
-    fatal = [line for line in log.read_text(errors="replace").splitlines() if "FATAL" in line or "panic" in line]
-    if fatal:
-        raise HarnessError(f"KWOK: {fatal[-1]}")

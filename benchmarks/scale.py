@@ -2,8 +2,8 @@
 
 The pods pretend to run (KWOK); API server, store and controllers are real. Both clients do the same, one after the
 other, each in a process of its own: ``list`` is from its connection to its last pod, ``lag`` from the call that deletes
-a pod to the arrival of its DELETED event, ``replay`` reads the events of the pods' creation from the server's memory,
-``choose`` picks a victim by selector. CPU and memory are those of the process, imports included.
+a pod to the arrival of its DELETED event, ``choose`` picks a victim by selector, ``replay`` digests changes of the same
+pods as fast as it can. CPU and memory are those of the process, imports included.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import orjson
 
 from benchmarks import fake_pods
 from benchmarks.clusters import local_cluster, refuse_existing
@@ -26,13 +28,14 @@ from harness.clock import SystemClock
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.progress import Progress
 from harness.cluster.resources import PODS
-from harness.errors import ApiError, HarnessError
+from harness.errors import HarnessError
 
 NAMESPACE = "bench-scale"
 CLIENTS = {"harness": "harness, observers", "official": "official client, list and watch"}
 # Far below what the server bears: this is about the way of one event, not about a queue of them.
 DELETE_EVERY = 0.1
 SETTLE = 3.0
+ROUNDS = 3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +49,10 @@ def run(options: argparse.Namespace, progress: Progress) -> list[Row]:
     with (
         tempfile.TemporaryDirectory() as folder,
         local_cluster(options.cluster_name, 1, progress) as cluster,
-        fake_pods.kwok(cluster, Path(folder) / "kwok.log", progress),
+        fake_pods.kwok(cluster, Path(folder) / "kwok.log", progress) as check,
     ):
         scale = Scale(cluster, progress, options.deletes)
-        scale.make_pods(options.pods)
+        scale.make_pods(options.pods, check)
         return [row for client in CLIENTS for row in scale.measure(client)]
 
 
@@ -59,51 +62,37 @@ class Scale:
     def __init__(self, cluster: LocalCluster, progress: Progress, deletes: int) -> None:
         self._api, self._kubeconfig = cluster.api, cluster.kubeconfig
         self._progress, self._deletes, self._clock = progress, deletes, SystemClock()
-        self._moments: list[int] = []
 
-    def make_pods(self, count: int) -> None:
+    def make_pods(self, count: int, check: Callable[[], None]) -> None:
         """Raises TimedOut when they do not become ready."""
         namespace_object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         self._api.apply(namespace_object)
-
-        def note(message: str) -> None:
-            self._moments.append(self._now())
-            self._progress(message)
-
-        self._moments.append(self._now())
-        fake_pods.make_pods(self._api, NAMESPACE, count, note)
+        fake_pods.make_pods(self._api, NAMESPACE, count, check, self._progress)
 
     def measure(self, client: str) -> Iterator[Row]:
         """The rows of one client."""
-        self._progress(f"{CLIENTS[client]}: replay, list, watch, choose")
-        yield self._replay(client)
+        self._progress(f"{CLIENTS[client]}: list, watch, choose, replay")
         yield from self._follow(client)
         yield self._choose(client)
-
-    def _now(self) -> int:
-        """The resourceVersion of this moment."""
-        listing = self._api.digest(PODS, NAMESPACE, "", keep=lambda _pod: None, metadata_only=True)
-        return int(listing.resource_version)
+        yield self._replay(client)
 
     def _replay(self, client: str) -> Row:
-        newest = max(self._api.digest(PODS, NAMESPACE, "", keep=_version, metadata_only=True).items)
-        with _watcher(client, self._kubeconfig, "replay", str(self._oldest_served()), str(newest)) as watcher:
-            began, ended = watcher.hear(), watcher.hear()
+        pods = self._api.digest(PODS, NAMESPACE, "", keep=orjson.dumps).items
+        with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+            Path(file.name).write_bytes(b"\n".join(pods))
+            server_command = [sys.executable, "-m", "benchmarks.replay_server", file.name, str(ROUNDS)]
+            with subprocess.Popen(server_command, stdout=subprocess.PIPE, text=True) as server:
+                assert server.stdout is not None
+                try:
+                    url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+                    count = ROUNDS * len(pods)
+                    with _watcher(client, self._kubeconfig, "replay", url, str(count)) as watcher:
+                        began, ended = watcher.hear(), watcher.hear()
+                finally:
+                    server.kill()
         seconds = ended["at"] - began["at"]
-        row = _row(client, "replay", seconds, ended)
-        return {**row, "samples": ended["events"], "events_per_s": round(ended["events"] / seconds)}
-
-    def _oldest_served(self) -> int:
-        """The earliest moment of the creation from which the server's memory still reaches to now."""
-        for moment in self._moments:
-            try:
-                next(iter(self._api.watch(PODS, NAMESPACE, str(moment))), None)
-            except ApiError as error:
-                if not error.gone:
-                    raise
-            else:
-                return moment
-        raise HarnessError("the API server remembers nothing of the pods' creation")
+        events = {"samples": ended["events"], "missed": count - ended["events"]}
+        return {**_row(client, "replay", seconds, ended), **events, "events_per_s": round(ended["events"] / seconds)}
 
     def _follow(self, client: str) -> Iterator[Row]:
         with _watcher(client, self._kubeconfig, "follow") as watcher:
@@ -147,10 +136,6 @@ def _row(client: str, part: str, seconds: float, said: dict[str, Any]) -> Row:
         "cpu_s": round(said["cpu_s"], 2),
         "peak_mb": round(said["peak_mb"]),
     }
-
-
-def _version(pod: dict[str, Any]) -> int:
-    return int(pod["metadata"]["resourceVersion"])
 
 
 def _name(pod: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """One client of the API server in a process of its own, so that its memory and CPU are nobody else's.
 
-``python -m benchmarks.watcher CLIENT KUBECONFIG NAMESPACE TASK …``: CLIENT is ``harness`` or
-``official``; TASK is ``follow`` (list, then watch until standard input closes), ``replay`` (the events of the past,
-between two resourceVersions) or ``choose`` (one pod of all). Answers are lines of JSON; times are CLOCK_MONOTONIC.
+``python -m benchmarks.watcher CLIENT KUBECONFIG NAMESPACE TASK …``: CLIENT is ``harness`` or ``official``; TASK is
+``follow`` (list, then watch until standard input closes), ``replay URL COUNT`` (digest so many events of a
+``benchmarks.replay_server``) or ``choose`` (one pod of all). Answers are lines of JSON; times are CLOCK_MONOTONIC.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+from kubernetes import client, config, watch
+
 from benchmarks.fake_pods import LABELS
 from harness.clock import SystemClock
 from harness.cluster.api import KubeApi
 from harness.cluster.resources import PODS
+from harness.cluster.transport import HttpTransport
 from harness.observation import Observation, Timeline
 from harness.observers import Observers
 from harness.probes.pods import PodProbe
@@ -38,8 +41,8 @@ class Client(Protocol):
     def follow(self, synced: Callable[[int], None]) -> dict[str, float]:
         """List, call ``synced`` with the number of pods, watch until input closes: when each pod's end was seen."""
 
-    def replay(self, resource_version: str, last: int) -> int:
-        """Digest every event from a resourceVersion to another; how many there were."""
+    def replay(self, url: str, count: int) -> int:
+        """Digest so many events of a server; how many there were."""
 
     def choose(self) -> str:
         """One pod's name, of all that are running."""
@@ -67,18 +70,19 @@ class Harness:
             raise SystemExit(str(broken))
         return {one.subject: one.at + self._timeline.origin for one in seen if one.value["event"] == "DELETED"}
 
-    def replay(self, resource_version: str, last: int) -> int:
-        mirror, probe, count = Mirror(), PodProbe(), 0
-        mirror.resource_version = resource_version
-        while int(mirror.resource_version) < last:
-            for event in self._api.watch(PODS, self._namespace, mirror.resource_version):
-                change = mirror.told(event)
-                for seen in probe.see(change.event, change.object) if change else ():
-                    self._timeline.add(Observation(probe.series, seen.subject, 0.0, seen.value, wall=seen.wall))
-                count += change is not None
-                if int(mirror.resource_version) >= last:
-                    break
-        return count
+    def replay(self, url: str, count: int) -> int:
+        configuration = client.Configuration()
+        configuration.host = url
+        mirror, probe, seen = Mirror(), PodProbe(), 0
+        for event in KubeApi(HttpTransport(configuration)).watch(PODS, self._namespace, "1"):
+            change = mirror.told(event)
+            for sighting in probe.see(change.event, change.object) if change else ():
+                at = self._timeline.offset(self._clock.monotonic())
+                self._timeline.add(Observation(probe.series, sighting.subject, at, sighting.value, wall=sighting.wall))
+            seen += change is not None
+            if seen == count:
+                break
+        return seen
 
     def choose(self) -> str:
         (pod,) = PodTarget.model_validate({"selector": SELECTOR}).choose_pods(
@@ -91,8 +95,6 @@ class Official:
     """kubernetes-client/python, used as its own examples use it."""
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
-        from kubernetes import client, config, watch  # noqa: PLC0415 - its import is part of what it costs
-
         config.load_kube_config(str(kubeconfig))
         self._core: Any = client.CoreV1Api()
         self._watch: Any = watch.Watch()
@@ -117,17 +119,17 @@ class Official:
         sys.stdin.read()
         return dict(ended)
 
-    def replay(self, resource_version: str, last: int) -> int:
-        count = 0
-        pods = {}
-        for event in self._watch.stream(
-            self._core.list_namespaced_pod, self._namespace, resource_version=resource_version, timeout_seconds=60
-        ):
+    def replay(self, url: str, count: int) -> int:
+        configuration = client.Configuration()
+        configuration.host = url
+        core: Any = client.CoreV1Api(client.ApiClient(configuration))
+        seen, pods = 0, {}
+        for event in self._watch.stream(core.list_namespaced_pod, self._namespace, resource_version="1"):
             pods[event["object"].metadata.uid] = event["object"]
-            count += 1
-            if int(event["object"].metadata.resource_version) >= last:
+            seen += 1
+            if seen == count:
                 self._watch.stop()
-        return count
+        return seen
 
     def choose(self) -> str:
         pods = self._core.list_namespaced_pod(self._namespace, label_selector=SELECTOR).items
@@ -145,15 +147,15 @@ def say(**facts: object) -> None:
 def main(client_name: str, kubeconfig: str, namespace: str, task: str, *arguments: str) -> None:
     """Do one task; see the top of this file."""
     kind = Harness if client_name == "harness" else Official
-    client: Client = kind(Path(kubeconfig), namespace)
+    chosen: Client = kind(Path(kubeconfig), namespace)
     say()
     if task == "follow":
-        say(ended=client.follow(lambda pods: say(pods=pods)))
+        say(ended=chosen.follow(lambda pods: say(pods=pods)))
     elif task == "replay":
-        version, last = arguments
-        say(events=client.replay(version, int(last)))
+        url, count = arguments
+        say(events=chosen.replay(url, int(count)))
     else:
-        say(chosen=client.choose())
+        say(chosen=chosen.choose())
 
 
 if __name__ == "__main__":
