@@ -153,7 +153,9 @@ def take_back(
             try:
                 return _action(actions, entry.kind)(cluster, entry.parameters), ""
             except (NotYet, ApiError) as error:
-                # Any answer at all: also a token that expired is refreshed a moment later.
+                # Any answer at all: also a token that expired is refreshed a moment later. What is forbidden stays so.
+                if isinstance(error, ApiError) and error.status == 403:
+                    raise
                 return None, str(error)
 
         try:

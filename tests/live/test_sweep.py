@@ -148,7 +148,7 @@ def test_the_janitor_s_permissions_are_enough_and_no_more(cluster: Cluster, unto
         assert all("remove clusterrole/janitor-" in line and "403 Forbidden" in line for line in lines), done.stderr
         assert _namespaces(cluster, "janitor") == []
     finally:
-        assert sweep(cluster, Path("none")).returncode == 0
+        sweep(cluster, Path("none"))
         for item in reversed(applied):
             if item["kind"] != "Namespace":
                 resource = cluster.api.discover(item["apiVersion"], item["kind"])
