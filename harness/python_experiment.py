@@ -28,7 +28,7 @@ from harness.fault import Fault
 from harness.guard.safety import Safety
 from harness.judging import judge, judge_baseline
 from harness.manifests import Workload, load_workload
-from harness.objective import Objective
+from harness.objective import LiveObjective, Objective
 from harness.observation import BASELINE, FAULT, SETTLE, Injection, Timeline
 from harness.outcome import check
 from harness.prober.declaration import Probing
@@ -143,8 +143,13 @@ class PythonExperiment:
     ) -> ExperimentRecord:
         """Wait for the recovery, at most so many seconds, let it settle, and judge.
 
-        Raises Broken when an objective was missed and Undecided when nothing can be concluded.
+        Raises Broken when an objective was missed, Undecided when nothing can be concluded, and InputError when one
+        asks to end a fault that is over.
         """
+        for objective in objectives:
+            if isinstance(objective, LiveObjective) and objective.abort_on_breach:
+                message = f"found abortOnBreach in {objective.title}, expected it in an experiment file alone"
+                raise InputError([Problem(f"{message}: a test ends its faults itself")])
         self._change(objectives=objectives)
         self.live.recover(objectives, recovery)
         with self.live.phase(SETTLE, f"{settle:g} s"):

@@ -13,12 +13,14 @@ import requests
 from harness.abort import SERIES, AbortCondition
 from harness.abort_watch import AbortWatch
 from harness.clock import FakeClock
+from harness.errors import CapabilityMissing, InputError
 from harness.objective import Due, LiveObjective
 from harness.observation import Observation, Timeline
+from harness.python_experiment import PythonExperiment
 from harness.record import ExperimentRecord
 from harness.verdict import Verdict
 from tests.fake_plugin import Mark, Told, kinds
-from tests.fake_run import Stage
+from tests.fake_run import EXPERIMENT, Stage
 from tests.unit.probes.scripted_prometheus import Scripted, config, vector
 
 CONDITION = AbortCondition(name="errors", query='sum(errors{namespace="$namespace"})', above=5)
@@ -111,11 +113,15 @@ def test_without_asking_for_it_the_fault_takes_its_time(stage: Stage) -> None:
 
 def test_an_objective_that_is_judged_at_the_end_cannot_ask_for_it(stage: Stage) -> None:
     text = "objectives:\n  - recoveryTime: {of: deployment/shop, max: 10s, abortOnBreach: true}\n"
-    from harness.errors import InputError
-    from tests.fake_run import EXPERIMENT
-
     with pytest.raises(InputError, match="abortOnBreach: unknown key"):
         stage.experiment(EXPERIMENT.partition("objectives:")[0] + text)
+
+
+def test_a_python_test_is_told_that_it_ends_its_faults_itself(stage: Stage) -> None:
+    """The objectives are named when the fault is over: to pass over the wish in silence would be a trap."""
+    test = PythonExperiment(stage.run(), "one", "it holds well", stage.root / "test_one.py", "test_one.py::test_one")
+    with pytest.raises(InputError, match="found abortOnBreach in doomed, expected it in an experiment file alone"):
+        test.assert_objectives(Doomed(abortOnBreach=True))
 
 
 class Answering:
@@ -168,16 +174,11 @@ def test_nothing_is_injected_when_the_condition_is_met_before(stage: Stage, monk
 
 
 def test_without_prometheus_an_abort_condition_cannot_be_asked(stage: Stage) -> None:
-    from harness.errors import CapabilityMissing
-
     with pytest.raises(CapabilityMissing, match="no Prometheus, which the abort condition errors"):
         play(stage, Told(), abort=(CONDITION,))
 
 
 def test_conditions_stand_in_the_file(stage: Stage) -> None:
-    from harness.errors import InputError
-    from tests.fake_run import EXPERIMENT
-
     text = EXPERIMENT + "abort:\n  - {name: errors, query: sum(errors), above: 5, for: 3s}\n"
     (condition,) = stage.experiment(text).abort
     assert (condition.above, condition.lasting) == (5, 3.0)
