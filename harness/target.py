@@ -10,8 +10,9 @@ import math
 import random
 import re
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
+import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator
 
 from harness.cluster.api import KubeApi, Object
@@ -22,6 +23,7 @@ from harness.guard import check_victims
 from harness.labels import parse_selector
 
 WHERE_SECONDS = 10.0
+RUNNING = "Running"
 
 
 def _parse_selector(text: str) -> str:
@@ -80,14 +82,16 @@ class PodTarget(BaseModel):
         The choice depends on the names and on ``rng`` alone. Raises Inconclusive when fewer match than asked for,
         ClusterRefused when the guard forbids one of those chosen.
         """
-        matching = sorted(api.list(PODS, namespace, self.selector).items, key=_name)
-        running = [pod for pod in matching if is_running(pod)]
-        candidates = [pod for pod in running if self._answers(api, namespace, pod)] if self.where else running
+        matching = sorted(api.digest(PODS, namespace, self.selector, keep=_Candidate.of).items)
+        running = [found for found in matching if found.state == RUNNING]
+        candidates = (
+            [found for found in running if self._answers(api, namespace, found.pod())] if self.where else running
+        )
         wanted = how_many(self.count, len(candidates))
         if len(candidates) < wanted:
-            found = self._found(matching, running, candidates)
-            raise Inconclusive(f"{wanted} wanted, {len(candidates)} found: {found} in namespace {namespace}")
-        chosen = sorted(rng.sample(candidates, wanted), key=_name)
+            there_is = self._there_is(matching, running, candidates)
+            raise Inconclusive(f"{wanted} wanted, {len(candidates)} found: {there_is} in namespace {namespace}")
+        chosen = [found.pod() for found in sorted(rng.sample(candidates, wanted))]
         check_victims(chosen, namespace)
         return chosen
 
@@ -107,11 +111,11 @@ class PodTarget(BaseModel):
             # Whether this pod is one of those meant is unknown now, so a choice among the others might be a wrong one.
             raise Inconclusive(f"`where` could not be asked in pod {_name(pod)}: {error}") from error
 
-    def _found(self, matching: list[Object], running: list[Object], candidates: list[Object]) -> str:
+    def _there_is(self, matching: list[_Candidate], running: list[_Candidate], candidates: list[_Candidate]) -> str:
         if not matching:
             return f"no pod matches {self.selector}"
         text = f"{self.selector} matches {len(matching)}, of which {len(running)} are running"
-        others = [f"{_name(pod)} is {state(pod)}" for pod in matching if pod not in running]
+        others = [f"{found.name} is {found.state}" for found in matching if found.state != RUNNING]
         if others:
             text += f" ({', '.join(others[:5])})"
         if self.where:
@@ -162,6 +166,21 @@ class WorkloadTarget(BaseModel):
         return found
 
 
+class _Candidate(NamedTuple):
+    """A pod to choose from. As text, since thousands may match and few are chosen."""
+
+    name: str
+    state: str
+    text: bytes
+
+    @classmethod
+    def of(cls, pod: Object) -> _Candidate:
+        return cls(_name(pod), state(pod), orjson.dumps(pod))
+
+    def pod(self) -> Object:
+        return {"apiVersion": PODS.group_version, "kind": PODS.kind, **orjson.loads(self.text)}
+
+
 def how_many(count: int | str, candidates: int) -> int:
     """The number that a count means among so many candidates; at least one, for none is no target."""
     if isinstance(count, int):
@@ -173,7 +192,7 @@ def how_many(count: int | str, candidates: int) -> int:
 
 def is_running(pod: Object) -> bool:
     """Whether a pod's containers run and nobody has asked for its deletion."""
-    return state(pod) == "Running"
+    return state(pod) == RUNNING
 
 
 def state(pod: Object) -> str:
