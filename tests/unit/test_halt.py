@@ -11,6 +11,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.cluster.fake import FakeCluster
 from harness.cluster.fake_access import FakeAccess
+from harness.cluster.resources import DEPLOYMENTS
 from harness.errors import Inconclusive
 from harness.halt import order
 from harness.halt.order import Halt
@@ -132,9 +133,11 @@ def test_a_halt_ends_an_experiment_in_every_phase_and_everything_is_taken_back(t
 
 def test_a_halt_while_the_workload_does_not_become_ready(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    stage.cluster.server.store.reactors.clear()
+    store, run = stage.cluster.server.store, stage.run()
+    store.reactors.clear()
+    object.__setattr__(run, "halted", lambda: TEXT if store.list(DEPLOYMENTS) else None)
     before = stage.clock.monotonic()
-    assert _halted(stage, "deploying").reason == TEXT
+    assert Runner(run, stage.experiment(), "node").run().reason == TEXT
     assert stage.clock.monotonic() - before < 5.0, "it waited for the workload all the same"
 
 
