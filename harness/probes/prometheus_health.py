@@ -78,9 +78,7 @@ def trouble(prometheus: Prometheus, phase: Phase, frame: Frame) -> str:
         return f"{frame.stepped}: samples cannot be told apart by phase"
     started = prometheus.started()
     if started is not None and phase.start < frame.at(started) <= frame.now:
-        return (
-            f"Prometheus was restarted {show_seconds(frame.at(started))} into the run: what it knew may be lost"
-        )
+        return f"Prometheus was restarted {show_seconds(frame.at(started))} into the run: what it knew may be lost"
     start, end = frame.theirs(phase.start + frame.interval), frame.theirs(phase.end)
     ages = prometheus.range(AGE, start, end, frame.interval)
     if not ages and not _scrapes(prometheus):
