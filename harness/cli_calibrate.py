@@ -26,6 +26,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     verb = verbs.add_parser("calibrate", help="measure the stopwatch itself against outages of known length")
     verb.add_argument("--cluster", default="auto", help="auto, local, kind, current or a context (%(default)s)")
     verb.add_argument("--cluster-name", default=commands.DEFAULT_NAME, help="name of a cluster of ours (%(default)s)")
+    verb.add_argument(
+        "--cluster-nodes", type=int, default=2, metavar="N", help="workers of a cluster of ours (%(default)s)"
+    )
     verb.add_argument("--cluster-allow", default="", help="contexts allowed besides kind-* and local-*, by commas")
     verb.add_argument("--kubeconfig", type=Path, help="kubeconfig file (default: the client's own)")
     verb.add_argument("--images", default="", help="registry prefix with the harness's images, for a foreign cluster")
@@ -45,6 +48,7 @@ def _calibrate(options: argparse.Namespace) -> int:
             kubeconfig=options.kubeconfig,
             allowed=tuple(filter(None, options.cluster_allow.split(","))),
             name=options.cluster_name,
+            workers=options.cluster_nodes,
             images=options.images,
             state=Path(folder),
         )

@@ -20,6 +20,8 @@ from harness.statistics import percentile
 
 # What a row of the table is about: the recovery as a clock saw it, or the user's outage from end to end.
 ROWS = ("user", "user, whole outage", "endpoints", "control plane")
+# Seconds after the end of an outage in which its clocks must have seen it.
+AFTER = 2.0
 # Bounds that no length lies within.
 NOTHING = Interval(float("inf"), float("-inf"))
 
@@ -81,13 +83,17 @@ def errors(samples: Iterable[Sample]) -> list[ClockError]:
 
 
 def _apart(truths: Sequence[Truth]) -> list[tuple[Truth, float, float]]:
-    """Each truth with the span that is its own: from halfway after the last outage to just before the next one."""
+    """Each truth with the span that is its own: from halfway after the last outage to just before the next one, or so
+    long after its end that nothing of it can be left."""
     ordered = sorted(truths, key=lambda truth: truth.start)
     begins = [
         float("-inf"),
         *((before.ended.high + after.began.low) / 2 for before, after in pairwise(ordered)),
     ]
-    ends = [*(truth.began.low for truth in ordered[1:]), float("inf")]
+    ends = [
+        min(truth.ended.high + AFTER, following)
+        for truth, following in zip(ordered, [*(one.began.low for one in ordered[1:]), float("inf")], strict=True)
+    ]
     return list(zip(ordered, begins, ends, strict=True))
 
 
@@ -101,7 +107,11 @@ def _recovery(clock: ClockName, truth: Truth, timeline: Timeline, name: str = "t
 def _whole(truth: Truth, stream: ProbeStream) -> Sample:
     """The outage from end to end, with no knowledge of when it was begun."""
     found = outages(stream.seen, float("-inf"), in_a_row(stream.period))
-    mine = [one for one in found if one.over and one.likely and one.ended.high > truth.began.low]
+    mine = [
+        one
+        for one in found
+        if one.over and one.likely and one.ended.high > truth.began.low and one.began.low < truth.ended.high
+    ]
     if not mine:
         return Sample("user, whole outage", truth, NOTHING.low, NOTHING.high, None)
     began, ended = mine[0], mine[-1]

@@ -60,7 +60,8 @@ class CalibrationTarget:
             "imagePullPolicy": "IfNotPresent",
             "args": ["--serve=:8080", "--control=:8081"],
             "ports": [{"name": HTTP, "containerPort": 8080}, {"name": CONTROL, "containerPort": 8081}],
-            "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+            # Its turn must come soon: what it waits for a processor would be taken for an error of the clocks.
+            "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
         }
         template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
         ports = [{"name": HTTP, "port": 80, "targetPort": HTTP}, {"name": CONTROL, "port": 81, "targetPort": CONTROL}]

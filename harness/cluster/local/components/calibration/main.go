@@ -73,7 +73,7 @@ func main() {
 	log.Fatal(controlled(*serving, *control))
 }
 
-// --- the child: serves, and obeys one word a line: down, up, unready, ready
+// --- the child: serves, and obeys one word a line: down, up, unready, ready, here
 
 type service struct {
 	address string
@@ -91,6 +91,7 @@ func serve(address string) error {
 	lines := bufio.NewScanner(os.Stdin)
 	acts := map[string]func() error{
 		"down": own.down, "up": own.up,
+		"here":    func() error { return nil },
 		"unready": func() error { return own.setReady(false) }, "ready": func() error { return own.setReady(true) },
 	}
 	for lines.Scan() {
@@ -313,8 +314,12 @@ func (own *controller) stop() (Bracket, error) {
 	})
 }
 
+// goOn tells when the child itself says that it runs again: on a busy machine its turn comes long after the signal.
 func (own *controller) goOn() (Bracket, error) {
-	return bracket(func() error { return own.child.Process.Signal(syscall.SIGCONT) })
+	if err := own.child.Process.Signal(syscall.SIGCONT); err != nil {
+		return Bracket{}, err
+	}
+	return own.word("here")()
 }
 
 func stopped(pid int) bool {
