@@ -26,6 +26,8 @@ VALUES = {
     "guard": ("a", "b", "c"),
     "halt-file": ("a", "b", "c"),
     "resilience-seed": ("1", "2", "3"),
+    "repeat": ("5", "6", "7"),
+    "repeat-confidence": ("80%", "90%", "99%"),
 }
 # How to be let in by Prometheus: they belong together, and are covered by test_prometheus_access.
 ACCESS = {f"prometheus-{name}" for name in ("token-file", "user", "password-file", "ca", "tenant", "headers-file")}
