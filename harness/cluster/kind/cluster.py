@@ -13,18 +13,18 @@ from harness.cluster.kind.nodes import KindNodes
 from harness.cluster.kubeconfig import KubeconfigCluster
 from harness.cluster.protocol import NODE_CONTROL, Address, Capability, Provider
 from harness.cluster.resources import NODES
-from harness.errors import CapabilityMissing, ClusterBroken
+from harness.errors import ApiError, CapabilityMissing, ClusterBroken
 
 CONTEXT_PREFIX = "kind-"
 
 
 class KindCluster(KubeconfigCluster):
-    """A kind cluster, of ours or not."""
+    """A kind cluster, of ours or not. ``images`` counts when its nodes are containers of another machine."""
 
     provider: Provider = "kind"
 
-    def __init__(self, api: KubeApi, kubeconfig: Path | None, context: str) -> None:
-        super().__init__(api, kubeconfig, context)
+    def __init__(self, api: KubeApi, kubeconfig: Path | None, context: str, images: str = "") -> None:
+        super().__init__(api, kubeconfig, context, images)
         self._images_of_nodes = NodeImages(self.name)
 
     @property
@@ -32,7 +32,9 @@ class KindCluster(KubeconfigCluster):
         return self.context.removeprefix(CONTEXT_PREFIX)
 
     def capabilities(self) -> frozenset[Capability]:
-        found = super().capabilities() | {Capability.LOCAL_IMAGES}
+        found = super().capabilities()
+        if self._is_here:
+            found |= {Capability.LOCAL_IMAGES}
         if self._published:
             found |= {Capability.LOAD_BALANCED_SERVICE}
         try:
@@ -60,7 +62,14 @@ class KindCluster(KubeconfigCluster):
         return KindNodes()
 
     def image(self, name: str) -> str:
-        return self._images_of_nodes.reference(name)
+        return self._images_of_nodes.reference(name) if self._is_here else super().image(name)
+
+    @cached_property
+    def _is_here(self) -> bool:
+        try:
+            return bool(kind.node_containers(self.name))
+        except ClusterBroken:
+            return False
 
     @cached_property
     def _published(self) -> dict[int, int]:
@@ -72,5 +81,10 @@ class KindCluster(KubeconfigCluster):
 
     def _containers_are_here(self) -> bool:
         """Whether this machine's container runtime has a container for every node of the API. Raises ClusterBroken."""
-        nodes = {node["metadata"]["name"] for node in self.api.list(NODES).items}
+        try:
+            nodes = {node["metadata"]["name"] for node in self.api.list(NODES).items}
+        except ApiError as error:
+            if error.status == 403:
+                return False
+            raise
         return bool(nodes) and nodes <= kind.node_containers(self.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.cluster.fake import FakeCluster
+from harness.cluster.fake_access import FakeAccess
 from harness.cluster.kind import cluster
 from harness.cluster.kind.cluster import KindCluster
 from harness.cluster.protocol import NODE_CONTROL, Address, Capability
@@ -16,6 +17,7 @@ from harness.errors import CapabilityMissing, ClusterBroken
 def kind_cluster(fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> KindCluster:
     """One whose control plane publishes port 30000 as 31000, and whose nodes cannot be dialled."""
     monkeypatch.setattr(cluster.kind, "published_ports", lambda _name: {30000: 31000})
+    monkeypatch.setattr(cluster.kind, "node_containers", lambda _name: {"mine-control-plane"})
     monkeypatch.setattr(KindCluster, "_reachable_node", lambda _self: "")
     return KindCluster(fake_cluster.api, None, "kind-mine")
 
@@ -39,15 +41,34 @@ def test_a_port_that_is_neither_is_a_missing_capability(kind_cluster: KindCluste
         kind_cluster.node_port(30001)
 
 
-def test_a_cluster_whose_containers_are_elsewhere_publishes_nothing(
+def test_images_are_loaded_into_containers_that_are_here(
+    kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster.NodeImages, "reference", lambda _self, name: f"loaded/{name}")
+    assert kind_cluster.image("podinfo") == "loaded/podinfo"
+    assert Capability.LOCAL_IMAGES in kind_cluster.capabilities()
+
+
+def test_a_cluster_whose_containers_are_elsewhere_publishes_nothing_and_pulls_its_images(
     kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_such_container(_name: str) -> dict[int, int]:
         raise ClusterBroken("docker inspect failed: no such object")
 
     monkeypatch.setattr(cluster.kind, "published_ports", no_such_container)
-    assert Capability.LOAD_BALANCED_SERVICE not in kind_cluster.capabilities()
-    assert Capability.LOCAL_IMAGES in kind_cluster.capabilities()
+    monkeypatch.setattr(cluster.kind, "node_containers", lambda _name: set())
+    assert not {Capability.LOAD_BALANCED_SERVICE, Capability.LOCAL_IMAGES} & kind_cluster.capabilities()
+    with pytest.raises(CapabilityMissing, match="name it with --images"):
+        kind_cluster.image("podinfo")
+    with_registry = KindCluster(kind_cluster.api, None, "kind-mine", "example.test/chaos")
+    assert with_registry.image("podinfo").startswith("example.test/chaos/podinfo:")
+
+
+def test_whoever_may_not_list_nodes_may_not_hurt_them(fake_cluster: FakeCluster, kind_cluster: KindCluster) -> None:
+    fake_cluster.server.access = FakeAccess([])
+    assert not NODE_CONTROL & kind_cluster.capabilities()
+    with pytest.raises(CapabilityMissing, match="containers of the nodes of mine"):
+        kind_cluster.nodes()
 
 
 @pytest.mark.parametrize(
