@@ -95,7 +95,7 @@ def attach(kubeconfig: Path | None, context: str, images: str = "") -> Cluster:
     api = KubeApi.connect(kubeconfig, context)
     api.version()
     if context.startswith(CONTEXT_PREFIX):
-        return KindCluster(api, kubeconfig, context)
+        return KindCluster(api, kubeconfig, context, images)
     return KubeconfigCluster(api, kubeconfig, context, images)
 
 
