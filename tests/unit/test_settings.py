@@ -26,6 +26,7 @@ VALUES = {
     "guard": ("a", "b", "c"),
     "halt-file": ("a", "b", "c"),
     "resilience-seed": ("1", "2", "3"),
+    "wait-for-lock": ("1", "2", "3"),
     "repeat": ("5", "6", "7"),
     "repeat-confidence": ("80%", "90%", "99%"),
 }
