@@ -6,6 +6,7 @@ under test sees only what was seen from the outage before it up to the one after
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -110,7 +111,9 @@ def _whole(truth: Truth, stream: ProbeStream) -> Sample:
     mine = [
         one
         for one in found
-        if one.over and one.likely and one.ended.high > truth.began.low and one.began.low < truth.ended.high
+        # Without a good probe before it nobody knows when it began.
+        if one.over and one.likely and math.isfinite(one.likely.low)
+        if one.ended.high > truth.began.low and one.began.low < truth.ended.high
     ]
     if not mine:
         return Sample("user, whole outage", truth, NOTHING.low, NOTHING.high, None)

@@ -94,3 +94,10 @@ def test_lengths_reach_from_one_end_to_the_other_and_their_sum_is_bounded(seed: 
     assert LONGEST >= max(found) > LONGEST / (LONGEST / SHORTEST) ** (1 / count)
     assert sum(found) / count < 4.5
     assert sorted(one for hand in dealt(found, 4) for one in hand) == sorted(found)
+
+
+def test_an_outage_that_began_before_the_first_probe_has_no_known_beginning() -> None:
+    one = truth(1.0, 0.5)
+    stream = probed([truth(0.0, 1.5)], until=3.0)
+    (_, whole) = errors(of_probes(stream, [one]))
+    assert (whole.samples, whole.missed) == (1, 1)
