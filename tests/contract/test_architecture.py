@@ -1,4 +1,4 @@
-"""The map is true: what ARCHITECTURE.md and README.md name is there, and every module says what it is for."""
+"""The map is true: what the documents name is there, and every module says what it is for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMED = re.compile(
 )
 
 
-@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "README.md"])
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "README.md", "SECURITY.md"])
 def test_every_path_that_is_named_is_there(document: str) -> None:
     text = (ROOT / document).read_text()
     # A reader's own first experiment does not exist yet.
