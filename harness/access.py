@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from harness import arrange, diagnostics, lease, run, target_load, undo_copy
-from harness.cluster import capabilities
+from harness.cluster import capabilities, services
 from harness.cluster.permissions import Permission
 from harness.cluster.protocol import Capability
 from harness.experiment import Experiment
@@ -45,6 +45,8 @@ def _parts(experiment: Experiment, wanted: frozenset[Capability]) -> Iterator[Pe
     yield from (probe.permissions for probe in experiment.probes)
     if experiment.load:
         yield target_load.PERMISSIONS
+    if experiment.prober:
+        yield services.PERMISSIONS
     if experiment.faults:
         yield undo_copy.PERMISSIONS
         yield blast.PERMISSIONS

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from harness.cluster.api import KubeApi
+from harness.cluster.permissions import allow
 from harness.cluster.resources import SERVICES
 from harness.errors import Inconclusive
+
+# For looking where a Service can be dialled.
+PERMISSIONS = allow(SERVICES, "get")
 
 
 def node_port(api: KubeApi, service: str, namespace: str, wanted: str = "") -> int:

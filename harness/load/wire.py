@@ -121,9 +121,10 @@ class RecordReader:
         kind, *values = said
         match kind:
             case "request":
-                *times, outcome, name, key = values
-                # A handful of different ones, in hundreds of thousands of requests.
-                self.requests.append(Request(*times, sys.intern(outcome), sys.intern(name), key))
+                intended, started, finished, outcome, name, key = values
+                # A handful of different words, in hundreds of thousands of requests.
+                words = sys.intern(outcome), sys.intern(name)
+                self.requests.append(Request(intended, started, finished, *words, key))
             case "dropped":
                 _, reason = values
                 self.drops[reason] += 1

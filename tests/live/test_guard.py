@@ -118,7 +118,7 @@ def _pytest(*arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
         "no:locust",
     ]
     return subprocess.Popen(
-        [*command, "--cluster=local", f"--cluster-name={NAME}", *arguments],
+        [*command, "--cluster=local", f"--cluster-name={NAME}", "--cluster-nodes=1", *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,7 +1,8 @@
 """kind for real: a cluster made by the unmodified kind, experiments on it, its nodes' power, and nothing left of it.
 
-Opt-in, with TEST_KIND=1: it starts a Docker daemon of its own (``tests/live/kindhost``), which needs root on a Debian,
-some 3 GB of disk and, the first time, ten minutes of building.
+It starts a Docker daemon of its own (``tests/live/kindhost``), which takes root on a Debian, some 3 GB of disk and, the
+first time, some minutes of building. ``TEST_KIND=0`` leaves it out, and ``TEST_KIND=full`` runs the whole catalogue
+with its twins besides, which takes half an hour.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +20,57 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.cluster.api import KubeApi
+from harness.cluster.kind import commands as kind
+from harness.cluster.kind import machine
 from harness.cluster.kind.nodes import KindNodes
+from harness.cluster.local import limits
+from harness.cluster.local.paths import cache_root
 from harness.cluster.local.progress import Lines
 from harness.cluster.local.residue import Machine
-from harness.cluster.resources import NODES
+from harness.cluster.resources import LEASES, NODES
+from harness.errors import ClusterBroken
 from harness.waiting import wait_until
+from tests.live import short_experiment
 from tests.live.kindhost import daemon, node_image
 from tests.live.kindhost.daemon import DockerHost
 
 SWITCH = "TEST_KIND"
+OFF, FULL = "0", "full"
 NAME = "selftest"
-EXPERIMENT = "experiments/self_healing/one-pod-killed.yaml"
+WORKER = f"{NAME}-worker"
 ROOT = Path(__file__).parents[2]
+# Of a control plane and a worker, as counted and measured on running ones.
+INOTIFY, DISK_GB = 40, 5
 
 
 def _why_not() -> str:
-    if os.environ.get(SWITCH) != "1":
-        return f"opt in with {SWITCH}=1"
+    if os.environ.get(SWITCH) == OFF:
+        return f"turned off with {SWITCH}={OFF}"
     if os.geteuid() != 0 or sys.platform != "linux" or shutil.which("apt-get") is None:
         return "a Docker daemon of its own needs root on a Debian"
     return ""
 
 
+def _no_room() -> str:
+    """What this machine has too little of just now."""
+    room = shutil.disk_usage(next(path for path in [cache_root(), *cache_root().parents] if path.exists())).free
+    if room < DISK_GB * 10**9:
+        return f"{room / 10**9:.1f} GB of disk are free, {DISK_GB} are needed"
+    limit, used = int(limits.INOTIFY_LIMIT.read_text()), limits.inotify_in_use()
+    if used + INOTIFY > limit:
+        return f"{used} of the machine's {limit} inotify instances are in use, and kind needs {INOTIFY}"
+    return next((short for short in machine.shortages() if "memory" in short), "")
+
+
 pytestmark = [pytest.mark.live, pytest.mark.kind, pytest.mark.skipif(bool(_why_not()), reason=_why_not())]
+full = pytest.mark.skipif(os.environ.get(SWITCH) != FULL, reason=f"takes long: {SWITCH}={FULL}")
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[DockerHost]:
     """A Docker daemon with the node image; afterwards the machine must be as it was."""
+    if short := _no_room():
+        pytest.skip(short)
     progress = Lines()
     image = node_image.ensure(progress)
     before = Machine.look(daemon.NAME)
@@ -65,14 +89,21 @@ def host() -> Iterator[DockerHost]:
 @pytest.fixture(scope="module")
 def first(host: DockerHost, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that made the cluster and kept it."""
-    return run_experiment(host, tmp_path_factory.mktemp("first"), "--cluster-keep=always")
+    folder = tmp_path_factory.mktemp("first")
+    return run(host, folder, str(short_experiment.write(folder)), "--cluster-keep=always")
 
 
-def run_experiment(host: DockerHost, reports: Path, *more: str) -> Path:
-    """One experiment on kind, by the plugin, where the daemon's 127.0.0.1 is; returns the run's folder."""
+def run(host: DockerHost, reports: Path, *more: str, name: str = NAME, workers: int = 1) -> Path:
+    """Experiments on kind, by the plugin, where the daemon's 127.0.0.1 is; returns the run's folder."""
     command = [
-        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--cluster=kind", f"--cluster-name={NAME}"),
-        *(f"--kind-image={host.image.reference}", f"--report-dir={reports}", *more, EXPERIMENT),
+        *(sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider", "--cluster=kind"),
+        *(
+            f"--cluster-name={name}",
+            f"--cluster-nodes={workers}",
+            f"--kind-image={host.image.reference}",
+            f"--report-dir={reports}",
+            *more,
+        ),
     ]
     done = host.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
@@ -93,51 +124,104 @@ def test_an_experiment_holds_on_a_cluster_that_was_made_for_it(host: DockerHost,
     assert experiment["verdict"] == "HELD", experiment["reason"]
     environment = results(first)["environment"]
     assert environment["provider"] == "kind"
-    assert {node["zone"] for node in environment["nodes"]} >= {"zone-a", "zone-b"}
+    assert [node["zone"] for node in environment["nodes"]] == ["", "zone-a"]
     assert clusters(host) == [NAME]
 
 
-def test_a_cluster_that_is_there_is_used_as_it_is_and_not_deleted(
+def test_a_twin_breaks_on_a_cluster_that_is_there_which_is_used_as_it_is_and_not_deleted(
     host: DockerHost, first: Path, tmp_path: Path
 ) -> None:
-    kubeconfig = first / f"kind-{NAME}.kubeconfig"
-    second = run_experiment(host, tmp_path, f"--kubeconfig={kubeconfig}")
-    assert results(second)["experiments"][0]["verdict"] == "HELD"
+    """A second session, with the kubeconfig of the first: what was installed for that one is found."""
+    file = short_experiment.write(tmp_path, twins=True)
+    chosen = ("--twins", f"-k={short_experiment.TWIN}", f"--kubeconfig={kubeconfig(first)}")
+    second = run(host, tmp_path, str(file), *chosen)
+    (twin,) = results(second)["experiments"]
+    assert (twin["twin"], twin["verdict"]) == (short_experiment.TWIN, "BROKEN"), twin["reason"]
+    assert results(second)["environment"]["prometheus"] == results(first)["environment"]["prometheus"] != ""
     assert clusters(host) == [NAME]
 
 
-def is_ready(api: KubeApi, node: str) -> bool:
-    conditions = api.get(NODES, node)["status"]["conditions"]
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+def kubeconfig(first: Path) -> Path:
+    return first / f"kind-{NAME}.kubeconfig"
 
 
-def test_a_cut_off_node_is_missed_and_comes_back(host: DockerHost, first: Path) -> None:
-    """Runs where the daemon's 127.0.0.1 is, since that is where the API is."""
-    done = host.run(
-        [sys.executable, "-m", "tests.live.test_kind", str(first)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+def inside(host: DockerHost, step: Callable[..., None], *arguments: object) -> None:
+    """Run a function of this module where the daemon's 127.0.0.1 is, since that is where the API is."""
+    command = [sys.executable, "-m", "tests.live.test_kind", step.__name__, *map(str, arguments)]
+    done = host.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
 
 
-def _cut_off_and_back(run: Path) -> None:
-    api = KubeApi.connect(run / f"kind-{NAME}.kubeconfig", f"kind-{NAME}")
-    nodes, node, clock = KindNodes(), f"{NAME}-worker", SystemClock()
+def test_a_node_loses_its_power_and_gets_it_back_and_the_logs_of_all_that_answer_are_kept(
+    host: DockerHost, first: Path, tmp_path: Path
+) -> None:
+    inside(host, power_off_and_on, kubeconfig(first), tmp_path)
 
-    def wait_for(ready: bool) -> None:
-        wait_until(f"{node}: {ready}", lambda: (is_ready(api, node) is ready or None, "not yet"), 90.0, clock)
 
-    nodes.cut_off(node)
-    wait_for(False)
-    nodes.reconnect(node)
-    wait_for(True)
-    nodes.kill(node)
-    assert nodes.power(node) == "stopped"
-    nodes.start(node)
-    wait_for(True)
+def power_off_and_on(config: str, folder: str) -> None:
+    api, nodes, clock = KubeApi.connect(Path(config), f"kind-{NAME}"), KindNodes(), SystemClock()
+    kept = Path(folder)
+    kind.export_logs(NAME, kept / "all")
+    for node in (f"{NAME}-control-plane", WORKER):
+        assert (kept / "all" / node / "kubernetes-version.txt").read_text().startswith("v1.")
+        assert "podinfo" in (kept / "all" / node / "images.log").read_text()
+        assert "kubelet" in (kept / "all" / node / "kubelet.log").read_text()
+    nodes.kill(WORKER)
+    assert nodes.power(WORKER) == "stopped"
+    with pytest.raises(ClusterBroken, match="kind export logs"):
+        kind.export_logs(NAME, kept / "some")
+    assert "podinfo" in (kept / "some" / f"{NAME}-control-plane" / "images.log").read_text()
+    before = renewed(api)
+    nodes.start(WORKER)
+    wait_until("its kubelet to report", lambda: (renewed(api) > before or None, "not yet"), 60.0, clock)
+    wait_for_node(api, ready=True)
+
+
+def renewed(api: KubeApi) -> str:
+    return str(api.get(LEASES, WORKER, "kube-node-lease")["spec"]["renewTime"])
+
+
+def wait_for_node(api: KubeApi, *, ready: bool) -> None:
+    def look() -> tuple[bool | None, str]:
+        conditions = api.get(NODES, WORKER)["status"]["conditions"]
+        is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        return (is_ready is ready) or None, "not yet"
+
+    wait_until(f"{WORKER} to be {'ready' if ready else 'missed'}", look, 90.0, SystemClock())
+
+
+@full
+def test_a_cut_off_node_is_missed_and_comes_back(host: DockerHost, first: Path) -> None:
+    inside(host, cut_off_and_back, kubeconfig(first))
+
+
+def cut_off_and_back(config: str) -> None:
+    api, nodes = KubeApi.connect(Path(config), f"kind-{NAME}"), KindNodes()
+    nodes.cut_off(WORKER)
+    wait_for_node(api, ready=False)
+    nodes.reconnect(WORKER)
+    wait_for_node(api, ready=True)
+
+
+def test_deleting_it_leaves_nothing(host: DockerHost, first: Path) -> None:
+    """Its network stays by kind's design: it is shared by all clusters."""
+    inside(host, delete, kubeconfig(first))
+    assert clusters(host) == []
+    for listed in (["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"]):
+        assert host.run(["docker", *listed], capture_output=True).stdout == ""
+    assert "contexts: null" in kubeconfig(first).read_text()
+
+
+def delete(config: str) -> None:
+    kind.delete(NAME, Path(config))
+
+
+@full
+def test_the_whole_catalogue_with_its_twins(host: DockerHost, tmp_path: Path) -> None:
+    done = run(host, tmp_path, "experiments", "--twins", name="whole", workers=2)
+    assert {each["verdict"] for each in results(done)["experiments"] if not each["twin"]} == {"HELD"}
+    assert clusters(host) == []
 
 
 if __name__ == "__main__":
-    _cut_off_and_back(Path(sys.argv[1]))
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -58,7 +58,17 @@ def somebodys(cluster: Cluster) -> Iterator[LocalCluster]:
 
 def run(cluster: LocalCluster, kubeconfig: Path, reports: Path, *paths: str) -> subprocess.CompletedProcess[str]:
     command = [
-        *(*cluster.load_command(), sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs"),
+        *(
+            *cluster.load_command(),
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            "pyproject.toml",
+            "-p",
+            "no:cacheprovider",
+            "-rs",
+        ),
         *(f"--cluster={CONTEXT}", f"--cluster-allow={CONTEXT}", f"--kubeconfig={kubeconfig}"),
         *(f"--images={REGISTRY_HOST}", f"--report-dir={reports}", *paths),
     ]

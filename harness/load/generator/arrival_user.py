@@ -24,12 +24,12 @@ from harness.load.generator.client import ArrivalClient
 from harness.load.generator.commands import read_commands
 from harness.load.generator.http_connections import HttpConnections
 from harness.load.generator.metrics import Metrics
-from harness.priority import raise_priority
 from harness.load.generator.recorder import Recorder
 from harness.load.plan import Settings
 from harness.load.schedule import ArrivalSchedule
 from harness.load.secrets import with_secrets
 from harness.load.wire import STOPPED, EnterPhase, Stop, record_line
+from harness.priority import raise_priority
 
 PROBE_EVERY = 0.1
 # So many arrivals are started in a row when several are due: a turn of the event loop for each costs more than it does.

@@ -21,7 +21,7 @@ def test_a_command_arrives_as_it_was_said(command: EnterPhase | Stop) -> None:
 
 @pytest.mark.parametrize("line", [b"", b"stop", b"[]", b'{"stop": false}', b'{"phase": "fault"}'])
 def test_anything_else_is_no_command(line: bytes) -> None:
-    with pytest.raises(ValueError, match="expect|zero-length|character"):
+    with pytest.raises(ValueError, match=r"expect|zero-length|character"):
         parse_command(line)
 
 
