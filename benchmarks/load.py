@@ -61,13 +61,13 @@ def _held(generators: Generators, rates: list[float], progress: Progress) -> Ite
 def _greatest(generators: Generators, progress: Progress) -> Iterator[Row]:
     progress("greatest rate: Locust's closed loop")
     closed = [generators.closed(users) for users in CLOSED_USERS]
-    stock = max(measured.answered_per_s for measured in closed)
+    stock, users = max((measured.answered_per_s, users) for measured, users in zip(closed, CLOSED_USERS, strict=True))
     ours: list[Measured] = []
     for step in STEPS:
         progress(f"greatest rate: {step:.0%} of Locust's {stock:.0f}/s")
         ours.append(generators.harness(stock * step))
-    # Once more: what else runs on this machine must not have come between the two.
-    closed.append(generators.closed(max(zip(closed, CLOSED_USERS, strict=True), key=_rate_of_pair)[1]))
+        # In turns: what else runs on this machine shall not come between the two.
+        closed.append(generators.closed(users))
     stock = max(measured.answered_per_s for measured in closed)
     yield from (measured.row("greatest") for measured in (*closed, *ours))
     held = [measured for measured in ours if measured.held]
@@ -75,7 +75,3 @@ def _greatest(generators: Generators, progress: Progress) -> Iterator[Row]:
         best = max(held, key=lambda measured: measured.answered_per_s)
         ratio = replace(best, tool="ratio, harness to Locust's closed loop", offered_per_s=stock)
         yield ratio.row("greatest rate held")
-
-
-def _rate_of_pair(pair: tuple[Measured, int]) -> float:
-    return pair[0].answered_per_s
