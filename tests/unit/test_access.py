@@ -47,7 +47,7 @@ def _without_load(experiment: Experiment) -> Experiment:
     """As it is, but for what a fake cluster cannot give: users and a Prometheus."""
     users = {SERIES, "availability", "latency", "errorRate"}
     objectives = tuple(each for each in experiment.objectives if each.kind not in users)
-    return replace(experiment, load=None, objectives=objectives)
+    return replace(experiment, load=None, prober=(), objectives=objectives)
 
 
 def _stage(root: Path, granted: Iterable[Permission]) -> Stage:
