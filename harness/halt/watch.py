@@ -42,8 +42,10 @@ class HaltWatch:
 
     def reason(self) -> str | None:
         """Why everything is to end, or None. Asked a few times a second: it costs a look for the file."""
-        if self._halt is None:
-            self._halt = read_file(self._file)
+        in_file = read_file(self._file) if self._halt is None else None
+        if in_file is not None:
+            # Only what was found is written: the watch's thread may have heard an order while the file was looked for.
+            self._halt = in_file
         if self._halt is not None:
             return str(self._halt)
         return f"nobody could halt it any more: {self._error}" if self._error else None

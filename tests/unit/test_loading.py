@@ -64,7 +64,7 @@ def test_a_good_file_is_an_experiment(tmp_path: Path) -> None:
         ("baseline: 1s", "baseline: true", "6: phases.baseline", "found true"),
         ("baseline: 1s", "baseline: .inf", "6: phases.baseline", "finite"),
         ("max: 10s", "max: 0s", "10: objectives[0].recoveryTime.max", "longer than 0 s"),
-        ("breaks: [recoveryTime]", "breaks: [latency]", "15: twins.one-replica.breaks", "one of the objectives"),
+        ("breaks: [recoveryTime]", "breaks: [latency]", "16: twins.one-replica.breaks", "one of the objectives"),
         ("{replicas: 1}", "{replicas: 3}", "14: twins.one-replica.patch.deployment/shop", "changes nothing"),
         ("deployment/shop: {spec", "deployment/shp: {spec", "14: twins.one-replica.patch.deployment/shp", "has only"),
         ("{spec: {replicas: 1}}", "{spec: none}", "14: twins.one-replica.patch.deployment/shop.spec", "found 'none'"),
