@@ -58,18 +58,8 @@ def somebodys(cluster: Cluster) -> Iterator[LocalCluster]:
 
 def run(cluster: LocalCluster, kubeconfig: Path, reports: Path, *paths: str) -> subprocess.CompletedProcess[str]:
     command = [
-        *(
-            *cluster.load_command(),
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            "pyproject.toml",
-            "-p",
-            "no:cacheprovider",
-            "-rs",
-        ),
-        *(f"--cluster={CONTEXT}", f"--cluster-allow={CONTEXT}", f"--kubeconfig={kubeconfig}"),
+        *(*cluster.load_command(), sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider"),
+        *("-rs", f"--cluster={CONTEXT}", f"--cluster-allow={CONTEXT}", f"--kubeconfig={kubeconfig}"),
         *(f"--images={REGISTRY_HOST}", f"--report-dir={reports}", *paths),
     ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
