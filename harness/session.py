@@ -169,10 +169,12 @@ class Session:
         return self.root / self.settings.halt_file
 
     def _monitoring(self, cluster: Cluster) -> Prometheus | None:
-        """The cluster's Prometheus; one of ours when it has none and can get the image, and metrics-server likewise."""
+        """The cluster's Prometheus; on a cluster of ours that has none one from our manifests, and metrics-server
+        likewise."""
         found = prometheus_for(cluster, self.settings.prometheus_url, self.settings.prometheus_access)
-        if self.settings.user:
-            # Whoever acts as somebody with few rights does not mean to install anything.
+        if self.settings.user or cluster.provider == "kubeconfig":
+            # Whoever acts as somebody with few rights does not mean to install anything; nor does whoever tests a
+            # cluster that others live in.
             return found
         wanted = ["metrics-server"] if Capability.METRICS_SERVER not in cluster.capabilities() else []
         wanted += ["prometheus"] if found is None else []

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.cluster.fake import FakeCluster
 from harness.cluster.protocol import Capability
 from harness.naming import SYSTEM_NAMESPACE
 from harness.verdict import Verdict
@@ -99,3 +100,22 @@ def test_a_python_test_says_what_it_requires(project: Project, strict: bool) -> 
     result = project.run("--cluster", "--strict-markers", *(["--cluster-strict"] if strict else []))
     result.assert_outcomes(passed=1, **({"errors": 1} if strict else {"skipped": 1}))
     assert f"this cluster has no {Capability.SCRAPE_LOAD}" in result.stdout.str()
+
+
+@pytest.mark.parametrize(("provider", "installs"), [("kind", True), ("kubeconfig", False)])
+def test_monitoring_is_brought_to_clusters_of_ours_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch, provider: str, installs: bool
+) -> None:
+    """Who tests a cluster that others live in has not asked for anything to be installed there."""
+    asked: list[str] = []
+
+    def install(_cluster: object, wanted: list[str], *_: object) -> set[str]:
+        asked.extend(wanted)
+        return set()
+
+    monkeypatch.setattr("harness.session.install", install)
+    monkeypatch.setattr(FakeCluster, "provider", provider)
+    project.choice.lacks = frozenset({Capability.METRICS_SERVER})
+    project.experiment("held")
+    project.run("--cluster", "experiments/held.yaml")
+    assert asked == (["metrics-server", "prometheus"] if installs else [])
