@@ -1,6 +1,7 @@
 """The command line: ``python -m benchmarks NAME [--json FILE]``. Every benchmark is a module of its name here.
 
-Such a module has ``add_options(parser)`` and ``run(options, progress) -> rows``; its docstring says what is measured.
+Such a module has ``add_options(parser)`` and ``run(options, progress) -> rows``; its docstring says what is measured,
+and ``NOTES``, if it has any, what the table cannot.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from benchmarks import table
 from harness.cluster.local.progress import Lines
 from harness.errors import HarnessError
 
-NAMES = ("boot", "load", "scale")
+NAMES = ("accuracy", "boot", "load", "scale")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.name}: {error}", file=sys.stderr)
         return 1
     print(table.render(rows))
+    if notes := getattr(modules[options.name], "NOTES", ""):
+        print(f"\n{notes}")
     if options.json:
         table.write(options.json, options.name, rows)
     return 0
