@@ -128,7 +128,9 @@ def _pytest(*arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
 
 
 @pytest.mark.usefixtures("limited")
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name", [EXPERIMENTS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in EXPERIMENTS[1:])]
+)
 def test_the_catalogue_runs_under_the_derived_roles(name: str, tmp_path: Path) -> None:
     process = _pytest(f"--cluster-as={USER}", f"--report-dir={tmp_path}", f"experiments/{name}.yaml", "-ra")
     output, _ = process.communicate(timeout=240)

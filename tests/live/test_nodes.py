@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,11 @@ def silent(_message: str) -> None:
     """Progress that nobody reads."""
 
 
+def often_or_seldom(ways: Iterable[str]) -> list[Any]:
+    """Each way takes about a minute: all are tried when somebody asks for the slow tests, and these always."""
+    return [way if way in {"kill", "cut-off"} else pytest.param(way, marks=pytest.mark.slow) for way in ways]
+
+
 @pytest.fixture(scope="module")
 def only_run() -> Iterator[None]:
     """Two runs of this module at a time would take each other's clusters down: the second waits."""
@@ -117,7 +123,7 @@ def test_it_can_do_all_to_its_nodes(local: LocalCluster) -> None:
     assert local.capabilities() >= NODE_CONTROL
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", often_or_seldom(WAYS))
 def test_a_lost_node_is_missed_comes_back_and_its_pods_serve(local: LocalCluster, way: str) -> None:
     lose, bring_back, state = WAYS[way]
     nodes = local.nodes()
@@ -168,7 +174,7 @@ def test_up_repairs_a_node_that_was_left_off_frozen_or_cut_off(local: LocalClust
     assert local.api.get(NODES, NODE)["metadata"]["uid"] == uid, "it is still the same cluster"
 
 
-@pytest.mark.parametrize("way", ["kill", "pause", "cut-off", "containerd"])
+@pytest.mark.parametrize("way", often_or_seldom(["kill", "pause", "cut-off", "containerd"]))
 def test_a_cluster_with_a_node_that_was_left_broken_is_taken_down_without_a_trace(
     local: LocalCluster, way: str
 ) -> None:
