@@ -50,9 +50,9 @@ class AbortCondition(BaseModel):
         """Why the fault must end, or nothing. ``now`` is on the timeline; pure."""
         seen = timeline.observations(SERIES, self.name)
         answers = [one for one in seen if one.error is None]
-        if not seen:
-            return ""
-        last = answers[-1].at if answers else seen[0].at
+        # A first question that hangs, or a watch that died over it, leaves nothing at all behind.
+        first = seen[0].at if seen else timeline.phases[0].start if timeline.phases else now
+        last = answers[-1].at if answers else first
         if now - last > BLIND and self.no_data == "abort":
             why = next((one.error for one in reversed(seen) if one.error), "no answer")
             return f"{self.name} could not be read for {show_seconds(now - last)}: {why}"

@@ -158,7 +158,7 @@ def asked(*seen: tuple[float, float | str | None]) -> Story:
 @pytest.mark.parametrize(
     ("seen", "met"),
     [
-        ([], ""),
+        ([], "errors could not be read for 15.00 s: no answer"),
         ([(11.0, 9.0), (12.0, 9.0)], ""),
         ([(11.0, 9.0), (12.0, 9.0), (13.0, 9.0)], "errors was 9, above 5 for 2.00 s"),
         ([(11.0, 9.0), (12.0, 5.0), (13.0, 9.0)], ""),
@@ -170,6 +170,10 @@ def asked(*seen: tuple[float, float | str | None]) -> Story:
 )
 def test_an_abort_condition_is_met_when_it_lasts_or_cannot_be_read(seen: list[Any], met: str) -> None:
     assert CONDITION.met(asked(*seen).timeline, 15.0) == met
+
+
+def test_the_first_answer_may_take_its_time() -> None:
+    assert CONDITION.met(asked().timeline, 9.0) == ""
 
 
 def test_who_does_not_mind_blindness_goes_on() -> None:
