@@ -14,7 +14,7 @@ Series that the built-in probes write, and the values they hold (all JSON):
 ``autoscalers`` subject ``hpa/<name>``: {"current", "desired", "min", "max", "metrics": {name: number},
                "conditions": …}
 ``events``     subject ``<kind>/<name>``: {"reason", "message", "type", "count"}
-``nodes``      subject ``<node>``: {"ready", "schedulable", "zone"}
+``nodes``      subject ``<node>``: {"ready", "schedulable", "zone", "gone"}
 ``identity``   subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns": [ip …] or None}
 ``readable``   subject ``<selector>``: {"keys": [key …]}
 ``abort``      subject an abort condition's name: {"values": [number of every series …]}

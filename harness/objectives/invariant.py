@@ -197,6 +197,8 @@ def _nodes(observations: Iterable[Observation]) -> Iterator[_State]:
     for seen in observations:
         if seen.error is None and isinstance(seen.value, Mapping):
             nodes[seen.subject] = seen.value
+            if seen.value.get("gone"):
+                del nodes[seen.subject]
             counts = {key: sum(bool(node.get(key)) for node in nodes.values()) for key in ("ready", "schedulable")}
             yield _State(seen.at, {**counts, "total": len(nodes)})
 

@@ -32,6 +32,7 @@ class NodeProbe(WatchProbe):
             "ready": not gone and ready.get("status") == "True",
             "schedulable": not gone and not item.get("spec", {}).get("unschedulable", False),
             "zone": (meta.get("labels") or {}).get(ZONE, ""),
+            "gone": gone,
         }
         if self._last.get(meta["name"]) != value:
             self._last[meta["name"]] = value

@@ -102,6 +102,15 @@ def test_nodes_are_counted_together() -> None:
     assert Invariant(of="nodes", ready=">= 1", schedulable="== 2").judge(story.timeline).verdict is HELD
 
 
+def test_a_node_that_is_gone_counts_for_nothing() -> None:
+    """A deleted node's last state is told like any other; it must not go on counting as one of so many."""
+    story = Story()
+    for at, name, gone in ((1.0, "one", False), (1.1, "two", False), (12.0, "two", True)):
+        story.add("nodes", name, at, {"ready": not gone, "schedulable": not gone, "zone": "", "gone": gone})
+    finding = Invariant(of="nodes", total=">= 2").judge(story.timeline)
+    assert (finding.verdict, finding.observed) == (BROKEN, 1)
+
+
 def test_an_autoscaler_never_wants_more_than_it_may() -> None:
     story = Story().add("autoscalers", "hpa/podinfo", 1.0, {"current": 1, "desired": 1})
     story.add("autoscalers", "hpa/podinfo", 12.0, {"current": 1, "desired": 7})

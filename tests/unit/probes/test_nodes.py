@@ -30,7 +30,10 @@ def node(ready: str = "True", unschedulable: bool = False, heartbeat: int = 0) -
 
 def test_a_node() -> None:
     (sighting,) = NodeProbe().see("SYNC", node())
-    assert (sighting.subject, sighting.value) == ("worker-1", {"ready": True, "schedulable": True, "zone": "zone-a"})
+    assert (sighting.subject, sighting.value) == (
+        "worker-1",
+        {"ready": True, "schedulable": True, "zone": "zone-a", "gone": False},
+    )
     assert sighting.wall == parse_kubernetes_time("2026-11-23T07:00:00Z")
 
 
@@ -52,6 +55,7 @@ def test_cordoned_and_deleted_nodes_take_no_pods() -> None:
     (deleted,) = probe.see("DELETED", node())
     assert (cordoned.value["ready"], cordoned.value["schedulable"]) == (True, False)
     assert (deleted.value["ready"], deleted.value["schedulable"]) == (False, False)
+    assert (cordoned.value["gone"], deleted.value["gone"]) == (False, True)
 
 
 def test_nodes_are_watched_in_the_whole_cluster() -> None:
