@@ -77,5 +77,13 @@ def _objectives(objectives: Iterable[ObjectiveRecord]) -> Iterator[tuple[Measure
         if objective.kind == _BY_CLOCKS or objective.observed is None or not objective.comparison:
             continue
         measure = Measure(objective.title, objective.unit, more_is_better=objective.comparison == ">=")
-        # Its bounds are of confidence, not of measurement: the value itself is exact.
-        yield measure, Interval(objective.observed, objective.observed)
+        yield measure, _measured(objective, objective.observed)
+
+
+def _measured(objective: ObjectiveRecord, observed: float) -> Interval:
+    """The bounds of measurement. Those of a share are of confidence: the share itself is exact."""
+    if objective.unit != "s":
+        return Interval(observed, observed)
+    # Without an upper one it had not happened when it was last looked for: ``observed`` is how long that was.
+    low = observed if objective.low is None else objective.low
+    return Interval(low, math.inf if objective.high is None else objective.high)

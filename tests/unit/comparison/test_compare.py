@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,12 @@ def attempt(number: int, took: float | None, available: float = 99.0, **changes:
         comparison=">=",
         samples=1000,
     )
-    fields = {"verdict": Verdict.HELD, "passed": True, "stage": "judged", **changes}
+    fields = {"verdict": Verdict.HELD, "passed": True, "stage": "judged", "objectives": [objective], **changes}
     return ExperimentRecord(
         id="x::web",
         name="web",
         file="web.yaml",
         attempt=number,
-        objectives=[objective],
         recovery=[ClockRecord.model_validate(clock)],
         **fields,
     )
@@ -127,6 +127,32 @@ def test_never_to_recover_is_longer_than_any_recovery() -> None:
     )
     assert entry["after"] == {"low": 60.0, "high": None}
     assert entry["shift"]["high"] is None
+
+
+def rolled_back(took: float | None) -> ObjectiveRecord:
+    """An objective about a time: it happened within 50 ms of ``took``, or not in the 20 s that it was watched."""
+    return ObjectiveRecord(
+        kind="rolledBack",
+        title="rolled back",
+        verdict=Verdict.HELD if took is not None else Verdict.BROKEN,
+        reason="",
+        observed=20.0 if took is None else took,
+        low=20.0 if took is None else took - 0.05,
+        high=took,
+        limit=15.0,
+        unit="s",
+        comparison="<=",
+    )
+
+
+def test_what_never_happened_took_longer_than_what_happened_late() -> None:
+    """The seconds that it was watched are no measurement of how long it takes: 25 s is not worse than never."""
+    never = [attempt(number, 1.0, objectives=[rolled_back(None)]) for number in range(8)]
+    late = [attempt(number, 1.0, objectives=[rolled_back(25.0 + number / 10)]) for number in range(8)]
+    found = of(compare_runs(run("a", never), run("b", late)).comparisons, "rolled back")
+    assert (found.standing, found.before.low, found.before.high) == (Standing.OPEN, 20.0, math.inf)
+    soon = [attempt(number, 1.0, objectives=[rolled_back(10.0 + number / 10)]) for number in range(8)]
+    assert of(compare_runs(run("a", never), run("b", soon)).comparisons, "rolled back").standing is Standing.BETTER
 
 
 def test_many_measures_are_corrected_for() -> None:
