@@ -16,6 +16,7 @@ from harness.cluster.local.binaries import Binaries
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.paths import cache_root
 from harness.cluster.local.progress import Progress
+from harness.cluster.services import node_port
 from harness.errors import HarnessError
 
 HERE = Path(__file__).parent
@@ -34,11 +35,13 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """``command`` is None for one that is not there, for the reason in ``missing``."""
+    """``command`` is None for one that is not there, for the reason in ``missing``. ``asks`` the service itself, and
+    nothing else, so that there must be one."""
 
     name: str
     command: Callable[[Watched], Sequence[str]] | None
     missing: str = ""
+    asks: bool = False
 
 
 def tools(cluster: LocalCluster, binaries: Binaries, progress: Progress) -> list[Tool]:
@@ -52,27 +55,49 @@ def tools(cluster: LocalCluster, binaries: Binaries, progress: Progress) -> list
     def wait(it: Watched) -> Sequence[str]:
         return [str(HERE / "kubectl_wait.sh"), kubectl, kubeconfig, it.namespace, it.name, str(it.seconds)]
 
+    def http(it: Watched) -> Sequence[str]:
+        service, _, port = it.service.partition(":")
+        address = cluster.node_port(node_port(cluster.api, service, it.namespace, port))
+        return ["chaos_http.py", f"http://{address}/"]
+
+    krkn = _Installed("krkn-lib", progress)
+    chaos = _Installed("chaostoolkit-kubernetes", progress)
     return [
         Tool("harness", ours),
-        _installed("krkn-lib", progress, lambda it: ["krkn.py", kubeconfig, it.namespace, f"app={it.name}"]),
-        _installed("chaostoolkit-kubernetes", progress, lambda it: ["chaos.py", kubeconfig, it.namespace, it.name]),
+        krkn.tool("krkn-lib", lambda it: ["krkn.py", kubeconfig, it.namespace, f"app={it.name}"]),
+        chaos.tool("chaostoolkit-kubernetes", lambda it: ["chaos.py", kubeconfig, it.namespace, it.name]),
+        chaos.tool("chaostoolkit", http, before=cluster.load_command(), asks=True),
         Tool(f"kubectl wait {binaries.versions['kubectl']}", wait),
     ]
 
 
-def _installed(package: str, progress: Progress, arguments: Callable[[Watched], Sequence[str]]) -> Tool:
-    lock = HERE / f"{package}.txt"
-    version = pinned(package, lock.read_text(encoding="utf-8"))
-    try:
-        python = _environment(lock, progress)
-    except HarnessError as error:
-        return Tool(f"{package} {version}", None, str(error))
+class _Installed:
+    """A virtual environment by a lock file of this name."""
 
-    def command(it: Watched) -> Sequence[str]:
-        script, *rest = arguments(it)
-        return [str(python), str(HERE / script), *rest, str(it.seconds)]
+    def __init__(self, lock: str, progress: Progress) -> None:
+        file = HERE / f"{lock}.txt"
+        self._lock, self._missing = file.read_text(encoding="utf-8"), ""
+        try:
+            self._python = _environment(file, progress)
+        except HarnessError as error:
+            self._missing = str(error)
 
-    return Tool(f"{package} {version}", command)
+    def tool(
+        self,
+        package: str,
+        arguments: Callable[[Watched], Sequence[str]],
+        before: Sequence[str] = (),
+        *,
+        asks: bool = False,
+    ) -> Tool:
+        """One of its packages, used by a script of ours with such arguments; ``before`` stands in front of it."""
+
+        def command(it: Watched) -> Sequence[str]:
+            script, *rest = arguments(it)
+            return [*before, str(self._python), str(HERE / script), *rest, str(it.seconds)]
+
+        name = f"{package} {pinned(package, self._lock)}"
+        return Tool(name, None if self._missing else command, self._missing, asks)
 
 
 def pinned(package: str, lock: str) -> str:
