@@ -6,7 +6,7 @@ the local cluster. Any other context must be named in full and be allowed: nobod
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,8 +90,10 @@ def _attach(wish: Wish, context: str, *, named_in_full: bool) -> Cluster:
 def attach(kubeconfig: Path | None, context: str, images: str = "") -> Cluster:
     """The cluster of a context, as it is: it is never made. Raises ClusterUnreachable."""
     name = context.removeprefix(_LOCAL)
-    if name != context and commands.status(name).healthy:
-        return LocalCluster.attach(name)
+    if name != context:
+        # Also one that is not whole: what a dead run has done to its nodes is taken back by way of this.
+        with suppress(ClusterUnreachable):
+            return LocalCluster.attach(name)
     api = KubeApi.connect(kubeconfig, context)
     api.version()
     if context.startswith(CONTEXT_PREFIX):

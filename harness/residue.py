@@ -13,6 +13,7 @@ What may not be listed is told, and not looked at.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,13 +140,44 @@ def look(api: KubeApi, scope: Scope) -> Snapshot:
             elif not error.not_found:
                 raise
     scaled = _scaled(listed.pop(AUTOSCALERS, []))
+    places = _Places.of([*listed.get(NAMESPACES, []), *_namespaces_now(api, listed)], scope)
     for resource, found in listed.items():
         for item in found:
-            if not _of_another(item, scope):
+            if not _of_another(item, scope) and places.counts(resource, item):
                 facts = _facts(resource, item, scope, scaled)
                 if facts is not None:
                     items[_name(resource, item)] = Item(item["metadata"]["uid"], facts, _is_ours(item, scope))
     return Snapshot(items, tuple(unseen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Which namespaces there are, and which of them are an experiment's. ``None``: they may not be listed."""
+
+    scope: Scope
+    there: frozenset[str] | None
+    others: frozenset[str]
+
+    @classmethod
+    def of(cls, namespaces: Sequence[Object], scope: Scope) -> _Places:
+        others = {item["metadata"]["name"] for item in namespaces if _of_another(item, scope)}
+        there = frozenset(item["metadata"]["name"] for item in namespaces)
+        return cls(scope, there or None, frozenset(others))
+
+    def counts(self, resource: Resource, item: Object) -> bool:
+        """Whether an object's place is no other experiment's: what is in there comes and goes with it."""
+        if resource != _VOLUMES:
+            return item["metadata"].get("namespace") not in self.others
+        claimed = (item["spec"].get("claimRef") or {}).get("namespace")
+        if claimed is None or claimed in self.scope.namespaces:
+            return True
+        # A volume goes a moment after the namespace that claimed it.
+        return claimed not in self.others and (self.there is None or claimed in self.there)
+
+
+def _namespaces_now(api: KubeApi, listed: dict[Resource, list[Object]]) -> list[Object]:
+    """The namespaces again, after all else: one that another run has made meanwhile was not there before."""
+    return api.list(NAMESPACES).items if NAMESPACES in listed else []
 
 
 def compare(before: Snapshot, after: Snapshot, *, strict: bool) -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ switch for effects on machines. What is made for the experiment goes last, after
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from harness import arrange, belongings, registry
@@ -107,9 +107,16 @@ class Site:
             # All go at the same time; the wait below asks again where the API did not answer.
             with suppress(ApiError):
                 arrange.ask_to_go(self._api, name)
-        with ExitStack() as each:
-            for name in names:
-                each.callback(arrange.remove_namespace, self._api, name, self._clock)
+        self._remove_each(names)
+
+    def _remove_each(self, names: Sequence[str]) -> None:
+        if not names:
+            return
+        try:
+            arrange.remove_namespace(self._api, names[-1], self._clock)
+        finally:
+            # Whatever became of that one. What is raised here has its error, and the interruption, as its context.
+            self._remove_each(names[:-1])
 
     def _nothing_left(self) -> None:
         if self._leaks is None:

@@ -200,3 +200,21 @@ def test_only_a_cluster_whose_logs_would_go_with_it_has_them_kept(wish: Wish, fa
     for provider in ("local", "kubeconfig", "kind"):
         choosing.keep_logs(provider, wish, nothing)
     assert fake_kind.exported == [wish.state / "kind-logs"]
+
+
+def test_a_local_cluster_of_which_a_node_is_broken_is_still_one_whose_nodes_can_be_mended(
+    monkeypatch: pytest.MonkeyPatch, local: list[str], reachable: Reachable, tmp_path: Path
+) -> None:
+    """``harness sweep`` and the dead-man switch find it so: as any other cluster they could not take that back."""
+    whole = FakeCluster(name="local-mine")
+    monkeypatch.setattr(choosing.LocalCluster, "attach", lambda name: whole)
+    assert choosing.attach(tmp_path / "kubeconfig", "local-mine") is whole
+    assert reachable.tried == []
+
+
+def test_a_context_that_is_only_called_like_a_local_cluster_is_any_cluster(
+    reachable: Reachable, tmp_path: Path
+) -> None:
+    found = choosing.attach(tmp_path / "kubeconfig", "local-elsewhere")
+    assert found.provider == "kubeconfig"
+    assert reachable.tried == ["local-elsewhere"]

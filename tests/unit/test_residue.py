@@ -38,6 +38,11 @@ def _namespace(name: str, labels: dict[str, str] | None = None) -> dict[str, Any
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
 
 
+def _volume(name: str, claimed_in: str) -> dict[str, Any]:
+    spec = {"claimRef": {"namespace": claimed_in, "name": "data"}}
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+
+
 @pytest.fixture
 def cluster(fake_clock: FakeClock) -> FakeCluster:
     made = FakeCluster(fake_clock)
@@ -108,12 +113,30 @@ def _busy_cluster(cluster: FakeCluster) -> None:
     )
     cluster.server.seed(_namespace("rh-other-run2", THEIRS), _role("of-another-run", THEIRS))
     cluster.server.seed(_namespace("rh-shop-twin-run1", MINE))
+    cluster.server.seed(deployment("of-another-run"), namespace="rh-other-run2")
+    cluster.server.seed(_volume("of-another-run", "rh-other-run2"), _volume("on-its-way-out", "rh-older-run0"))
     cluster.api.patch(DEPLOYMENTS, "web", {"metadata": {"annotations": {"checked": "now"}}}, "production")
     cluster.api.patch(DEPLOYMENTS, "web", {"status": {"replicas": 3}}, "production", subresource="status")
 
 
 def test_what_others_do_all_the_time_is_no_leak(cluster: FakeCluster) -> None:
     assert _check(cluster, _busy_cluster) == []
+
+
+def test_what_another_run_takes_away_meanwhile_is_no_leak(cluster: FakeCluster) -> None:
+    cluster.server.seed(_namespace("rh-other-run2", THEIRS), _volume("theirs", "rh-other-run2"))
+    cluster.server.seed(deployment("of-another-run"), namespace="rh-other-run2")
+
+    def goes(cluster: FakeCluster) -> None:
+        cluster.api.delete(DEPLOYMENTS, "of-another-run", "rh-other-run2")
+        cluster.api.delete(cluster.server.resource_of("v1", "PersistentVolume"), "theirs")
+
+    assert _check(cluster, goes) == []
+
+
+def test_a_volume_that_the_experiment_s_namespace_claimed_is_a_leak(cluster: FakeCluster) -> None:
+    with pytest.raises(LeftBehind, match="persistentvolumes/mine was not there before"):
+        _check(cluster, lambda cluster: cluster.server.seed(_volume("mine", "rh-shop-run1")))
 
 
 def test_what_was_put_back_is_no_leak(cluster: FakeCluster) -> None:

@@ -13,6 +13,7 @@ from harness.cluster.resources import CONFIG_MAPS
 from harness.errors import ApiError, Inconclusive, LeftBehind, UndoFailed
 from harness.naming import EXPERIMENT_LABEL, RUN_LABEL, SYSTEM_NAMESPACE
 from harness.settings import Keep
+from harness.site import Site
 from harness.undo import Journal, read_journal
 from harness.undo_copy import find_copies
 from tests.fake_plugin import Mark, kinds
@@ -103,6 +104,28 @@ def test_an_api_server_that_is_gone_for_good_leaves_the_journal_that_tells_of_it
         failure.count = 0
     (copy,) = find_copies(stage.cluster.api)
     assert [entry.kind for entry in copy.page.entries] == ["namespace", "mark"]
+
+
+def test_every_namespace_is_removed_whatever_becomes_of_another_and_no_error_is_lost(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ctrl-C while one is waited for must still be told when removing the next one fails, too."""
+    asked: list[str] = []
+
+    def fails(_api: object, name: str, _clock: object) -> None:
+        asked.append(name)
+        raise KeyboardInterrupt if len(asked) == 1 else UndoFailed(f"{name} stays")
+
+    monkeypatch.setattr("harness.site.arrange.remove_namespace", fails)
+    site = Site(stage.run(), stage.experiment(MARKED), stage.root / "experiment", "rh-one")
+    with pytest.raises(UndoFailed) as raised:
+        site.leave(["rh-one", "rh-two", "rh-three"], stage.said.append)
+    assert sorted(asked) == ["rh-one", "rh-three", "rh-two"]
+    chain: list[BaseException] = [raised.value]
+    while chain[-1].__context__ is not None:
+        chain.append(chain[-1].__context__)
+    assert [str(error) for error in chain] == ["rh-one stays", "rh-two stays", ""]
+    assert isinstance(chain[-1], KeyboardInterrupt)
 
 
 def test_what_is_kept_stays_with_its_journal(stage: Stage) -> None:
