@@ -1,22 +1,18 @@
 """Runs the load process: starts it, tells it the phases, reads what it recorded, and ends it for sure.
 
-Locust runs in a process of its own because importing it patches the importing one. The process has a session of its
-own, so that Ctrl-C in the terminal reaches the harness alone, which then stops everything in order; and it ends by
-itself when the harness is gone, since its standard input closes then.
+Locust runs in a process of its own because importing it patches the importing one; see ``harness.child`` for how.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import harness
+from harness.child import Child
 from harness.clock import Clock
 from harness.errors import HarnessError, Inconclusive, TimedOut
 from harness.load.behaviour import OK
@@ -28,19 +24,17 @@ from harness.waiting import wait_until
 
 LOCUSTFILE = Path(__file__).parent / "generator" / "locustfile.py"
 STOP_GRACE = 3.0
-TERM_GRACE = 3.0
 # The process reports at least once a second. This much silence is a process that is frozen or starved: no measurement.
 SILENCE = 10.0
 # A start this much behind its time counts as late; more than this share of late or dropped arrivals is saturation.
 LATE = 0.1
 SATURATED = 0.01
-LAST_LINES = 12
 
 
 class RunningLoad:
     """A load process, from ``start`` to ``stop``; also a context manager, which stops it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], settings: Settings, folder: Path, clock: Clock) -> None:
+    def __init__(self, process: Child, settings: Settings, folder: Path, clock: Clock) -> None:
         self._process = process
         self._settings = settings
         self._folder = folder
@@ -64,24 +58,14 @@ class RunningLoad:
         settings_file.write_text(settings.model_dump_json(indent=2), encoding="utf-8")
         _records(folder).write_bytes(b"")
         command = [*plan.command, *locust_command(settings_file.resolve(), _records(folder).resolve(), settings)]
-        with _output(folder).open("wb") as output:
-            try:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=folder,
-                    env=_environment(),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise HarnessError(f"the load process cannot be started: {error}") from error
+        # Locust takes any option from LOCUST_*: what somebody set for their own tests must not change ours.
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("LOCUST_")}
+        process = Child.start("the load process", command, folder / "load-output.log", environ)
         return cls(process, settings, folder, clock)
 
     @property
     def pid(self) -> int:
-        """The process; with a command in front of it, that command, and always the leader of its own group."""
+        """See ``Child.pid``."""
         return self._process.pid
 
     @property
@@ -115,18 +99,18 @@ class RunningLoad:
         """The experiment enters a phase at ``at``, absolute monotonic seconds."""
         if name not in PHASES:
             raise HarnessError(f"found the phase {name!r}, expected one of {', '.join(PHASES)}")
-        self._say(EnterPhase(name, at))
+        self._process.say(EnterPhase(name, at).line())
 
     def failure(self) -> str | None:
         """Why it no longer makes load, or None while it does."""
-        code = self._process.poll()
+        code = self._process.exit_code()
         self._reader.poll()
         if self._reader.end not in {None, STOPPED}:
-            return self._told(f"load: the process ended: {self._reader.end}")
+            return self._process.with_last_words(f"load: the process ended: {self._reader.end}")
         if code is not None:
             if self._reader.end == STOPPED:
                 return "load: the process was stopped"
-            return self._told(f"load: the process ended with exit code {code}")
+            return self._process.with_last_words(f"load: the process ended with exit code {code}")
         silent = self._clock.monotonic() - (self._reader.last_said or self._started)
         if self._reader.ready and silent > SILENCE:
             return f"load: the process has been silent for {silent:.0f} s: frozen, or starved of CPU"
@@ -155,7 +139,7 @@ class RunningLoad:
         """End the process: asked first, then TERM, then KILL; all bounded. Says what it did. May be called again."""
         if self._summary is None:
             failed = self.failure()
-            self._end()
+            self._process.end(self._settings.request_limit + STOP_GRACE, Stop().line())
             self._reader.poll()
             self._summary = self._summarise(failed or self.failure())
         return self._summary
@@ -167,44 +151,6 @@ class RunningLoad:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _say(self, message: EnterPhase | Stop) -> None:
-        stdin = self._process.stdin
-        if stdin is None or stdin.closed:
-            return
-        try:
-            stdin.write(message.line())
-            stdin.flush()
-        except BrokenPipeError:
-            # It died; failure() tells why, with its own last words.
-            return
-
-    def _end(self) -> None:
-        self._say(Stop())
-        if not self._wait(self._settings.request_limit + STOP_GRACE):
-            self._signal(signal.SIGTERM)
-            if not self._wait(TERM_GRACE):
-                self._signal(signal.SIGKILL)
-                self._wait(TERM_GRACE)
-        if self._process.stdin and not self._process.stdin.closed:
-            try:
-                self._process.stdin.close()
-            except BrokenPipeError:
-                return
-
-    def _wait(self, seconds: float) -> bool:
-        try:
-            self._process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def _signal(self, number: signal.Signals) -> None:
-        # The group, because the process may stand behind a command of the plan that does not pass signals on.
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return
 
     def _summarise(self, failed: str | None) -> LoadSummary:
         reader = self._reader
@@ -229,11 +175,6 @@ class RunningLoad:
             error="; ".join(errors),
         )
 
-    def _told(self, what: str) -> str:
-        text = _output(self._folder).read_text(encoding="utf-8", errors="replace")
-        said = [line for line in text.splitlines() if line.strip()][-LAST_LINES:]
-        return "\n".join([what, *(f"  | {line}" for line in said)])
-
 
 def locust_command(settings_file: Path, records: Path, settings: Settings) -> Sequence[str]:
     """The command line of the load process, without the plan's own prefix."""
@@ -246,17 +187,5 @@ def locust_command(settings_file: Path, records: Path, settings: Settings) -> Se
     ]
 
 
-def _environment() -> dict[str, str]:
-    # Locust takes any option from LOCUST_*: what somebody set for their own tests must not change ours.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("LOCUST_")}
-    root = str(Path(harness.__file__).resolve().parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
-    return environment
-
-
 def _records(folder: Path) -> Path:
     return folder / "load-records.jsonl"
-
-
-def _output(folder: Path) -> Path:
-    return folder / "load-output.log"

@@ -20,9 +20,11 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
+
+from harness.growing_record import GrowingRecord
 
 STOPPED = "stopped by the harness"
 
@@ -82,10 +84,7 @@ def _line(said: object) -> bytes:
 
 @dataclass
 class RecordReader:
-    """Follows a record file as it grows; each ``poll`` reads only what is new, and keeps a line that is cut off.
-
-    ``damaged`` counts lines that are complete and still no record: more than none means that something is lost.
-    """
+    """What a growing record file has said so far."""
 
     file: Path
     requests: list[Request] = field(default_factory=list)
@@ -97,28 +96,21 @@ class RecordReader:
     waiting_for: str = ""
     last_said: float | None = None
     end: str | None = None
-    damaged: int = 0
-    _offset: int = 0
-    _rest: bytes = b""
+
+    def __post_init__(self) -> None:
+        self._growing = GrowingRecord(self.file, self._take)
+
+    @property
+    def damaged(self) -> int:
+        """Lines that are no record."""
+        return self._growing.damaged
 
     def poll(self) -> None:
         """Take in what was appended since the last time."""
-        try:
-            with self.file.open("rb") as stream:
-                stream.seek(self._offset)
-                new = stream.read()
-        except FileNotFoundError:
-            return
-        self._offset += len(new)
-        *lines, self._rest = (self._rest + new).split(b"\n")
-        for line in lines:
-            try:
-                self._take(orjson.loads(line))
-            except (ValueError, TypeError, IndexError):
-                self.damaged += 1
+        self._growing.poll()
 
-    def _take(self, said: list[Any]) -> None:
-        kind, *values = said
+    def _take(self, line: bytes) -> None:
+        kind, *values = orjson.loads(line)
         match kind:
             case "request":
                 intended, started, finished, outcome, name, key = values

@@ -32,8 +32,28 @@ class Connection(ABC):
 
     @property
     def reusable(self) -> bool:
-        """Whether another exchange may follow: nothing unasked for has arrived, and the other side has not closed."""
+        """Whether another exchange may follow: the last one is over, and the other side has not closed."""
         return not (self.reader.at_eof() or self.writer.is_closing() or self.reader.exception())
+
+    async def rested(self) -> bool:
+        """Whether it may be used again after a rest, in the light of what has arrived meanwhile; waits for nothing."""
+        if not self.reusable:
+            return False
+        try:
+            # Read at once when there is something: asking over a connection that was given notice would be no failure
+            # of the service, and no client would do it.
+            async with asyncio.timeout(0):
+                unasked = await self.reader.read(READ)
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+        return bool(unasked) and self.heed(unasked) and self.reusable
+
+    def heed(self, unasked: bytes) -> bool:
+        """Whether another exchange may follow what arrived unasked for: in most protocols nothing may."""
+        del unasked
+        return False
 
     def drop(self) -> None:
         """Let go of it at once, without a farewell that the other side might not answer."""
@@ -65,7 +85,7 @@ class ConnectedProber(Prober):
         self._idle: Connection | None = None
 
     async def probe(self) -> str:
-        connection = self._take() or await self._dial()
+        connection = await self._take() or await self._dial()
         keep = False
         try:
             outcome = await connection.ask()
@@ -77,12 +97,17 @@ class ConnectedProber(Prober):
                 connection.drop()
         return outcome
 
-    def _take(self) -> Connection | None:
+    async def _take(self) -> Connection | None:
         connection, self._idle = self._idle, None
-        if connection is not None and not connection.reusable:
-            connection.drop()
+        if connection is None:
             return None
-        return connection
+        usable = False
+        try:
+            usable = await connection.rested()
+        finally:
+            if not usable:
+                connection.drop()
+        return connection if usable else None
 
     async def _dial(self) -> Connection:
         reader, writer = await asyncio.open_connection(self.settings.host, self.settings.port)

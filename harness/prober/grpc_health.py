@@ -103,6 +103,16 @@ class GrpcHealthConnection(Connection):
     def reusable(self) -> bool:
         return super().reusable and not self._closing
 
+    def heed(self, unasked: bytes) -> bool:
+        """Settings, pings and windows are answered; after a GOAWAY the next call needs another connection."""
+        try:
+            events = self._state.receive_data(unasked)
+        except H2Error:
+            return False
+        self._closing = self._closing or any(isinstance(event, ConnectionTerminated) for event in events)
+        self._flush()
+        return not self._closing
+
     def _send(self) -> int:
         number = self._state.get_next_available_stream_id()
         headers = [
