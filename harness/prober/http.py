@@ -45,7 +45,8 @@ class HttpConnection(Connection):
 
     @property
     def reusable(self) -> bool:
-        return super().reusable and self._state.our_state is h11.IDLE
+        # What came right behind an answer is none to the next request.
+        return super().reusable and self._state.our_state is h11.IDLE and not self._state.trailing_data[0]
 
     async def _answer(self) -> int:
         status = 0

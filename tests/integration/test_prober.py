@@ -20,7 +20,7 @@ from harness.errors import Inconclusive
 from harness.prober.driver import RunningProber
 from harness.prober.wire import Settings, StreamSettings
 from harness.waiting import wait_until
-from tests.integration.target_server import Target, serving
+from tests.integration.target_server import GOOD, Target, serving
 
 CLOCK = SystemClock()
 # Only ends a test that hangs.
@@ -192,6 +192,68 @@ def test_grpc_health_is_asked_over_new_and_kept_connections(stack: ExitStack, tm
     until("five checks", lambda: len(outcomes(prober)) >= 5)
     prober.stop()
     assert outcomes(prober)[:5] == ["ok", "ok", "not serving", "ok", "ok"]
+    listener.shutdown(socket.SHUT_RDWR)
+
+
+def _at_once(listener: socket.socket) -> None:
+    """Answers every request twice in one piece."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            while connection.recv(65536):
+                connection.sendall(GOOD + GOOD.replace(b"200 OK", b"503 Not Yours"))
+
+
+def test_an_answer_to_nothing_is_not_taken_for_the_next_one(stack: ExitStack, tmp_path: Path) -> None:
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    threading.Thread(target=_at_once, args=(listener,), daemon=True).start()
+    prober = start(stack, tmp_path, http(listener.getsockname()[1], kept=True, period=0.25))
+    until("three probes", lambda: len(outcomes(prober)) >= 3 or prober.failure() is not None)
+    prober.stop()
+    assert set(outcomes(prober)) == {"ok"}
+    listener.shutdown(socket.SHUT_RDWR)
+
+
+def _farewells(listener: socket.socket, grpc: bool) -> None:
+    """Answers once over each connection, then gives notice unasked and closes it, as servers do that are drained."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            state = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+            asked = False
+            while not asked and (new := connection.recv(65536)):
+                events = state.receive_data(new) if grpc else ()
+                ended = [event for event in events if isinstance(event, StreamEnded)]
+                for event in ended:
+                    state.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+                    state.send_data(event.stream_id, b"\0\0\0\0\x02\x08\x01")
+                    state.send_headers(event.stream_id, [("grpc-status", "0")], end_stream=True)
+                connection.sendall(state.data_to_send() if grpc else GOOD)
+                asked = bool(ended) or not grpc
+            # Later than the answer, and before the next probe.
+            threading.Event().wait(0.05)
+            state.close_connection()
+            notice = state.data_to_send() if grpc else b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+            connection.sendall(notice)
+
+
+@pytest.mark.parametrize("grpc", [True, False], ids=["grpc", "http"])
+def test_a_kept_connection_that_was_given_notice_is_no_failure(stack: ExitStack, tmp_path: Path, grpc: bool) -> None:
+    """No client sends another request over a connection that the server has announced to close."""
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    threading.Thread(target=_farewells, args=(listener, grpc), daemon=True).start()
+    port = listener.getsockname()[1]
+    health = StreamSettings("grpc", "127.0.0.1", port, 1.0, PATIENCE, True, {"service": ""})
+    prober = start(stack, tmp_path, health if grpc else http(port, kept=True, period=1.0))
+    until("three probes", lambda: len(outcomes(prober)) >= 3 or prober.failure() is not None)
+    prober.stop()
+    assert set(outcomes(prober)) == {"ok"}
     listener.shutdown(socket.SHUT_RDWR)
 
 
