@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -112,13 +112,13 @@ class Journal:
 
     def _mark(self, entry: UndoEntry) -> None:
         self._entries[entry.id] = entry
-        self._append(entry)
+        # What is done is done: a mark that is missing costs an undo that finds nothing to do, while an error here would
+        # stand in for those of the undos that failed.
+        with suppress(OSError):
+            self._append(entry)
         if self._copy.parts and self.pending():
-            try:
+            with suppress(ApiError):
                 self._copy.publish(self.entries)
-            except ApiError:
-                # What is done is done: a mark that is missing costs an undo that finds nothing to do.
-                return
 
     def _append(self, entry: UndoEntry) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)

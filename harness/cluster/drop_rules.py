@@ -32,9 +32,10 @@ def insert(inside: Inside, link: str, programs: Sequence[str] = (IPV4, IPV6)) ->
 
 
 def remove(inside: Inside, programs: Sequence[str] = (IPV4, IPV6)) -> None:
-    """Take our rules out again, and no other."""
-    for program in programs:
-        for table, chain, _ in CHAINS:
+    """Take our rules out again, and no other. In reverse: the one that ``are_set`` looks for goes last, so that whoever
+    is killed on the way leaves a node that still counts as cut off."""
+    for program in reversed(programs):
+        for table, chain, _ in reversed(CHAINS):
             for rule in _ours(inside, program, table, chain):
                 inside([program, "--wait", "-t", table, "-D", *rule.split()[1:]])
 

@@ -78,8 +78,9 @@ def _measure(api: KubeApi, namespace: str, strikes: Sequence[Strike], *, with_zo
 
 
 def _counts(pod: Object) -> bool:
-    """Whether a pod is one that could be lost: not finished, and no mirror of a static one."""
-    return pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"} and _owner_kind(pod) != "Node"
+    """Whether a pod is one that could be lost: not finished, not on its way out, and no mirror of a static one."""
+    over = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"} or "deletionTimestamp" in pod["metadata"]
+    return not over and _owner_kind(pod) != "Node"
 
 
 def _hit(strike: Strike, pods: Mapping[str, Object], namespace: str) -> Iterator[str]:
@@ -91,6 +92,8 @@ def _hit(strike: Strike, pods: Mapping[str, Object], namespace: str) -> Iterator
         else:
             of = f"{namespace}/{victim.kind.lower()}/{victim.name}"
             own = [uid for uid, pod in pods.items() if workload(pod) == of]
+            # The worst that can come of it: in the middle of a rollout there are more pods than replicas.
+            own.sort(key=lambda uid: not _is_ready(pods[uid]))
             yield from own[: strike.taken.get(victim, 0)]
 
 
@@ -191,5 +194,4 @@ def _owner_kind(pod: Object) -> str:
 
 def _is_ready(pod: Object) -> bool:
     conditions = pod.get("status", {}).get("conditions") or ()
-    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -43,15 +43,26 @@ def whoami() -> str:
 
 def order(api: KubeApi, halt: Halt) -> None:
     """Halt every run on the cluster, and let none begin. Raises ApiError."""
+    metadata = {"name": NAME, "labels": {**MANAGED_BY, COMPONENT_LABEL: "halt"}}
+    data = {"by": halt.by, "reason": halt.reason, "at": halt.at}
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
     try:
-        namespace = {"name": SYSTEM_NAMESPACE, "labels": dict(MANAGED_BY)}
+        api.apply(config_map, SYSTEM_NAMESPACE)
+    except ApiError as error:
+        if not error.not_found:
+            raise
+        # Only now: whoever may not make namespaces may halt the runs that are there all the same.
+        _make_system_namespace(api)
+        api.apply(config_map, SYSTEM_NAMESPACE)
+
+
+def _make_system_namespace(api: KubeApi) -> None:
+    namespace = {"name": SYSTEM_NAMESPACE, "labels": dict(MANAGED_BY)}
+    try:
         api.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
     except ApiError as error:
         if error.status != 409:
             raise
-    metadata = {"name": NAME, "labels": {**MANAGED_BY, COMPONENT_LABEL: "halt"}}
-    data = {"by": halt.by, "reason": halt.reason, "at": halt.at}
-    api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}, SYSTEM_NAMESPACE)
 
 
 def clear(api: KubeApi) -> Halt | None:

@@ -78,4 +78,7 @@ class HaltWatch:
         except (HarnessError, LookupError, TypeError, ValueError, AttributeError) as error:
             self._error = f"{type(error).__name__}: {error}"
         finally:
+            # Also after an error that nobody has thought of.
+            if not self._stop.is_set():
+                self._error = self._error or "the watch has ended"
             self._settled.set()

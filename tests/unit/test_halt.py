@@ -11,7 +11,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.cluster.fake import FakeCluster
 from harness.cluster.fake_access import FakeAccess
-from harness.cluster.resources import DEPLOYMENTS
+from harness.cluster.resources import CONFIG_MAPS, DEPLOYMENTS
 from harness.errors import Inconclusive
 from harness.halt import order
 from harness.halt.order import Halt
@@ -147,3 +147,26 @@ def test_go_on_raises_when_halted(tmp_path: Path) -> None:
     object.__setattr__(run, "halted", lambda: TEXT)
     with pytest.raises(Inconclusive, match="on fire"):
         run.go_on()
+
+
+def test_a_watch_that_ends_by_an_error_that_nobody_thought_of_ends_the_run(
+    watch: HaltWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that has died must not look like one that has heard nothing."""
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+
+    def broken(_reflector: object, _stop: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("harness.reflector.Reflector.run", broken)
+    watch.start()
+    assert "nobody could halt it any more" in str(watch.reason())
+
+
+def test_whoever_may_not_make_namespaces_may_halt_what_runs(cluster: FakeCluster) -> None:
+    cluster.server.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}})
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]}
+    metadata = {"name": "halting", "namespace": SYSTEM_NAMESPACE}
+    cluster.server.access = FakeAccess([{"kind": "Role", "metadata": metadata, "rules": [rule]}])
+    order.order(cluster.api, WHO)
+    assert order.read(cluster.api.get(CONFIG_MAPS, order.NAME, SYSTEM_NAMESPACE)) == WHO

@@ -156,6 +156,22 @@ def test_one_that_fails_does_not_stop_the_others(journal: Journal) -> None:
     assert [entry.state for entry in journal.entries] == ["done", "failed", "done"]
 
 
+def test_a_disk_that_is_full_hides_no_undo_that_failed(
+    journal: Journal, fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(journal, "a", "b", "c")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.undo.append_line", full)
+    undoing = Undoing("b")
+    with pytest.raises(UndoFailed, match="take back b: b resists"):
+        journal.undo_all({"test": undoing})
+    assert undoing.done == ["c", "a"]
+    assert [entry.state for entry in _published(fake_cluster)] == ["done", "failed", "done"]
+
+
 def test_all_that_failed_are_named(journal: Journal) -> None:
     _write(journal, "a", "b", "c")
     with pytest.raises(UndoFailed) as caught:

@@ -161,6 +161,39 @@ def test_a_workload_that_is_scaled_down_loses_pods_too(cluster: FakeCluster) -> 
     assert _refused(cluster, Strike("badRollout", (victim,), {victim: 0})) == []
 
 
+def _leave(cluster: FakeCluster, name: str) -> None:
+    """A pod that takes its time to go."""
+
+    def going(pod: dict[str, Any]) -> dict[str, Any]:
+        return {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-11-23T10:00:00Z"}}
+
+    cluster.server.store.update(PODS, SHOP, name, going)
+
+
+def test_scaling_down_in_the_middle_of_a_rollout_takes_those_that_serve(cluster: FakeCluster) -> None:
+    """There are more pods than replicas then: which of them would go is not for the order of a list to say."""
+    scaled = Victim("Deployment", "cart", "uid")
+    pod = cluster.server.store.list(PODS, SHOP, "app=cart")[0]
+    surge = {**pod["metadata"], "name": "aaa-surge", "uid": "surge"}
+    unready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
+    cluster.server.seed({**pod, "metadata": surge, "status": unready}, namespace=SHOP)
+    assert len(_refused(cluster, Strike("scale", (scaled,), {scaled: 2}))) == 1
+
+
+def test_pods_on_their_way_out_are_not_those_that_scaling_down_takes(cluster: FakeCluster) -> None:
+    first, _ = _pods(cluster, "cart")
+    _leave(cluster, first.name)
+    scaled = Victim("Deployment", "cart", "uid")
+    assert len(_refused(cluster, Strike("scale", (scaled,), {scaled: 2}))) == 1
+
+
+def test_caps_are_shares_of_what_stays(cluster: FakeCluster) -> None:
+    leaving, hit, _ = _pods(cluster, "web")
+    _leave(cluster, leaving.name)
+    (text,) = _refused(cluster, Strike("podKill", (hit,)), policy=_capped(workload=Cap(share=0.3)))
+    assert text.startswith("1 of 3 pods of shop/deployment/web would be hit")
+
+
 def test_a_node_takes_all_its_pods_with_it(cluster: FakeCluster) -> None:
     node = Strike("nodeStop", (Victim("Node", "node-1", "n1"),))
     assert len(_refused(cluster, node)) == 2, "neither web nor cart has a pod on another node"
