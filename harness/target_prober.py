@@ -14,9 +14,7 @@ from harness.observation import ProbeStream
 from harness.prober.declaration import Probing
 from harness.prober.driver import RunningProber
 from harness.prober.wire import Settings, StreamSettings
-
-# A prober that nobody stops ends by itself this long after the longest run that its experiment allows.
-GRACE = 60.0
+from harness.timeouts import LOAD_GRACE
 
 
 class TargetProber:
@@ -35,7 +33,7 @@ class TargetProber:
     ) -> None:
         self._probings = probings
         streams = tuple(_settings(cluster, namespace, probing) for probing in probings)
-        settings = Settings(streams, seconds + GRACE)
+        settings = Settings(streams, seconds + LOAD_GRACE)
         self._running = RunningProber.start(settings, folder, clock, cluster.load_command())
 
     def __enter__(self) -> Self:

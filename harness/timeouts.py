@@ -11,7 +11,8 @@ UNDONE_AT_LEAST = 5.0
 RESIDUE_GONE = 20.0
 EVIDENCE_EVERY = 0.5
 LOOK_EVERY = 0.2
-# A load generator that nobody stops ends by itself this long after the longest run that its experiment allows.
-LOAD_GRACE = 60.0
+# A load generator or prober that nobody stops ends by itself this long after the phases of its experiment are over.
+# Between them there is waiting: for answers, for two scrapes of up to a minute each, for the undo.
+LOAD_GRACE = 300.0
 # An effect that expires by itself where it is outlives the longest run that its experiment allows by this.
 EFFECT_GRACE = 60.0
