@@ -83,6 +83,8 @@ class Site:
         try:
             if made and self.keep():
                 say(f"kept: namespace {', '.join(made)}")
+                # An effect is never kept: while one is there, the journal is for the sweep to take back.
+                self.undo()
                 self.journal.keep()
                 return
             try:

@@ -126,7 +126,12 @@ class GuardFile(BaseModel):
     def policy_for(self, provider: Provider) -> Policy:
         """The whole policy on a cluster."""
         base = _LENIENT if provider in _OURS else _STRICT
-        return base.model_copy(update={name: getattr(self.said, name) for name in self.said.model_fields_set})
+        said = {name: getattr(self.said, name) for name in self.said.model_fields_set}
+        if "caps" in said:
+            # One limit more must not lift the others; null does.
+            own = {name: getattr(said["caps"], name) for name in said["caps"].model_fields_set}
+            said["caps"] = base.caps.model_copy(update=own)
+        return base.model_copy(update=said)
 
 
 def load_guard(root: Path, named: str = "") -> GuardFile:

@@ -10,7 +10,7 @@ from harness.belongings import claim_objects, undo_actions, undo_namespace
 from harness.cluster.api import Object
 from harness.cluster.fake import FakeCluster
 from harness.cluster.resources import CONFIG_MAPS
-from harness.errors import ApiError, Inconclusive, LeftBehind, UndoFailed
+from harness.errors import ApiError, HarnessError, Inconclusive, LeftBehind, UndoFailed
 from harness.naming import EXPERIMENT_LABEL, RUN_LABEL, SYSTEM_NAMESPACE
 from harness.settings import Keep
 from harness.site import Site
@@ -135,6 +135,23 @@ def test_what_is_kept_stays_with_its_journal(stage: Stage) -> None:
     assert copy.kept
     assert stage.namespaces() == ["rh-one-killed-run1"]
     assert stage.cluster.server.store.list(CONFIG_MAPS, "rh-one-killed-run1") == [], "effects are never kept"
+
+
+def test_an_effect_that_could_not_be_taken_back_is_never_kept_on_purpose(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The namespace stays, and the next sweep takes the effect back instead of passing it over."""
+
+    def failing(cluster: FakeCluster, parameters: dict[str, object]) -> str:
+        raise HarnessError("it resists")
+
+    monkeypatch.setattr(Mark, "undo", failing)
+    stage.keep = Keep.ALWAYS
+    with pytest.raises(UndoFailed, match="it resists"):
+        stage.play(stage.experiment(MARKED))
+    (copy,) = find_copies(stage.cluster.api)
+    assert not copy.kept
+    assert stage.namespaces() == ["rh-one-killed-run1"]
 
 
 def test_a_leak_fails_an_experiment_that_held(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

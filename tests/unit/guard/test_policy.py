@@ -90,6 +90,13 @@ def test_what_the_file_says_counts_on_every_cluster_and_the_rest_stays_strict(tm
     assert policy.opt_in
 
 
+def test_a_limit_that_the_file_sets_lifts_no_other(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("caps:\n  namespace: {share: 50%}\n  nodes: null\n")
+    caps = load_guard(tmp_path).policy_for("kubeconfig").caps
+    assert (caps.namespace, caps.workload, caps.cluster) == (Cap(share=0.5), Cap(share=0.5), Cap(count=10))
+    assert caps.nodes is None
+
+
 @pytest.mark.parametrize(
     ("namespace", "refused"), [("rh-a", ""), ("payments", "protected"), ("shop", "none of those that may be hit")]
 )
