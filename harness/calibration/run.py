@@ -68,6 +68,8 @@ class CalibrationRun:
             stack.enter_context(self._namespace_made())
             progress("deploying the targets")
             targets, switches = self._deployed()
+            for _, target in targets:
+                stack.callback(target.close)
             probes, watches = [PodProbe(), EndpointProbe()], self._timeline
             observers = stack.enter_context(Observers(self._cluster, self._namespace, watches, self._clock, probes))
             observers.wait_ready(READY)
