@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.clock import SystemClock
 from harness.cluster.api import KubeApi
+from harness.cluster.local import cgroups
+from harness.cluster.local.node_machine import NodeMachine
+from harness.cluster.local.paths import ClusterPaths
+from harness.cluster.local.processes import run
+from harness.cluster.local.state import ClusterState
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import CONFIG_MAPS, LEASES, NAMESPACES, PODS
 from harness.naming import RUN_LABEL, SYSTEM_NAMESPACE
 from harness.residue import Scope, Snapshot, compare, look
 
 ROOT = Path(__file__).resolve().parents[2]
+CLOCK = SystemClock()
 # By kind: as quick as may be, and each leaves something else behind when nobody takes it back.
 FAULTS = {
     "podKill": "{selector: app=target, count: 1, gracePeriod: 0s}",
@@ -24,12 +31,20 @@ FAULTS = {
     "badRollout": "{of: deployment/target, image: does-not:exist}",
     "processHang": "{selector: app=target, count: 1, process: podinfo}",
 }
+# Effects on machines, which this machine has brought about and must take back.
+NODE_FAULTS = {
+    "nodeStop": "{hosting: app=target}",
+    "nodePause": "{hosting: app=target}",
+    "nodeCutOff": "{hosting: app=target}",
+    "nodeService": "{hosting: app=target, service: kubelet}",
+}
 EXPERIMENT = """\
 apiVersion: resilience/v1
 kind: Experiment
 metadata: {{name: {name}}}
 hypothesis: Killed at any step, nothing is left behind.
 workload: workloads/target
+disruptive: {disruptive}
 phases: {{baseline: 100ms, fault: 300ms, recovery: 300ms, settle: 100ms}}
 faults:
   - {kind}: {parameters}
@@ -77,7 +92,12 @@ class Victim:
         workload.mkdir(parents=True, exist_ok=True)
         (workload / "deployment.yaml").write_text(WORKLOAD)
         (workload / "role.yaml").write_text(CLUSTER_ROLE.format(name=self.name))
-        text = EXPERIMENT.format(name=self.name, kind=self.kind, parameters=FAULTS[self.kind])
+        text = EXPERIMENT.format(
+            name=self.name,
+            kind=self.kind,
+            parameters=(FAULTS | NODE_FAULTS)[self.kind],
+            disruptive="true" if self.kind in NODE_FAULTS else "false",
+        )
         (self.folder / "experiments" / f"{self.name}.yaml").write_text(text)
         (self.folder / "pytest.ini").write_text("[pytest]\n")
 
@@ -89,7 +109,8 @@ class Victim:
             {"CRASH_LOG": str(log)} if log else {}
         )
         quick = ("-p", "no:locust", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "no:xdist")
-        where = (f"--cluster={self.cluster.context}", f"--kubeconfig={self.cluster.kubeconfig}")
+        where = [f"--cluster={self.cluster.context}", f"--kubeconfig={self.cluster.kubeconfig}"]
+        where += ["--allow-disruptive"] if self.kind in NODE_FAULTS else []
         command = [sys.executable, "-m", "pytest", *quick, "-p", "tests.crash_plugin", "--assert=plain", *where]
         return subprocess.Popen(
             [*command, "experiments"],
@@ -149,3 +170,68 @@ def stopped_processes(api: KubeApi, namespaces: Sequence[str]) -> list[str]:
         for pod in api.list(PODS, namespace).items
         if api.exec(namespace, pod["metadata"]["name"], ["sh", "-c", script]).stdout
     ]
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What of the machines of a local cluster's nodes must be the same before and after, one line each."""
+
+    lines: frozenset[str]
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> NodeFacts:
+        name = cluster.context.removeprefix("local-")
+        paths = ClusterPaths.of(name)
+        state = ClusterState.load(paths)
+        if name == cluster.context or state is None:
+            return cls(frozenset())
+        machines = {node.name: NodeMachine(state, paths, node, CLOCK) for node in state.plan.nodes}
+        lines = {line for node, machine in machines.items() for line in _machine(node, machine)}
+        return cls(frozenset(lines | _frozen(name) | _guards(cluster)))
+
+    def changed_by(self, after: NodeFacts) -> list[str]:
+        gone = [f"no longer: {line}" for line in sorted(self.lines - after.lines)]
+        return gone + [f"now: {line}" for line in sorted(after.lines - self.lines)]
+
+
+def _machine(node: str, machine: NodeMachine) -> set[str]:
+    power = machine.power()
+    lines = {f"{node} is {power}", *(f"{node} runs {each}" for each in ("kubelet", "containerd") if machine.runs(each))}
+    if power == "stopped":
+        return lines
+    said = {
+        line.rstrip()
+        for command in (("ip", "-4", "route"), ("ip", "-4", "-o", "address"), ("iptables-save",))
+        for line in run(machine.namespaces.enter_network(*command), "look").splitlines()
+        # What comes and goes with pods and services. The numbers of links are others after a node was switched on.
+        if not any(mark in line for mark in ("KUBE-", "CNI-", "cni0", "veth", "#", "*", "[", "COMMIT"))
+    }
+    return lines | {f"{node}: {line.partition(': ')[2] or line}" for line in said}
+
+
+def _frozen(name: str) -> set[str]:
+    """Groups that stand still, and processes that are stopped."""
+    group = cgroups.group(name)
+    states = {
+        f"{folder} is frozen"
+        for top in cgroups.folders(group)
+        # Not a glob: groups of pods go while it looks.
+        for folder, _, _ in os.walk(top)
+        if (_text(Path(folder, "freezer.state")) or "THAWED", _text(Path(folder, "cgroup.freeze")) or "0")
+        != ("THAWED", "0")
+    }
+    stats = (_text(Path(f"/proc/{pid}/stat")) for pid in cgroups.processes(group))
+    return states | {f"stopped: {stat.split(') ')[0]})" for stat in stats if ") T " in stat}
+
+
+def _guards(cluster: Cluster) -> set[str]:
+    """Dead-man switches of this cluster that have not ended."""
+    lines = (_text(path).replace("\0", " ") for path in Path("/proc").glob("[0-9]*/cmdline"))
+    return {line for line in lines if "--orphaned" in line and f"--context {cluster.context} " in line}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

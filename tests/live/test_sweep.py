@@ -1,41 +1,29 @@
-"""Killed at any step, a run leaves nothing behind that a sweep does not take back, and no live run is touched.
+"""A run that was killed leaves nothing behind that a sweep does not take back, and no live run is touched.
 
-``pytest --cluster=local tests/live/test_sweep.py -m kill_matrix`` kills hundreds of runs: at every line of a journal,
-every changing request, every command in a container, every end of a phase, and at random instants.
+One place for each kind of fault; for every place there is see ``test_kill_matrix.py``.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import random
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from harness.clock import SystemClock
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NAMESPACES, PODS
 from harness.janitor import USER, manifests
 from harness.naming import RUN_LABEL
 from harness.waiting import wait_until
-from tests.live.killed import FAULTS, Traces, Victim, stopped_processes, sweep
+from tests.live.killed import CLOCK, FAULTS, Traces, Victim, stopped_processes, sweep
 
 pytestmark = pytest.mark.live
 
-CLOCK = SystemClock()
-AT_A_TIME = 4
-KILLS_A_SWEEP = 24
 RUN_SECONDS = 180
-RANDOM_KILLS = 40
-# The last instant, in seconds after the experiment began, at which a run of these is still at work.
-LONGEST = 14.0
-
-Start = Callable[[str, str], Victim]
 
 
 @pytest.fixture
@@ -67,7 +55,7 @@ def test_a_run_of_each_kind_of_fault_is_killed_while_it_is_in_effect_and_swept(
 ) -> None:
     victims = [Victim(tmp_path / kind, cluster, f"killed-{kind.lower()}", kind) for kind in FAULTS]
     with ExitStack() as running:
-        started = [running.enter_context(victim.start("phase:fault:end")) for victim in victims]
+        started = [running.enter_context(victim.start("phase fault:1:end")) for victim in victims]
         said = [process.communicate(timeout=RUN_SECONDS)[0] for process in started]
     assert [process.returncode for process in started] == [-signal.SIGKILL] * len(victims), said
     left = untouched.left_by(Traces.of(cluster.api))
@@ -89,7 +77,7 @@ def test_a_hung_process_goes_on_by_itself_when_nobody_is_left_to_undo_it(
     cluster: Cluster, untouched: Traces, tmp_path: Path
 ) -> None:
     victim = Victim(tmp_path, cluster, "overdue", "processHang")
-    _killed(victim, "phase:fault:end", ttl=8.0)
+    _killed(victim, "phase fault:1:end", ttl=8.0)
     (namespace,) = _namespaces(cluster, "overdue")
     (pod,) = stopped_processes(cluster.api, [namespace])
     uid = cluster.api.get(PODS, pod, namespace)["metadata"]["uid"]
@@ -139,8 +127,8 @@ def test_the_janitor_s_permissions_are_enough_and_no_more(cluster: Cluster, unto
     for item in applied:
         cluster.api.apply(item)
     try:
-        _killed(Victim(tmp_path / "a", cluster, "janitor-hang", "processHang"), "phase:fault:end")
-        _killed(Victim(tmp_path / "b", cluster, "janitor-scale", "scale"), "phase:fault:end")
+        _killed(Victim(tmp_path / "a", cluster, "janitor-hang", "processHang"), "phase fault:1:end")
+        _killed(Victim(tmp_path / "b", cluster, "janitor-scale", "scale"), "phase fault:1:end")
         done = sweep(cluster, Path("none"), "--as", USER)
         assert done.returncode == 1
         lines = [line for line in done.stderr.splitlines() if "remove" in line]
@@ -153,58 +141,6 @@ def test_the_janitor_s_permissions_are_enough_and_no_more(cluster: Cluster, unto
             if item["kind"] != "Namespace":
                 resource = cluster.api.discover(item["apiVersion"], item["kind"])
                 cluster.api.delete(resource, item["metadata"]["name"], item["metadata"].get("namespace"))
-
-
-@pytest.mark.kill_matrix
-def test_killed_at_every_step(
-    cluster: Cluster, untouched: Traces, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if "kill_matrix" not in str(request.config.option.markexpr):
-        pytest.skip("kills hundreds of runs: -m kill_matrix")
-    kills = _matrix(cluster, tmp_path, float(os.environ.get("KILL_SHARE", "1")))
-    survived: list[str] = []
-    for number, group in enumerate(_groups(kills, KILLS_A_SWEEP)):
-        for few in _groups(group, AT_A_TIME):
-            survived += _kill_together(cluster, tmp_path, few)
-        done = sweep(cluster, Path("none"))
-        assert done.returncode == 0, f"{group}: {done.stdout}{done.stderr}"
-        left = untouched.left_by(Traces.of(cluster.api))
-        assert left == [], f"after {group}"
-        print(f"{min(len(kills), (number + 1) * KILLS_A_SWEEP)} of {len(kills)} runs killed, nothing left", flush=True)
-    # A run that ended before its place came, in order, says nothing; it must not be the rule.
-    print(f"{len(kills) - len(survived)} killed, {len(survived)} had ended: {survived}")
-    assert len(survived) < 0.2 * len(kills)
-
-
-def _matrix(cluster: Cluster, folder: Path, share: float) -> list[tuple[str, str]]:
-    """Every place that a run of each kind passes, and random instants: (kind, place), shuffled."""
-    rng = random.Random(1)
-    kills: list[tuple[str, str]] = []
-    for kind in FAULTS:
-        log = folder / f"{kind}.log"
-        with Victim(folder / kind, cluster, f"matrix-{kind.lower()}", kind).start("none", log) as process:
-            said, _ = process.communicate(timeout=RUN_SECONDS)
-        assert log.exists(), said
-        kills += [(kind, place) for place in log.read_text().split()]
-        kills += [(kind, f"after:{rng.uniform(0, LONGEST):.2f}") for _ in range(RANDOM_KILLS // len(FAULTS))]
-    rng.shuffle(kills)
-    return kills[: max(1, round(share * len(kills)))]
-
-
-def _groups(kills: Sequence[tuple[str, str]], size: int) -> list[Sequence[tuple[str, str]]]:
-    return [kills[start : start + size] for start in range(0, len(kills), size)]
-
-
-def _kill_together(cluster: Cluster, folder: Path, kills: Sequence[tuple[str, str]]) -> list[str]:
-    """Run at the same time and let each kill itself; returns those that had ended before."""
-    with ExitStack() as running:
-        started = []
-        for number, (kind, place) in enumerate(kills):
-            victim = Victim(folder / f"{kind}-{number}", cluster, f"m{number}-{kind.lower()}", kind)
-            started.append((place, running.enter_context(victim.start(place))))
-        for _, process in started:
-            process.communicate(timeout=RUN_SECONDS)
-    return [place for place, process in started if process.returncode != -signal.SIGKILL]
 
 
 def _wait_for_line(process: subprocess.Popen[str], text: str) -> None:

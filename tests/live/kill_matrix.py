@@ -1,0 +1,125 @@
+"""Every step at which a run can be killed, the kills, and the table of what came of them."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.cluster.protocol import Cluster
+from tests.live.killed import Victim, sweep
+
+RUN_SECONDS = 240
+RANDOM = "random instant"
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One run that is to be killed: which fault it does, and where it ends."""
+
+    kind: str
+    place: str
+
+    @property
+    def step(self) -> str:
+        """The place without its number: ``PATCH configmaps begin``."""
+        what, _, rest = self.place.partition(":")
+        return RANDOM if what == "after" else f"{what} {rest.rpartition(':')[2]}"
+
+
+@dataclass
+class Table:
+    """What came of the kills: by fault and step how many, and the residue that a sweep did not take back."""
+
+    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ended: list[str] = field(default_factory=list)
+    residue: list[str] = field(default_factory=list)
+
+    def count(self, kill: Kill, exit_code: int) -> None:
+        """A run ended: by its own hand, or in order because it did not come by its place this time."""
+        if exit_code == -signal.SIGKILL:
+            self.kills[kill.kind, kill.step] += 1
+        else:
+            self.ended.append(f"{kill.kind} at {kill.place} (exit code {exit_code})")
+
+    def lines(self) -> list[str]:
+        """As Markdown."""
+        kinds = sorted({kind for kind, _ in self.kills})
+        steps = sorted({step for _, step in self.kills})
+        rows = [["step", *kinds, "all"]]
+        rows += [[step, *(self._cell(kind, step) for kind in kinds), str(self._sum(step=step))] for step in steps]
+        rows += [["**all**", *(str(self._sum(kind=kind)) for kind in kinds), str(self.kills.total())]]
+        table = [f"| {' | '.join(row)} |" for row in rows]
+        table.insert(1, f"|---|{'---:|' * (len(kinds) + 1)}")
+        ended = f"Ended in order before their place came: {len(self.ended)}{': ' if self.ended else ''}"
+        left = f"Residue after the sweeps: {len(self.residue) or 'none'}"
+        return [*table, "", ended + "; ".join(self.ended), "", left, *(f"- {line}" for line in self.residue)]
+
+    def _cell(self, kind: str, step: str) -> str:
+        return str(self.kills[kind, step] or "")
+
+    def _sum(self, *, kind: str = "", step: str = "") -> int:
+        return sum(number for key, number in self.kills.items() if kind in {"", key[0]} and step in {"", key[1]})
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where the kills are done: a cluster, a folder for the victims' projects, and how many at a time."""
+
+    cluster: Cluster
+    folder: Path
+    at_a_time: int
+
+    def places(self, kinds: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
+        """The places that an undisturbed run of each kind passes, with the seconds since its start."""
+
+        def look(kind: str) -> list[tuple[str, float]]:
+            log = self.folder / f"{kind}.log"
+            with self._victim(kind, "whole").start("none", log) as process:
+                said, _ = process.communicate(timeout=RUN_SECONDS)
+            assert log.exists(), said
+            assert "LEFT BEHIND" not in said, said
+            return [(place, float(at)) for place, at in (line.split("\t") for line in log.read_text().splitlines())]
+
+        with ThreadPoolExecutor(self.at_a_time) as pool:
+            return dict(zip(kinds, pool.map(look, kinds), strict=True))
+
+    def kill(self, kills: Sequence[Kill], table: Table) -> None:
+        """Let each run kill itself, some at a time."""
+
+        def one(numbered: tuple[int, Kill]) -> int:
+            number, kill = numbered
+            with self._victim(kill.kind, f"m{number}").start(kill.place) as process:
+                said, _ = process.communicate(timeout=RUN_SECONDS)
+            assert process.returncode in {-signal.SIGKILL, 0, 1}, said
+            return process.returncode
+
+        with ThreadPoolExecutor(self.at_a_time) as pool:
+            for kill, exit_code in zip(kills, pool.map(one, enumerate(kills)), strict=True):
+                table.count(kill, exit_code)
+
+    def sweep(self, at_a_time: int) -> list[str]:
+        """Several sweeps beside each other, which share the work; returns what any said that it could not do."""
+        with ThreadPoolExecutor(at_a_time) as pool:
+            done = list(pool.map(lambda _: sweep(self.cluster, Path("none")), range(at_a_time)))
+        return [f"{each.stdout}{each.stderr}" for each in done if each.returncode]
+
+    def _victim(self, kind: str, name: str) -> Victim:
+        return Victim(self.folder / f"{name}-{kind}", self.cluster, f"{name}-{kind.lower()}", kind)
+
+
+def draw(places: Mapping[str, Sequence[tuple[str, float]]], at_random: int, share: float) -> list[Kill]:
+    """A share of every place of every kind and so many random instants of each while it is at work, shuffled."""
+    rng = random.Random(1)
+    kills = [Kill(kind, place) for kind, passed in places.items() for place, _ in passed]
+    kills += [
+        Kill(kind, f"after:{rng.uniform(0.0, passed[-1][1]):.2f}")
+        for kind, passed in places.items()
+        for _ in range(at_random)
+    ]
+    rng.shuffle(kills)
+    return kills[: max(1, round(share * len(kills)))]
