@@ -167,16 +167,17 @@ def _leave(cluster: FakeCluster, name: str) -> None:
     def going(pod: dict[str, Any]) -> dict[str, Any]:
         return {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-11-23T10:00:00Z"}}
 
+    # The kubelet would end it at once, and the controller replace it.
+    cluster.server.store.reactors.clear()
     cluster.server.store.update(PODS, SHOP, name, going)
 
 
 def test_scaling_down_in_the_middle_of_a_rollout_takes_those_that_serve(cluster: FakeCluster) -> None:
     """There are more pods than replicas then: which of them would go is not for the order of a list to say."""
-    scaled = Victim("Deployment", "cart", "uid")
-    pod = cluster.server.store.list(PODS, SHOP, "app=cart")[0]
-    surge = {**pod["metadata"], "name": "aaa-surge", "uid": "surge"}
+    scaled = Victim("Deployment", "web", "uid")
+    surge = _pods(cluster, "web", 1)[0].name
     unready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
-    cluster.server.seed({**pod, "metadata": surge, "status": unready}, namespace=SHOP)
+    cluster.server.store.update(PODS, SHOP, surge, lambda pod: {**pod, "status": unready}, "status")
     assert len(_refused(cluster, Strike("scale", (scaled,), {scaled: 2}))) == 1
 
 
@@ -184,14 +185,14 @@ def test_pods_on_their_way_out_are_not_those_that_scaling_down_takes(cluster: Fa
     first, _ = _pods(cluster, "cart")
     _leave(cluster, first.name)
     scaled = Victim("Deployment", "cart", "uid")
-    assert len(_refused(cluster, Strike("scale", (scaled,), {scaled: 2}))) == 1
+    assert len(_refused(cluster, Strike("scale", (scaled,), {scaled: 1}))) == 1
 
 
 def test_caps_are_shares_of_what_stays(cluster: FakeCluster) -> None:
     leaving, hit, _ = _pods(cluster, "web")
     _leave(cluster, leaving.name)
-    (text,) = _refused(cluster, Strike("podKill", (hit,)), policy=_capped(workload=Cap(share=0.3)))
-    assert text.startswith("1 of 3 pods of shop/deployment/web would be hit")
+    (text,) = _refused(cluster, Strike("podKill", (hit,)), policy=_capped(workload=Cap(share=0.4)))
+    assert text.startswith("1 of 2 pods of shop/deployment/web would be hit")
 
 
 def test_a_node_takes_all_its_pods_with_it(cluster: FakeCluster) -> None:
