@@ -15,6 +15,7 @@ from harness.items import experiment_files
 from harness.loading import load_experiment
 from harness.openslo import import_openslo
 from harness.reporting.markdown import render_markdown
+from harness.reporting.plain import harmless
 from harness.reporting.publish import write_report
 from harness.reporting.schema import results_schema
 from harness.reporting.store import load
@@ -32,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except InputError as error:
-        print(error, file=sys.stderr)
+        print(harmless(str(error)), file=sys.stderr)
         return BAD_INPUT
     except HarnessError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(harmless(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130

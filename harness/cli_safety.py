@@ -19,6 +19,7 @@ from harness.errors import InputError, Problem
 from harness.halt import order
 from harness.items import experiment_files
 from harness.loading import load_experiment
+from harness.reporting.plain import harmless
 from harness.requirements import permissions
 from harness.sources import Sources
 
@@ -50,11 +51,12 @@ def _halt(options: argparse.Namespace) -> int:
     try:
         if options.clear:
             found = order.clear(api)
-            print(f"{api.server}: runs may begin again ({found})" if found else f"{api.server}: no halt was ordered")
+            said = f"runs may begin again ({found})" if found else "no halt was ordered"
+            print(harmless(f"{api.server}: {said}"))
             return 0
         halt = order.Halt(order.whoami(), options.reason, iso(SystemClock().wall()))
         order.order(api, halt)
-        print(f"{api.server}: {halt}; nothing begins until: harness halt --clear")
+        print(harmless(f"{api.server}: {halt}; nothing begins until: harness halt --clear"))
         return 0
     finally:
         api.close()

@@ -18,6 +18,7 @@ from harness.cluster.kubeconfig import KubeconfigCluster
 from harness.cluster.protocol import Cluster
 from harness.errors import InputError, Problem
 from harness.leftovers import Leftovers
+from harness.reporting.plain import harmless
 from harness.run import cluster_uid
 from harness.sweep import Survey, Sweep, Wanted
 
@@ -96,7 +97,14 @@ def _show(survey: Survey, context: str) -> None:
 def _conclude(dead: Sequence[Leftovers], failures: Sequence[str]) -> int:
     if failures:
         bar = "=" * 78
-        print(bar, "STILL IN THE CLUSTER: these could not be taken back", *failures, bar, sep="\n", file=sys.stderr)
+        print(
+            bar,
+            "STILL IN THE CLUSTER: these could not be taken back",
+            *map(harmless, failures),
+            bar,
+            sep="\n",
+            file=sys.stderr,
+        )
         return 1
     if dead:
         _say(f"taken back: {', '.join(left.run for left in dead)}")
@@ -109,4 +117,4 @@ def _janitor(options: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(harmless(text), flush=True)

@@ -16,6 +16,7 @@ from harness.outcome import Broken, check
 from harness.record import ExperimentRecord
 from harness.rehearsal.plan import plan
 from harness.rehearsal.text import render
+from harness.reporting.plain import harmless
 from harness.requirements import require
 from harness.run import Run
 from harness.runner import Runner
@@ -101,7 +102,7 @@ class ExperimentItem(pytest.Item):
         if isinstance(excinfo.value, UndoFailed):
             return f"{self.stash[RECORD_KEY].reason}"
         if isinstance(excinfo.value, Broken | HarnessError):
-            return str(excinfo.value)
+            return harmless(str(excinfo.value))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:

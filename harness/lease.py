@@ -29,7 +29,7 @@ PERMISSIONS = allow(LEASES, "get", "list", "create", "update", "patch", "delete"
 LEASE_SECONDS = 15.0
 RENEW_EVERY = 3.0
 # No clock is wrong by this much without anybody noticing: a Lease that old need not be watched for a while first.
-VERY_OLD = 3600.0
+VERY_OLD = 86_400.0
 STOP_WITHIN = 5.0
 
 

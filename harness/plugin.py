@@ -24,6 +24,7 @@ from harness.outcome import Broken, left_behind
 from harness.probes.prometheus import Prometheus
 from harness.python_experiment import PythonExperiment
 from harness.record import RunRecord
+from harness.reporting.plain import harmless
 from harness.reporting.summary import junit_properties, terminal_lines
 from harness.run import new_run_id
 from harness.session import Session
@@ -198,7 +199,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if left:
         terminalreporter.section("UNDO FAILED: these effects are still in the cluster", red=True, bold=True)
         for line in left:
-            terminalreporter.write_line(line, red=True, bold=True)
+            terminalreporter.write_line(harmless(line), red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
@@ -302,4 +303,4 @@ def _progress(config: pytest.Config, message: str) -> None:
     # A terminal that is gone must not keep anything from being taken back.
     with suppress(OSError), capture.global_and_fixture_disabled() if capture else nullcontext():
         reporter.ensure_newline()
-        reporter.write_line(message, light=True)
+        reporter.write_line(harmless(message), light=True)

@@ -12,6 +12,12 @@ def one_line(text: str, limit: int = 300) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def harmless(text: str) -> str:
+    """The text with its lines and without anything else that moves a cursor or reverses the reading order: what a
+    cluster says (names, messages, annotations) goes to a terminal this way."""
+    return "\n".join("".join(map(_harmless, line)) for line in text.split("\n"))
+
+
 def _harmless(character: str) -> str:
     category = unicodedata.category(character)
     # Cc: controls, ESC among them. Cf: bidirectional overrides and zero-width characters.

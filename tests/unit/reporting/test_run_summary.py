@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.reporting.markdown import render_markdown
-from harness.reporting.plain import display_width, fit, one_line
+from harness.reporting.plain import display_width, fit, harmless, one_line
 from harness.reporting.summary import junit_properties, terminal_lines
 
 from . import sample_runs
@@ -98,6 +98,10 @@ def test_markdown_says_why_what_did_not_pass() -> None:
 def test_one_line_is_one_harmless_line() -> None:
     assert one_line("a\nb\x1b[31m\tc\u202ed\u2066e") == "a b [31m cde"
     assert one_line("x" * 400) == "x" * 299 + "…"
+
+
+def test_what_a_cluster_says_keeps_its_lines_and_moves_no_cursor() -> None:
+    assert harmless("a: \x1b]0;mine\x07b\n  c\u202e\r\nd") == "a:  ]0;mine b\n  c \nd"
 
 
 def test_fitting_counts_terminal_columns() -> None:
