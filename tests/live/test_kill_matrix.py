@@ -36,12 +36,6 @@ SHARE = float(os.environ.get("KILL_SHARE", "1"))
 BY_ITSELF_SECONDS = 150.0
 
 
-@pytest.fixture(autouse=True)
-def only_when_asked_for(request: pytest.FixtureRequest) -> None:
-    if "kill_matrix" not in str(request.config.option.markexpr):
-        pytest.skip("kills hundreds of runs: -m kill_matrix")
-
-
 def test_killed_at_every_step_nothing_is_left_after_a_sweep(cluster: Cluster, tmp_path: Path) -> None:
     before, facts = Traces.of(cluster.api), NodeFacts.of(cluster)
     place, table, begun = Range(cluster, tmp_path, AT_A_TIME), Table(), CLOCK.monotonic()
