@@ -7,14 +7,19 @@ takes longer than a minute.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
+from harness.cluster.local import commands
+from harness.cluster.local.cluster import LocalCluster
+from harness.cluster.local.locks import locked
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NAMESPACES, PODS
 from harness.errors import ApiError
@@ -23,10 +28,27 @@ from harness.naming import RUN_LABEL
 from harness.waiting import wait_until
 from tests.live.killed import CLOCK, FAULTS, Traces, Victim, stopped_processes, sweep
 
-pytestmark = pytest.mark.live
-
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a local cluster needs root on Linux"),
+]
+NAME = "selftest-sweep"
 RUN_SECONDS = 180
 JANITOR = manifests("none", "0 0 1 1 *")
+
+
+def _silent(_message: str) -> None:
+    """Progress that nobody reads."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """One of its own: a session with experiments that hit whole nodes has the session's cluster to itself."""
+    with locked(f"{NAME}-tests", _silent, "another run of these tests"):
+        made = commands.up(NAME, 1, _silent)
+        with closing(made):
+            yield made
+        commands.down(NAME, _silent)
 
 
 @pytest.fixture

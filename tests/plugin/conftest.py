@@ -52,8 +52,9 @@ class Project:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """pytest in a process of its own, which leads a process group of its own; not waited for."""
         self.pytester.makeconftest(CONFTEST)
-        # A shell starts its background jobs with Ctrl-C ignored, and that is inherited: not what is tested here.
-        command = ["env", "--default-signal=INT", sys.executable, "-m", "pytest", *QUICK, "-rA", *arguments]
+        # A shell starts its background jobs with Ctrl-C ignored, nohup ignores a lost terminal, and both are inherited:
+        # not what is tested here.
+        command = ["env", "--default-signal=INT,HUP", sys.executable, "-m", "pytest", *QUICK, "-rA", *arguments]
         return subprocess.Popen(
             command,
             cwd=self.root,
