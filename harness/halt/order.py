@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,9 @@ def read(config_map: Object) -> Halt:
 def read_file(file: Path) -> Halt | None:
     """The order that the mere existence of a file gives; its first line is the reason."""
     try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            # Reading a pipe would wait for whoever writes to it: that it is there is enough.
+            return Halt(f"the file {file}")
         with file.open(encoding="utf-8", errors="replace") as stream:
             return Halt(f"the file {file}", stream.read(_LONGEST_REASON).strip().partition("\n")[0])
     except FileNotFoundError:

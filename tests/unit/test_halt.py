@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,11 @@ def test_a_file_halts_while_it_exists(watch: HaltWatch, tmp_path: Path, text: st
 
 def test_a_halt_file_that_cannot_be_read_halts(tmp_path: Path) -> None:
     (tmp_path / "halt").mkdir()
+    assert order.read_file(tmp_path / "halt") == Halt(f"the file {tmp_path / 'halt'}")
+
+
+def test_a_pipe_for_a_halt_file_halts_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "halt")
     assert order.read_file(tmp_path / "halt") == Halt(f"the file {tmp_path / 'halt'}")
 
 
