@@ -13,6 +13,9 @@ from itertools import pairwise
 
 from harness.load.profile import Point, Profile
 
+# Seconds. What changes quicker is a jump: its slope could be infinite, and a clock tells nothing finer.
+JUMP = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
@@ -109,7 +112,7 @@ class ArrivalSchedule:
 
     def _curve_pieces(self, start: float, curve: tuple[Point, ...]) -> Iterator[_Piece]:
         for left, right in pairwise(curve):
-            if right.at > left.at:
+            if right.at - left.at > JUMP:
                 slope = self._rate * (right.share - left.share) / (right.at - left.at)
                 yield _Piece(start + left.at, start + right.at, self._rate * left.share, slope)
         yield _Piece(start + curve[-1].at, math.inf, self._rate * curve[-1].share, 0.0)

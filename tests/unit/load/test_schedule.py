@@ -92,6 +92,13 @@ def test_a_constant_rate_does_not_drift() -> None:
     assert last == pytest.approx(123_456.789 + 1000, abs=1e-6)
 
 
+@pytest.mark.parametrize("short", [2.2e-308, 1e-300, 1e-12])
+def test_two_points_that_no_clock_tells_apart_are_a_jump(short: float) -> None:
+    schedule = ArrivalSchedule(profile(baseline=[(0, 0.1), (short, 1.0)]), 10)
+    schedule.enter("baseline", 0.0)
+    assert [schedule.take() for _ in range(3)] == pytest.approx([0.1, 0.2, 0.3])
+
+
 def test_nothing_is_due_before_a_phase_was_entered() -> None:
     assert ArrivalSchedule(profile(baseline=[(0, 1.0)]), 50).peek() is None
 
