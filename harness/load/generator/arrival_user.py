@@ -6,6 +6,7 @@ silently gets less load and looks better than it is. Here the schedule alone say
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import gevent
 from gevent.event import Event
-from gevent.pool import Pool
 from locust import User, constant, task
 from locust.env import Environment
 
@@ -68,9 +68,9 @@ class Arrivals:
         options = with_secrets(settings.options, os.environ)
         self._behaviour = load_behaviour(settings.behaviour_file).model_validate(options)
         self._schedule = ArrivalSchedule(settings.profile, settings.rate)
-        self._pool = Pool(settings.workers)
-        self._metrics = Metrics(settings)
-        self._metrics.count_in_flight(lambda: len(self._pool))
+        self._in_flight = 0
+        self._landed = Event()
+        self._metrics = Metrics(settings, lambda: self._in_flight)
         self._recorder = Recorder(records, self._metrics, environment)
         self._connections = HttpConnections(settings, self._behaviour)
         self._changed = Event()
@@ -86,12 +86,16 @@ class Arrivals:
             gevent.spawn(self._recorder.keep_flushing),
             gevent.spawn(read_commands, self._obey, self._stop),
         ):
-            greenlet.link_exception(self._broken)
+            greenlet.link_exception(lambda failed: self._broken(failed.exception))
         gevent.spawn_later(self._settings.max_seconds, self._stop, "its longest time is over")
         if self._probe_answered():
             self._recorder.write(record_line("ready", time.monotonic(), port))
+            # What the imports made stays: looking through it again and again costs pauses that the target would get.
+            gc.freeze()
             self._dispatch()
-            self._pool.join(timeout=self._settings.request_limit + 1)
+            self._landed.clear()
+            if self._in_flight:
+                self._landed.wait(timeout=self._settings.request_limit + 1)
         self._recorder.write(record_line("end", time.monotonic(), self._end))
         self._recorder.flush()
 
@@ -107,9 +111,9 @@ class Arrivals:
             self._end, self._end_at = reason, time.monotonic()
         self._changed.set()
 
-    def _broken(self, greenlet: gevent.Greenlet) -> None:
+    def _broken(self, error: Exception) -> None:
         # A bug in a behaviour, or a record file that cannot be written: results from here on would be wrong.
-        self._stop(f"{type(greenlet.exception).__name__}: {greenlet.exception}")
+        self._stop(f"{type(error).__name__}: {error}")
 
     def _probe_answered(self) -> bool:
         said = ""
@@ -143,12 +147,21 @@ class Arrivals:
         number = self._recorder.arrived()
         if behind > self._settings.late_after:
             self._recorder.dropped(due, "being late")
-        elif self._pool.full():
+        elif self._in_flight >= self._settings.workers:
             self._recorder.dropped(due, "want of a free worker")
         else:
-            self._pool.spawn(self._arrive, due, number).link_exception(self._broken)
+            self._in_flight += 1
+            # A greenlet without the trimmings (links, a value, a pool), which take longer than to send a request.
+            gevent.spawn_raw(self._arrive, due, number)
         return number
 
     def _arrive(self, due: float, number: int) -> None:
         client = ArrivalClient(self._connections, self._recorder, self._settings.run, intended=due)
-        self._behaviour.arrive(client, number)
+        try:
+            self._behaviour.arrive(client, number)
+        except Exception as error:  # noqa: BLE001  whatever a behaviour raises ends the load and is told
+            self._broken(error)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight and self._end is not None:
+                self._landed.set()

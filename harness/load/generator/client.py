@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
 
 from harness.load.behaviour import OK, Reply, below_400
 from harness.load.generator.http_connections import ConnectTimeout, HttpConnections, HttpReply
@@ -41,16 +42,38 @@ def outcome_of(error: OSError) -> str:
 
 
 class MeasuredCall:
-    """See ``harness.load.behaviour.Call``."""
+    """See ``harness.load.behaviour.Call``. A class and no generator: this is entered for every request."""
 
-    __slots__ = ("outcome",)
+    __slots__ = ("_client", "_intended", "_key", "_kind", "_name", "_started", "outcome")
 
-    def __init__(self) -> None:
+    def __init__(self, client: ArrivalClient, kind: str, name: str, key: str) -> None:
         self.outcome = OK
+        self._client, self._kind, self._name, self._key = client, kind, name, key
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self._intended = self._client.intended_of_next(self._started)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        finished = time.monotonic()
+        limit = None
+        if error is not None:
+            if not isinstance(error, OSError):
+                return False
+            self.outcome = outcome_of(error)
+            limit = _OWN_LIMITS.get(error.errno or 0)
+        request = Request(self._intended, self._started, finished, self.outcome, self._name, self._key)
+        self._client.ended(self._kind, request, limit)
+        return True
 
 
 class ArrivalClient:
     """The client of one arrival; without ``intended`` it is a probe, of which nothing is recorded."""
+
+    __slots__ = ("_connections", "_intended", "_is_probe", "_recorder", "last_outcome", "run")
 
     def __init__(
         self, connections: HttpConnections, recorder: Recorder, run: str, intended: float | None = None
@@ -76,28 +99,25 @@ class ArrivalClient:
         """See ``harness.load.behaviour.Client``."""
         reply = None
         with self.measure(method, name or f"{method} {path}", key) as call:
-            reply = self._connections.exchange(method, path, body, headers or {})
+            reply = self._connections.exchange(method, path, body, headers)
             call.outcome = check(reply)
         return reply
 
-    @contextmanager
-    def measure(self, kind: str, name: str, key: str = "") -> Iterator[MeasuredCall]:
+    def measure(self, kind: str, name: str, key: str = "") -> MeasuredCall:
         """See ``harness.load.behaviour.Client``."""
-        call = MeasuredCall()
-        limit = None
-        started = time.monotonic()
-        # The first request answers for the time that the arrival waited; one that follows starts when it starts.
-        intended, self._intended = self._intended or started, None
-        try:
-            yield call
-        except OSError as error:
-            call.outcome = outcome_of(error)
-            limit = _OWN_LIMITS.get(error.errno or 0)
-        self.last_outcome = call.outcome
+        return MeasuredCall(self, kind, name, key)
+
+    def intended_of_next(self, started: float) -> float:
+        """The first request answers for the time that the arrival waited; one that follows starts when it starts."""
+        intended, self._intended = self._intended, None
+        return started if intended is None else intended
+
+    def ended(self, kind: str, request: Request, limit: str | None) -> None:
+        """Record a request; one that met a limit of this machine's as dropped."""
+        self.last_outcome = request.outcome
         if self._is_probe:
             return
         if limit:
-            self._recorder.dropped(intended, limit)
-            return
-        request = Request(intended, started, time.monotonic(), call.outcome, name, key)
-        self._recorder.fire(kind, request, "" if call.outcome == OK else call.outcome)
+            self._recorder.dropped(request.intended, limit)
+        else:
+            self._recorder.fire(kind, request, "" if request.outcome == OK else request.outcome)

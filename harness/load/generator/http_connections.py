@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket as plain_socket
 from collections.abc import Mapping
+from functools import lru_cache
 from select import POLLIN
 
 import gevent
@@ -20,6 +21,7 @@ from harness.load.behaviour import Behaviour
 from harness.load.plan import Settings
 
 BLOCK_SIZE = 65536
+KNOWN_MESSAGES = 256
 
 
 class ConnectTimeout(TimeoutError):
@@ -54,15 +56,17 @@ class HttpConnections:
         self._poll = get_original("select", "poll")
         self._family = _family(settings.host)
         shown = f"[{self._host}]" if self._family == plain_socket.AF_INET6 else self._host
+        # Most loads send the same few messages again and again.
+        self._bare = lru_cache(KNOWN_MESSAGES)(self._message)
         self._fixed_headers = {
             "Host": f"{shown}:{self._port}",
             "User-Agent": "resilience-harness",
             "Connection": "keep-alive" if self._keep else "close",
         }
 
-    def exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> HttpReply:
+    def exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None) -> HttpReply:
         """Send one request and read its whole answer. Raises OSError."""
-        message = self._message(method, path, body, headers)
+        message = self._message(method, path, body, headers) if body or headers else self._bare(method, path)
         connection = self._idle_connection() or self._dial()
         reusable = False
         try:
@@ -85,9 +89,9 @@ class HttpConnections:
                 connection.close()
         return reply
 
-    def _message(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    def _message(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
         lines = [f"{method} {path} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in {**self._fixed_headers, **headers}.items()]
+        lines += [f"{name}: {value}" for name, value in {**self._fixed_headers, **(headers or {})}.items()]
         if body or method in {"POST", "PUT", "PATCH"}:
             lines.append(f"Content-Length: {len(body)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -1,10 +1,19 @@
-"""The client's own view as Prometheus metrics, so that a query can set it beside what the servers say."""
+"""The client's own view as Prometheus metrics, so that a query can set it beside what the servers say.
+
+Counted in plain numbers and made into metrics when somebody scrapes: everything here runs in one thread, and the locks
+and label look-ups of a counter would cost more than the counting, for each of thousands of requests a second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import INF, floatToGoString
 
 from harness.load.behaviour import OK
 from harness.load.plan import Settings
@@ -15,56 +24,79 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 LABELS = ("run", "experiment", "namespace")
 
 
-class Metrics:
+class _Durations:
+    """Finished requests by duration: one count a bucket, and one for all that took longer."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+
+class Metrics(Collector):
     """A registry of its own: the defaults of the library describe the process, not the load."""
 
-    def __init__(self, settings: Settings) -> None:
-        # A second series for each counter, which no query of ours reads.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = CollectorRegistry()
+    def __init__(self, settings: Settings, in_flight: Callable[[], int]) -> None:
+        self.offered = 0
+        self.dropped = 0
+        self._in_flight = in_flight
         self._host = settings.metrics_host
         self._values = (settings.run, settings.experiment, settings.namespace)
-        self._requests = Counter(
-            "resilience_requests", "Finished requests.", (*LABELS, "outcome", "name"), registry=self._registry
-        )
-        self._duration = Histogram(
-            "resilience_request_duration_seconds",
-            "From the intended start to the end.",
-            (*LABELS, "good", "name"),
-            buckets=BUCKETS,
-            registry=self._registry,
-        )
-        # Looking a child up by its labels takes longer than counting.
-        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
-        self.offered = self._counter("resilience_requests_offered", "Arrivals that were due.")
-        self.dropped = self._counter("resilience_requests_dropped", "Arrivals that were due and not started.")
-        self._in_flight = Gauge(
-            "resilience_requests_in_flight", "Arrivals being served.", LABELS, registry=self._registry
-        ).labels(*self._values)
-
-    def count_in_flight(self, count: Callable[[], int]) -> None:
-        """Where the number of arrivals that are being served is asked for, whenever somebody scrapes."""
-        self._in_flight.set_function(count)
+        self._finished: dict[tuple[str, str], _Durations] = {}
 
     def observe(self, request: Request) -> None:
         """Count one finished request."""
-        key = (request.outcome, request.name)
-        if key not in self._children:
-            good = "true" if request.outcome == OK else "false"
-            self._children[key] = (
-                self._requests.labels(*self._values, *key),
-                self._duration.labels(*self._values, good, request.name),
-            )
-        count, duration = self._children[key]
-        count.inc()
-        duration.observe(request.finished - request.intended)
+        key = request.outcome, request.name
+        seen = self._finished.get(key)
+        if seen is None:
+            seen = self._finished[key] = _Durations()
+        seconds = request.finished - request.intended
+        seen.counts[bisect_left(BUCKETS, seconds)] += 1
+        seen.total += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Called at every scrape."""
+        yield self._counter("resilience_requests_offered", "Arrivals that were due.", self.offered)
+        yield self._counter("resilience_requests_dropped", "Arrivals that were due and not started.", self.dropped)
+        in_flight = GaugeMetricFamily("resilience_requests_in_flight", "Arrivals being served.", labels=LABELS)
+        in_flight.add_metric(self._values, self._in_flight())
+        yield in_flight
+        requests = CounterMetricFamily("resilience_requests", "Finished requests.", labels=(*LABELS, "outcome", "name"))
+        for key, seen in self._finished.items():
+            requests.add_metric((*self._values, *key), sum(seen.counts))
+        yield requests
+        yield self._durations()
+
+    def _durations(self) -> Metric:
+        family = HistogramMetricFamily(
+            "resilience_request_duration_seconds",
+            "From the intended start to the end.",
+            labels=(*LABELS, "good", "name"),
+        )
+        together: dict[tuple[str, str], list[_Durations]] = {}
+        for (outcome, name), seen in self._finished.items():
+            together.setdefault(("true" if outcome == OK else "false", name), []).append(seen)
+        for key, parts in together.items():
+            counts = [sum(column) for column in zip(*(seen.counts for seen in parts), strict=True)]
+            family.add_metric((*self._values, *key), _buckets(counts), sum(seen.total for seen in parts))
+        return family
 
     def serve(self) -> int | None:
         """Serve them on a free port of the metrics host. Returns the port; None when there is no such host."""
         if self._host is None:
             return None
-        server, _ = start_http_server(0, addr=self._host, registry=self._registry)
+        registry = CollectorRegistry()
+        registry.register(self)
+        server, _ = start_http_server(0, addr=self._host, registry=registry)
         return int(server.server_port)
 
-    def _counter(self, name: str, text: str) -> Counter:
-        return Counter(name, text, LABELS, registry=self._registry).labels(*self._values)
+    def _counter(self, name: str, text: str, value: int) -> Metric:
+        family = CounterMetricFamily(name, text, labels=LABELS)
+        family.add_metric(self._values, value)
+        return family
+
+
+def _buckets(counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Cumulative, as the exposition format has them."""
+    return list(zip(map(floatToGoString, (*BUCKETS, INF)), map(float, accumulate(counts)), strict=True))

@@ -34,22 +34,18 @@ class Recorder:
         self._writing = RLock()
         self._metrics = metrics
         self._fire: Callable[..., None] = environment.events.request.fire
-        self._offered = 0
-        self._dropped = 0
         self._counted_at = 0.0
         environment.events.request.add_listener(self._on_request)
         environment.events.quitting.add_listener(self._on_quitting)
 
     def arrived(self) -> int:
         """One more arrival is due. Returns its number, from 1."""
-        self._offered += 1
-        self._metrics.offered.inc()
-        return self._offered
+        self._metrics.offered += 1
+        return self._metrics.offered
 
     def dropped(self, due: float, reason: str) -> None:
         """An arrival that was due and not started, through no fault of the target."""
-        self._dropped += 1
-        self._metrics.dropped.inc()
+        self._metrics.dropped += 1
         self.write(record_line("dropped", round(due, 6), reason))
 
     def fire(self, kind: str, request: Request, failed: str) -> None:
@@ -96,7 +92,9 @@ class Recorder:
     def flush(self) -> None:
         """Write everything now."""
         self._counted_at = time.monotonic()
-        self._buffer.append(record_line("count", round(self._counted_at, 6), self._offered, self._dropped))
+        self._buffer.append(
+            record_line("count", round(self._counted_at, 6), self._metrics.offered, self._metrics.dropped)
+        )
         data = b"".join(self._buffer)
         self._buffer.clear()
         with self._writing:
