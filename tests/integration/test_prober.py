@@ -103,7 +103,8 @@ def test_a_status_may_be_asked_for_exactly(stack: ExitStack, target: Target, tmp
 def test_probes_are_due_by_the_schedule_while_the_target_stands_still(
     stack: ExitStack, target: Target, tmp_path: Path
 ) -> None:
-    """Open loop: a stall of the target delays no probe, and what waited is answered when it is over."""
+    """Open loop: a stall of the target delays no probe, and what waited is answered when it is over. A probe that a
+    busy machine could not start in time is left out and counted, never moved."""
     prober = start(stack, tmp_path, http(target.port))
     wait_for(prober, "ok")
     target.gate.clear()
@@ -112,9 +113,10 @@ def test_probes_are_due_by_the_schedule_while_the_target_stands_still(
     until("good ones again", lambda: outcomes(prober)[-1] == "ok")
     prober.stop()
     intended = sorted(probe.intended for probe in prober.seen(0, 0.0))
-    assert [after - before for before, after in pairwise(intended)] == pytest.approx(
-        [0.02] * (len(intended) - 1), abs=1e-5
-    )
+    slots = [round((at - intended[0]) / 0.02) for at in intended]
+    assert intended == pytest.approx([intended[0] + slot * 0.02 for slot in slots], abs=1e-5)
+    assert all(after > before for before, after in pairwise(slots))
+    assert slots[-1] + 1 - len(slots) <= prober.dropped(0)
     assert all(probe.started >= probe.intended - 1e-5 for probe in prober.seen(0, 0.0))
 
 
