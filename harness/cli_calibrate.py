@@ -6,16 +6,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from harness import __version__
-from harness.accuracy import Calibration
 from harness.calibration import store
-from harness.calibration.run import LEAST_OUTAGES, CalibrationRun
+from harness.calibration.calibrate import OUTAGES, calibrate
+from harness.calibration.run import LEAST_OUTAGES
 from harness.calibration.table import table
 from harness.choosing import Wish, choose, take_down
-from harness.clock import SystemClock, iso
+from harness.clock import SystemClock
 from harness.cluster.local import commands
 from harness.cluster.local.progress import Lines
-from harness.cluster.protocol import Cluster
 from harness.errors import InputError, Problem
 
 MOST_OUTAGES = 400
@@ -32,7 +30,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     verb.add_argument("--cluster-allow", default="", help="contexts allowed besides kind-* and local-*, by commas")
     verb.add_argument("--kubeconfig", type=Path, help="kubeconfig file (default: the client's own)")
     verb.add_argument("--images", default="", help="registry prefix with the harness's images, for a foreign cluster")
-    verb.add_argument("--outages", type=int, default=52, help="of each clock, at least 50 (%(default)s)")
+    verb.add_argument("--outages", type=int, default=OUTAGES, help="of each clock, at least 50 (%(default)s)")
     verb.add_argument("--seed", type=int, default=1, help="of the outages' lengths (%(default)s)")
     verb.set_defaults(command=_calibrate)
 
@@ -54,7 +52,16 @@ def _calibrate(options: argparse.Namespace) -> int:
         )
         chosen = choose(wish, progress)
         try:
-            calibration = calibrate(chosen.cluster, outages=options.outages, seed=options.seed, folder=Path(folder))
+            clock = SystemClock()
+            calibration = calibrate(
+                chosen.cluster,
+                clock,
+                progress,
+                run=f"{int(clock.wall()):x}",
+                folder=Path(folder),
+                outages=options.outages,
+                seed=options.seed,
+            )
         finally:
             chosen.cluster.close()
             if chosen.made:
@@ -64,14 +71,3 @@ def _calibrate(options: argparse.Namespace) -> int:
         "\n".join([f"{calibration.cluster}, seen from {calibration.machine}", *table(calibration), f"kept in {file}"])
     )
     return 0
-
-
-def calibrate(cluster: Cluster, *, outages: int, seed: int, folder: Path) -> Calibration:
-    """Calibrate on a cluster. Raises HarnessError."""
-    clock, progress = SystemClock(), Lines()
-    at = iso(clock.wall())
-    run = CalibrationRun(cluster, clock, run=f"{int(clock.wall()):x}", outages=outages, seed=seed, folder=folder)
-    measured = run.measure(progress)
-    return Calibration(
-        cluster=store.identity(cluster), machine=store.machine(), harness=__version__, at=at, clocks=measured.table
-    )

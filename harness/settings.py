@@ -78,6 +78,7 @@ OPTIONS = (
     Option("prometheus-ca", "certificates of those who may sign for it", metavar="FILE"),
     Option("prometheus-tenant", "the tenant to ask for (X-Scope-OrgID, as Mimir takes it)", metavar="NAME"),
     Option("prometheus-headers-file", "file with further headers for it, one a line", metavar="FILE"),
+    Option("calibrate", "measure the stopwatch first where nothing is known of it (a minute and a half)", flag=True),
     Option("report-dir", "folder where runs land", default="reports", metavar="DIR"),
     Option("allow-disruptive", "run experiments marked disruptive: they hit more than their own namespace", flag=True),
     Option("guard", "what may be broken where and when (default: resilience-guard.yaml, if there)", metavar="FILE"),
@@ -124,6 +125,7 @@ class Settings:
     twins: bool
     repeats: Repeats = field(default_factory=Repeats)
     wait_for_lock: int = 0
+    calibrate: bool = False
 
 
 def resolve(
@@ -176,6 +178,7 @@ def resolve(
         twins=flags["twins"],
         repeats=repeated,
         wait_for_lock=wait,
+        calibrate=flags["calibrate"],
     )
 
 

@@ -133,9 +133,10 @@ def _error(row: str, samples: Sequence[Sample]) -> ClockError:
         samples=len(samples),
         missed=len(samples) - len(signed),
         bias=median(signed) if signed else 0.0,
-        typical=median(absolute) if absolute else 0.0,
+        # A clock that saw none of them erred by as much as they were long.
+        typical=median(absolute) if absolute else median(lengths),
         spread=percentile(signed, 0.95) - percentile(signed, 0.05) if signed else 0.0,
-        worst=absolute[-1] if absolute else 0.0,
+        worst=absolute[-1] if absolute else max(lengths),
         coverage=sum(sample.covered for sample in samples) / len(samples),
         shortest=min(lengths),
         longest=max(lengths),

@@ -30,7 +30,7 @@ from harness.probes.pods import PodProbe
 from harness.target_prober import TargetProber
 from harness.waiting import wait_until
 
-TARGETS, SWITCHES = 4, 3
+TARGETS, SWITCHES = 4, 4
 LEAST_OUTAGES = 50
 RATE = 100.0
 # What experiments take unless they say otherwise; a pause shorter than this is no failure to anybody, but a delay.
