@@ -29,6 +29,8 @@ class Go:
         """The environment to run it in: the user's, save for what would make the result depend on the user."""
         kept = {key: value for key, value in os.environ.items() if key not in {"GOFLAGS", "GOOS", "GOARCH", "GOWORK"}}
         # The modules say which version is enough: no other compiler may be fetched behind our back.
+        # What is built goes into images and nodes, which are Linux on any machine; `go tool` itself builds for its own.
+        kept["GOOS"] = "linux"
         return {**kept, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
 
 
