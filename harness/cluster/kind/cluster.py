@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.cluster.api import KubeApi
 from harness.cluster.kind import commands as kind
-from harness.cluster.kind.config import LOOPBACK
+from harness.cluster.kind.config import LOOPBACK, OURS
 from harness.cluster.kind.images import NodeImages
 from harness.cluster.kind.nodes import KindNodes
 from harness.cluster.kubeconfig import KubeconfigCluster
@@ -19,7 +19,7 @@ CONTEXT_PREFIX = "kind-"
 
 
 class KindCluster(KubeconfigCluster):
-    """A kind cluster, of ours or not. ``images`` counts when its nodes are containers of another machine."""
+    """A kind cluster, of ours or not. Without ``images`` its nodes are given the harness's own, if they are here."""
 
     provider: Provider = "kind"
 
@@ -62,7 +62,20 @@ class KindCluster(KubeconfigCluster):
         return KindNodes()
 
     def image(self, name: str) -> str:
-        return self._images_of_nodes.reference(name) if self._is_here else super().image(name)
+        # A source that was named is meant, also where the nodes could be given the harness's own.
+        return super().image(name) if self._images or not self._is_here else self._images_of_nodes.reference(name)
+
+    @cached_property
+    def is_ours(self) -> bool:
+        """Whether the harness made it, in this run or in one that kept it. Raises ApiError."""
+        try:
+            return any(
+                OURS.items() <= node["metadata"].get("labels", {}).items() for node in self.api.list(NODES).items
+            )
+        except ApiError as error:
+            if error.status == 403:
+                return False
+            raise
 
     @cached_property
     def _is_here(self) -> bool:

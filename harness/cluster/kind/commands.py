@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -18,7 +20,7 @@ from harness.cluster.kind.config import FIRST_NODE_PORT, LOOPBACK, NODE_PORTS, c
 from harness.cluster.kind.machine import shortages
 from harness.cluster.local.state import port_is_free
 from harness.cluster.resources import NODES
-from harness.errors import ClusterBroken, TimedOut
+from harness.errors import ApiError, ClusterBroken, ClusterUnreachable, TimedOut
 from harness.waiting import wait_until
 
 # Of the runtimes that kind knows, in the order in which it looks for them itself, and those that it must be told of.
@@ -31,11 +33,22 @@ RUNTIME_VARIABLE = "KIND_EXPERIMENTAL_PROVIDER"
 # Older ones make nodes that do not start under control groups of version 2 as today's systems mount them.
 OLDEST = (0, 20)
 LAST_HOST_PORT = 32767
+# Kubernetes' default range of NodePorts, in which that of clusters of ours lies. kind publishes the API's port as well.
+ALL_NODE_PORTS = range(FIRST_NODE_PORT, 32768)
+# In what kind says when it finds containers of that name, before it makes anything.
+_THERE = "already exist for a cluster with the name"
 CREATE_SECONDS = 600.0
 READY_SECONDS = 180.0
 COMMAND_SECONDS = 120.0
 LOAD_SECONDS = 300.0
 DAEMON_SECONDS = 20.0
+GRACE_SECONDS = 5.0
+# How much of what a failed command said is told: kind begins with what went wrong, and ends with a node's own words.
+HEAD, TAIL = 700, 1300
+
+
+class AlreadyThere(ClusterBroken):
+    """There was a cluster of this name: nothing was made, and what is there is not the caller's to delete."""
 
 
 def runtime() -> str:
@@ -54,9 +67,12 @@ def available() -> str:
         return f"{name or 'docker'} is not installed"
     try:
         version = _version(run(["kind", "version"], DAEMON_SECONDS))
-        if version and version < OLDEST:
-            found, least = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
-            return f"kind {found} is too old: {least} or newer is needed"
+    except ClusterBroken as error:
+        return f"kind does not work: {error}"
+    if version and version < OLDEST:
+        found, least = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
+        return f"kind {found} is too old: {least} or newer is needed"
+    try:
         run([name, "info"], DAEMON_SECONDS)
     except ClusterBroken as error:
         return f"{name} or its daemon does not answer: {error}"
@@ -78,7 +94,7 @@ def create(name: str, workers: int, kubeconfig: Path, image: str = "", clock: Cl
     """Create a cluster, write its kubeconfig and wait for all of its nodes; an empty ``image`` means kind's own.
 
     Raises ClusterBroken with kind's own words and with what this machine may be short of. What was made until then
-    stays, for its logs: ``delete`` takes it away.
+    stays, for its logs: ``delete`` takes it away. Raises AlreadyThere when there was one before.
     """
     command = ["kind", "create", "cluster", "--name", name, "--config", "-", "--kubeconfig", str(kubeconfig)]
     # kind itself would delete what it could not finish, and the logs with it. Its wait is for control planes only.
@@ -86,7 +102,9 @@ def create(name: str, workers: int, kubeconfig: Path, image: str = "", clock: Cl
     try:
         run(command, CREATE_SECONDS, yaml.safe_dump(config(workers, free_host_ports())))
         wait_for_nodes(KubeApi.connect(kubeconfig, f"kind-{name}"), workers + 1, clock or SystemClock())
-    except (ClusterBroken, TimedOut) as error:
+    except (ApiError, ClusterBroken, ClusterUnreachable, TimedOut) as error:
+        if _THERE in str(error):
+            raise AlreadyThere(str(error)) from error
         raise ClusterBroken("; ".join([str(error), *shortages()])) from error
 
 
@@ -119,15 +137,17 @@ def free_host_ports() -> int:
 
 
 def published_ports(name: str) -> dict[int, int]:
-    """On which port of 127.0.0.1 each port of the control plane's node is published. Raises ClusterBroken."""
+    """On which port of 127.0.0.1 each NodePort of the control plane's node is published. Raises ClusterBroken."""
     inspect = [runtime(), "inspect", "--format", "{{json .NetworkSettings.Ports}}", f"{name}-control-plane"]
     bindings = json.loads(run(inspect, COMMAND_SECONDS)) or {}
-    return {
-        int(port.split("/")[0]): int(binding["HostPort"])
+    published = {
+        port: binding["HostPort"]
         for port, places in bindings.items()
         for binding in places or ()
-        if binding["HostIp"] == LOOPBACK
+        if binding["HostIp"] == LOOPBACK and port.endswith("/tcp")
     }
+    numbers = {int(port.removesuffix("/tcp")): int(here) for port, here in published.items()}
+    return {port: here for port, here in numbers.items() if port in ALL_NODE_PORTS}
 
 
 def node_containers(name: str) -> set[str]:
@@ -136,6 +156,11 @@ def node_containers(name: str) -> set[str]:
         raise ClusterBroken(f"no container runtime is installed, expected one of {', '.join(RUNTIMES)}")
     chosen = ("--all", "--filter", f"label={CLUSTER_LABEL}={name}", "--format", "{{.Names}}")
     return set(run([runtime(), "ps", *chosen], DAEMON_SECONDS).split())
+
+
+def export_kubeconfig(name: str, kubeconfig: Path) -> None:
+    """Write how a cluster that is there is reached into a file. Raises ClusterBroken."""
+    run(["kind", "export", "kubeconfig", "--name", name, "--kubeconfig", str(kubeconfig)], COMMAND_SECONDS)
 
 
 def load_images(name: str, archive: Path) -> None:
@@ -154,13 +179,41 @@ def delete(name: str, kubeconfig: Path) -> None:
 
 
 def run(command: Sequence[str], seconds: float, text: str = "") -> str:
-    """Run a command to its end and return its output. Raises ClusterBroken with the end of what it said."""
+    """Run a command to its end and return its output. Raises ClusterBroken with what it said, cut in the middle.
+
+    In a session of its own: a terminal's Ctrl-C goes to the whole process group, and must not end a deletion or an undo
+    that this process holds signals back for. So whoever stops waiting for it ends it.
+    """
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ClusterBroken(f"{' '.join(command[:3])} took over {seconds:g} s") from error
+        child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     except OSError as error:
         raise ClusterBroken(f"{command[0]} cannot be run: {error}") from error
-    if done.returncode:
-        raise ClusterBroken(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-1000:]}")
-    return done.stdout
+    with child:
+        try:
+            said, complained = child.communicate(text, seconds)
+        except subprocess.TimeoutExpired as error:
+            _end(child)
+            raise ClusterBroken(f"{' '.join(command[:3])} took over {seconds:g} s") from error
+        except BaseException:
+            _end(child)
+            raise
+    if child.returncode:
+        raise ClusterBroken(f"{' '.join(command[:3])} failed: {_shortened(complained.strip())}")
+    return said
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """End a child and all that it started: what follows must not meet it still at work."""
+    try:
+        with suppress(ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
+            os.killpg(child.pid, signal.SIGTERM)
+            child.wait(GRACE_SECONDS)
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _shortened(said: str) -> str:
+    return said if len(said) <= HEAD + TAIL else f"{said[:HEAD]} […] {said[-TAIL:]}"

@@ -13,6 +13,9 @@ LOOPBACK = "127.0.0.1"
 # Default 50 s: how long a node may be silent before it is missed. As on the local cluster, so that an experiment that
 # loses a node says the same on both; twice the ten seconds between two signs of life of a kubelet.
 NODE_GRACE = "20s"
+# On the control plane's node from its first moment: tells a cluster that a run made, and perhaps kept, from any other.
+# kubelet sets no label of Kubernetes' own domains on itself.
+OURS = {"resilience.harness/made-by": "resilience-harness"}
 
 
 def config(workers: int, first_host_port: int) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def config(workers: int, first_host_port: int) -> dict[str, Any]:
             yaml.safe_dump(_patch("v1beta4", _pairs, ports)),
         ],
         "nodes": [
-            {"role": "control-plane", "extraPortMappings": mappings},
+            {"role": "control-plane", "labels": OURS, "extraPortMappings": mappings},
             *({"role": "worker", "labels": _zone(index)} for index in range(workers)),
         ],
     }

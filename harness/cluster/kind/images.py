@@ -13,6 +13,7 @@ from harness.cluster.kind import commands as kind
 from harness.cluster.local import binaries, images
 from harness.cluster.local.archive import write_archive
 from harness.cluster.local.images import ImageSet
+from harness.cluster.local.packages import is_static
 from harness.cluster.local.progress import Lines
 from harness.errors import CapabilityMissing
 
@@ -35,7 +36,10 @@ class NodeImages:
 
     @cached_property
     def _made(self) -> ImageSet:
-        if not images.BUSYBOX.exists():
-            raise CapabilityMissing(f"the images of the harness need {images.BUSYBOX} (Debian: busybox-static)")
+        # One that loads shared libraries would start here and fail in every container, which has none.
+        if not images.BUSYBOX.exists() or not is_static(images.BUSYBOX):
+            raise CapabilityMissing(
+                f"the images of the harness need a static {images.BUSYBOX} (Debian: busybox-static)"
+            )
         # Programs and images only: what else a local cluster needs of a machine, root among it, kind does not.
         return ImageSet(images.ensure(binaries.ensure(Lines()), Lines()))

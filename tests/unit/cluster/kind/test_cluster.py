@@ -8,6 +8,7 @@ from harness.cluster.fake import FakeCluster
 from harness.cluster.fake_access import FakeAccess
 from harness.cluster.kind import cluster
 from harness.cluster.kind.cluster import KindCluster
+from harness.cluster.kind.config import config
 from harness.cluster.protocol import NODE_CONTROL, Address, Capability
 from harness.cluster.resources import NODES
 from harness.errors import CapabilityMissing, ClusterBroken
@@ -47,6 +48,26 @@ def test_images_are_loaded_into_containers_that_are_here(
     monkeypatch.setattr(cluster.NodeImages, "reference", lambda _self, name: f"loaded/{name}")
     assert kind_cluster.image("podinfo") == "loaded/podinfo"
     assert Capability.LOCAL_IMAGES in kind_cluster.capabilities()
+
+
+def test_a_registry_that_was_named_is_meant_also_where_images_could_be_loaded(
+    kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster.NodeImages, "reference", lambda _self, name: f"loaded/{name}")
+    with_registry = KindCluster(kind_cluster.api, None, "kind-mine", "example.test/chaos")
+    assert with_registry.image("podinfo").startswith("example.test/chaos/podinfo:")
+
+
+def test_a_cluster_is_known_as_the_harnesss_by_what_it_was_made_with(
+    fake_cluster: FakeCluster, kind_cluster: KindCluster
+) -> None:
+    kind_cluster.api.create(NODES, {"metadata": {"name": "mine-worker"}})
+    assert not kind_cluster.is_ours
+    labels = config(1, 30000)["nodes"][0]["labels"]
+    kind_cluster.api.create(NODES, {"metadata": {"name": "mine-control-plane", "labels": labels}})
+    assert KindCluster(kind_cluster.api, None, "kind-mine").is_ours
+    fake_cluster.server.access = FakeAccess([])
+    assert not KindCluster(kind_cluster.api, None, "kind-mine").is_ours
 
 
 def test_a_cluster_whose_containers_are_elsewhere_publishes_nothing_and_pulls_its_images(

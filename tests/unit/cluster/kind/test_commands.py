@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
 
-from harness.clock import FakeClock
+from harness.clock import FakeClock, SystemClock
 from harness.cluster.api import KubeApi
 from harness.cluster.kind import commands as kind
-from harness.errors import ClusterBroken, TimedOut
+from harness.errors import ApiError, ClusterBroken, TimedOut
+from harness.waiting import wait_until
 
 SCRIPT = """#!/bin/sh
 echo "${{0##*/}} $*" >> "$LOG"
@@ -56,6 +60,12 @@ def test_kind_is_available_only_with_a_docker_that_answers(log: Path, monkeypatc
     assert "no daemon" in kind.available()
     tell(log, "docker")
     assert kind.available() == ""
+
+
+def test_a_kind_that_does_not_work_is_not_put_down_to_docker(log: Path) -> None:
+    tell(log, "kind", "echo cannot execute: required file not found >&2; exit 127")
+    tell(log, "docker")
+    assert kind.available() == "kind does not work: kind version failed: cannot execute: required file not found"
 
 
 def test_a_docker_that_hangs_is_no_docker(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,11 +175,14 @@ def test_no_free_ports_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         kind.free_host_ports()
 
 
-def test_only_ports_published_on_loopback_count(log: Path) -> None:
+def test_only_node_ports_published_on_loopback_count(log: Path) -> None:
     bindings = {
         "30000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "30040"}],
         "30001/tcp": [{"HostIp": "0.0.0.0", "HostPort": "30041"}],
         "30002/tcp": None,
+        "30003/udp": [{"HostIp": "127.0.0.1", "HostPort": "30043"}],
+        # kind always publishes the API server so: no Service is behind that.
+        "6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "40001"}],
     }
     tell(log, "docker", f"echo '{json.dumps(bindings)}'")
     assert kind.published_ports("mine") == {30000: 30040}
@@ -187,3 +200,87 @@ def test_logs_that_kind_could_not_get_are_an_error_in_its_own_words(log: Path, t
     with pytest.raises(ClusterBroken, match="kind export logs failed: ERROR: container mine-worker is not running"):
         kind.export_logs("mine", tmp_path / "logs")
     assert log.read_text() == f"kind export logs {tmp_path}/logs --name mine\n"
+
+
+@pytest.mark.usefixtures("nodes_waited_for")
+def test_a_cluster_that_was_there_before_is_told_from_one_that_failed(log: Path, tmp_path: Path) -> None:
+    said = "ERROR: failed to create cluster: node(s) already exist for a cluster with the name mine"
+    tell(log, "kind", f"echo '{said}' >&2; exit 1")
+    with pytest.raises(kind.AlreadyThere, match="already exist"):
+        kind.create("mine", 1, tmp_path / "kubeconfig")
+
+
+def test_an_api_that_fails_while_nodes_are_waited_for_is_a_cluster_that_broke(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ApiError(403, "Forbidden", "not yet")
+
+    monkeypatch.setattr(kind.KubeApi, "connect", lambda *_: None)
+    monkeypatch.setattr(kind, "wait_for_nodes", fails)
+    tell(log, "kind")
+    with pytest.raises(ClusterBroken, match="403 Forbidden: not yet"):
+        kind.create("mine", 1, tmp_path / "kubeconfig")
+
+
+def test_the_kubeconfig_of_a_cluster_that_is_there_is_asked_of_kind(log: Path, tmp_path: Path) -> None:
+    tell(log, "kind")
+    kind.export_kubeconfig("mine", tmp_path / "kubeconfig")
+    assert log.read_text() == f"kind export kubeconfig --name mine --kubeconfig {tmp_path}/kubeconfig\n"
+
+
+def test_of_a_long_error_both_ends_are_told() -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('ERROR: no space' + 9000 * '.' + 'Stack trace')"]
+    with pytest.raises(ClusterBroken, match=r"ERROR: no space\.+ \[…\] \.+Stack trace$") as caught:
+        kind.run(command, 20)
+    assert len(str(caught.value)) < 2500
+
+
+# Starts a child that stays, in the same process group, and tells the ids of both. Neither ends when only asked to.
+STARTS = "trap '' TERM; sleep 60 & echo $$ $! > {file}; echo begun; wait"
+
+
+def test_ctrl_c_on_the_terminal_does_not_reach_a_command() -> None:
+    """It goes to the terminal's process group: an undo that this process sees through must not end by it."""
+    assert int(kind.run([sys.executable, "-c", "import os; print(os.getpgrp())"], 20)) != os.getpgrp()
+
+
+def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, "GRACE_SECONDS", 0.1)
+    with pytest.raises(ClusterBroken, match=r"took over 1 s"):
+        kind.run(["sh", "-c", STARTS.format(file=tmp_path / "ids")], 1)
+    assert_ended(tmp_path / "ids")
+
+
+def test_a_command_that_is_interrupted_is_ended_before_anything_else_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def communicate(child: subprocess.Popen[str], *_: object) -> None:
+        assert child.stdout
+        assert child.stdout.readline() == "begun\n"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(subprocess.Popen, "communicate", communicate)
+    with pytest.raises(KeyboardInterrupt):
+        kind.run(["sh", "-c", STARTS.format(file=tmp_path / "ids")], 20)
+    assert_ended(tmp_path / "ids")
+
+
+def assert_ended(ids: Path) -> None:
+    """Ended, if perhaps not yet buried: an orphan is another process's to wait for."""
+
+    def look() -> tuple[bool | None, str]:
+        states = [state_of(number) for number in ids.read_text().split()]
+        return (not set(states) - {"", "Z", "X"}) or None, str(states)
+
+    wait_until("both to have ended", look, 5.0, SystemClock(), every=0.01)
+
+
+def state_of(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""

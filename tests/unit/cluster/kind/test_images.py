@@ -24,7 +24,8 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, s
         for name in ("podinfo", "prometheus")
     }
     (tmp_path / INDEX).write_text(json.dumps(index))
-    monkeypatch.setattr(images.images, "BUSYBOX", tmp_path)
+    (tmp_path / "busybox").write_bytes(b"\x7fELF")
+    monkeypatch.setattr(images.images, "BUSYBOX", tmp_path / "busybox")
     monkeypatch.setattr(images.binaries, "ensure", lambda _progress: None)
     monkeypatch.setattr(images.images, "ensure", lambda _binaries, _progress: tmp_path)
 
@@ -56,3 +57,10 @@ def test_a_machine_without_busybox_is_told(loaded: list[tuple[str, str]], monkey
     monkeypatch.setattr(images.images, "BUSYBOX", Path("/nowhere"))
     with pytest.raises(CapabilityMissing, match="Debian: busybox-static"):
         NodeImages("mine").reference("podinfo")
+
+
+def test_a_busybox_that_would_not_start_in_a_container_is_told(loaded: list[tuple[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "busybox").write_bytes(b"\x7fELF" + b"\0" * 500 + b"/lib64/ld-linux-x86-64.so.2\0")
+    with pytest.raises(CapabilityMissing, match=r"a static .*busybox \(Debian: busybox-static\)"):
+        NodeImages("mine").reference("podinfo")
+    assert loaded == []
