@@ -6,8 +6,9 @@ the local cluster. Any other context must be named in full and be allowed: nobod
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+import tempfile
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubernetes import config
@@ -19,10 +20,12 @@ from harness.cluster.kind.cluster import CONTEXT_PREFIX, KindCluster
 from harness.cluster.kubeconfig import KubeconfigCluster
 from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
+from harness.cluster.local.locks import locked
 from harness.cluster.local.progress import Progress
 from harness.cluster.protocol import Cluster
-from harness.errors import ClusterBroken, ClusterRefused, ClusterUnreachable
+from harness.errors import ClusterBroken, ClusterRefused, ClusterUnreachable, HarnessError
 from harness.guard import DEFAULT_CONTEXTS, check_context
+from harness.interrupts import deferred
 
 _LOCAL = "local-"
 SELECTIONS = ("auto", "local", "kind", "current")
@@ -119,50 +122,13 @@ def _local(wish: Wish, progress: Progress) -> Chosen:
     return Chosen(cluster, made=not was_up)
 
 
-def keep_logs(provider: str, wish: Wish, progress: Progress) -> None:
-    """Keep the logs of a cluster's nodes beside the run, where they would go with the cluster."""
-    if provider == "kind":
-        _keep_kind_logs(wish, progress)
-
-
-def take_down(provider: str, wish: Wish, progress: Progress) -> None:
-    """Take down a cluster that ``choose`` made for the same wish. Raises ClusterBroken."""
-    if provider == "local":
-        commands.down(wish.name, progress)
-    elif provider == "kind":
-        kind.delete(wish.name, _kind_kubeconfig(wish))
-
-
-def _kind(wish: Wish, progress: Progress) -> Chosen:
-    why_not = kind.available()
-    if why_not:
-        raise ClusterUnreachable(f"--cluster=kind: {why_not}")
-    kubeconfig, context = _kind_kubeconfig(wish), f"{CONTEXT_PREFIX}{wish.name}"
-    if kind.exists(wish.name):
-        if wish.kubeconfig is None and kubeconfig.exists():
-            # Another process of this session has just made it, with this kubeconfig.
-            return Chosen(KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context))
-        return Chosen(_attach(wish, context, named_in_full=True))
-    if not wish.make:
-        raise ClusterUnreachable(f"there is no kind cluster {wish.name}, and none is made for looking ahead")
-    progress(f"kind: creating {wish.name}")
-    with ExitStack() as half_made:
-        # Whatever interrupts this must not leave a cluster that nobody knows of.
-        half_made.callback(kind.delete, wish.name, kubeconfig)
-        try:
-            kind.create(wish.name, wish.workers, kubeconfig, wish.kind_image)
-        except ClusterBroken:
-            _keep_kind_logs(wish, progress)
-            raise
-        cluster = KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context)
-        half_made.pop_all()
-    return Chosen(cluster, made=True)
-
-
-def _keep_kind_logs(wish: Wish, progress: Progress) -> None:
-    folder = wish.state / "kind-logs"
+def keep_kind_logs(name: str, state: Path, progress: Progress) -> None:
+    """Keep the logs of a kind cluster's nodes beside the run, if they are containers of this machine."""
+    folder = state / "kind-logs"
     try:
-        kind.export_logs(wish.name, folder)
+        if not kind.node_containers(name):
+            return
+        kind.export_logs(name, folder)
     except ClusterBroken as error:
         # A node that is switched off cannot be asked; kind keeps what the others say and fails all the same.
         kept = f"those of the nodes that answer are in {folder}" if folder.is_dir() and any(folder.iterdir()) else ""
@@ -171,8 +137,96 @@ def _keep_kind_logs(wish: Wish, progress: Progress) -> None:
         progress(f"the logs of the nodes are in {folder}")
 
 
+def take_down(provider: str, wish: Wish, progress: Progress) -> None:
+    """Take down a cluster that ``choose`` made for the same wish. Raises ClusterBroken."""
+    if provider == "local":
+        commands.down(wish.name, progress)
+    elif provider == "kind":
+        with _kind_lock(wish, progress):
+            kind.delete(wish.name, _kind_kubeconfig(wish))
+
+
+def _kind(wish: Wish, progress: Progress) -> Chosen:
+    why_not = kind.available()
+    if why_not:
+        raise ClusterUnreachable(f"--cluster=kind: {why_not}")
+    if not wish.make:
+        if not kind.exists(wish.name):
+            raise ClusterUnreachable(f"there is no kind cluster {wish.name}, and none is made for looking ahead")
+        with tempfile.TemporaryDirectory(prefix="resilience-plan-") as folder:
+            # Looking ahead leaves nothing among the reports; once connected, the file is not read again.
+            return Chosen(_existing_kind(replace(wish, state=Path(folder))))
+    # Two sessions that both see no cluster would both create it, and the loser would clean up what the winner made.
+    with _kind_lock(wish, progress):
+        if kind.exists(wish.name):
+            return Chosen(_existing_kind(wish))
+        return Chosen(_make_kind(wish, progress), made=True)
+
+
+def _kind_lock(wish: Wish, progress: Progress) -> AbstractContextManager[None]:
+    waiting = f"another process is making or deleting the kind cluster {wish.name}: waiting for it"
+    return locked(f"kind-{wish.name}", progress, waiting)
+
+
+def _existing_kind(wish: Wish) -> Cluster:
+    """A cluster that is there, as it is, whichever kubeconfig its maker wrote."""
+    context, own = f"{CONTEXT_PREFIX}{wish.name}", _own_kubeconfig(wish)
+    if own.exists():
+        # Another process of this session has made or found it.
+        return attach(own, context, wish.images)
+    check_context(context, wish.allowed, named_in_full=True, patterns=wish.patterns)
+    if context in _contexts(wish.kubeconfig):
+        return attach(wish.kubeconfig, context, wish.images)
+    # A run that keeps its cluster leaves the kubeconfig among its reports: kind itself knows how to reach it.
+    own.parent.mkdir(parents=True, exist_ok=True)
+    kind.export_kubeconfig(wish.name, own)
+    return attach(own, context, wish.images)
+
+
+def _make_kind(wish: Wish, progress: Progress) -> Cluster:
+    kubeconfig, context = _kind_kubeconfig(wish), f"{CONTEXT_PREFIX}{wish.name}"
+    progress(f"kind: creating {wish.name}")
+    with ExitStack() as half_made:
+        # Whatever interrupts this must not leave a cluster that nobody knows of.
+        half_made.callback(_delete_half_made, wish, progress)
+        try:
+            kind.create(wish.name, wish.workers, kubeconfig, wish.kind_image)
+            cluster = KindCluster(KubeApi.connect(kubeconfig, context), kubeconfig, context, wish.images)
+        except kind.AlreadyThere:
+            # Of somebody whom the lock does not bind: another user, or kind by hand.
+            half_made.pop_all()
+            raise
+        except HarnessError:
+            keep_kind_logs(wish.name, wish.state, progress)
+            raise
+        half_made.pop_all()
+    return cluster
+
+
+def _delete_half_made(wish: Wish, progress: Progress) -> None:
+    """As far as it can be: what went wrong before is what the user must hear of."""
+    try:
+        # Another Ctrl-C could only leave half a cluster behind.
+        with deferred():
+            kind.delete(wish.name, _kind_kubeconfig(wish))
+    except ClusterBroken as error:
+        progress(f"what was made of it is still there, `kind delete cluster --name {wish.name}` deletes it: {error}")
+
+
 def _kind_kubeconfig(wish: Wish) -> Path:
-    return wish.kubeconfig or wish.state / f"kind-{wish.name}.kubeconfig"
+    return wish.kubeconfig or _own_kubeconfig(wish)
+
+
+def _own_kubeconfig(wish: Wish) -> Path:
+    return wish.state / f"kind-{wish.name}.kubeconfig"
+
+
+def _contexts(kubeconfig: Path | None) -> set[str]:
+    try:
+        found, _ = config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)
+    except (ConfigException, OSError):
+        return set()
+    return {str(context["name"]) for context in found}
 
 
 def _current_context(kubeconfig: Path | None) -> str | None:

@@ -11,15 +11,18 @@ from filelock import FileLock
 
 from harness import __version__
 from harness.access import needed_by_session, useful_to_session
-from harness.calibration.store import find as find_calibration
-from harness.choosing import Wish, choose, keep_logs, take_down
+from harness.accuracy import Calibration
+from harness.calibration import store as calibrations
+from harness.calibration.calibrate import calibrate
+from harness.choosing import Wish, choose, keep_kind_logs, take_down
 from harness.claim import Claim
 from harness.clock import Clock, SystemClock, iso
+from harness.cluster.kind.cluster import KindCluster
 from harness.cluster.local.progress import Progress
 from harness.cluster.monitoring import install
 from harness.cluster.permissions import denied
 from harness.cluster.protocol import Capability, Cluster
-from harness.errors import ApiError, ClusterRefused
+from harness.errors import ApiError, ClusterRefused, HarnessError
 from harness.guard.policy import GuardFile
 from harness.halt.order import Halt
 from harness.halt.order import read_file as halt_of_file
@@ -93,13 +96,15 @@ class Session:
                 if chosen.made:
                     # The process that takes it down at the end need not be the one that made it.
                     self._made.write_text(chosen.cluster.provider, encoding="utf-8")
+                if chosen.cluster.provider == "kind":
+                    self._kind.write_text(chosen.cluster.name, encoding="utf-8")
                 chosen.cluster.api.impersonate(self.settings.user)
                 self._check_access(chosen.cluster)
                 halted = self._watch_for_halt(chosen.cluster)
                 self._claim = claim = Claim(chosen.cluster.api, self.run_id, self.clock, self.progress)
                 claim.take(exclusive=self.disruptive, wait=self.settings.wait_for_lock)
                 prometheus = self._monitoring(chosen.cluster)
-            calibration = find_calibration(chosen.cluster)
+                calibration = self._calibration(chosen.cluster)
             self._environment = environment(chosen.cluster, prometheus)
             self._environment.calibration = calibration
             self._run = Run(
@@ -140,6 +145,21 @@ class Session:
             policy=self.guard.policy_for(cluster.provider),
         )
 
+    def _calibration(self, cluster: Cluster) -> Calibration | None:
+        """What is known of this cluster's stopwatch: asked for, it is found out first."""
+        known = calibrations.find(cluster)
+        if known or not self.settings.calibrate:
+            return known
+        self.progress("calibrating the stopwatch")
+        try:
+            known = calibrate(cluster, self.clock, self.progress, run=self.run_id, folder=self.store.folder)
+        except HarnessError as error:
+            # The experiments can go on; that their times are of an unknown error stands in their report.
+            self.progress(f"the stopwatch is not calibrated: {error}")
+            return None
+        calibrations.save(known)
+        return known
+
     @property
     def halted(self) -> str | None:
         """Why nothing may begin any more, or None."""
@@ -169,8 +189,8 @@ class Session:
         return self.root / self.settings.halt_file
 
     def _monitoring(self, cluster: Cluster) -> Prometheus | None:
-        """The cluster's Prometheus; on a cluster of ours that has none one from our manifests, and metrics-server
-        likewise."""
+        """The cluster's Prometheus; on a cluster that the harness made and that has none one from our manifests, and
+        metrics-server likewise."""
         found = prometheus_for(cluster, self.settings.prometheus_url, self.settings.prometheus_access)
         if self.settings.user or cluster.provider == "kubeconfig":
             # Whoever acts as somebody with few rights does not mean to install anything; nor does whoever tests a
@@ -178,6 +198,9 @@ class Session:
             return found
         wanted = ["metrics-server"] if Capability.METRICS_SERVER not in cluster.capabilities() else []
         wanted += ["prometheus"] if found is None else []
+        if wanted and isinstance(cluster, KindCluster) and not cluster.is_ours:
+            self.progress(f"{cluster.context} was not made by the harness, so going without {' and '.join(wanted)}")
+            return found
         if "prometheus" in install(cluster, wanted, self.clock, self.progress):
             found = prometheus_for(cluster)
             if found is not None:
@@ -226,22 +249,30 @@ class Session:
             self._run = None
 
     def take_down(self, *, passed: bool) -> None:
-        """Take down the cluster if this session made it and need not keep it. Raises ClusterBroken."""
+        """Keep kind's logs after a failure; take down the cluster if this session made it and need not keep it.
+
+        Raises ClusterBroken.
+        """
         try:
             self.close(last=True)
         except ApiError as error:
             self.progress(f"the run's Lease could not be deleted, `harness sweep` will: {error}")
+        if not passed and self._kind.exists():
+            # Kept or not, ours or not: what a node said at the time is soon overwritten, or goes with the cluster.
+            keep_kind_logs(self._kind.read_text(encoding="utf-8"), self.store.folder, self.progress)
         keep = self.settings.keep is Keep.ALWAYS or (self.settings.keep is Keep.ON_FAILURE and not passed)
         if self._made.exists() and not keep:
-            provider = self._made.read_text(encoding="utf-8")
-            if not passed:
-                keep_logs(provider, self._wish, self.progress)
-            take_down(provider, self._wish, self.progress)
+            take_down(self._made.read_text(encoding="utf-8"), self._wish, self.progress)
             self._made.unlink()
 
     @property
     def _made(self) -> Path:
         return self.store.folder / ".cluster-made"
+
+    @property
+    def _kind(self) -> Path:
+        """Holds the name of the kind cluster that the session runs on; not there when it runs on another cluster."""
+        return self.store.folder / ".cluster-kind"
 
     @property
     def _wish(self) -> Wish:

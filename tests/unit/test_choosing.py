@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import yaml
 from harness import choosing
 from harness.choosing import Wish, choose
 from harness.cluster.fake import FakeCluster
-from harness.errors import ClusterBroken, ClusterRefused, ClusterUnreachable
+from harness.errors import ApiError, ClusterBroken, ClusterRefused, ClusterUnreachable, HarnessError
 
 
 class Reachable:
@@ -37,17 +39,31 @@ class FakeKind:
         self.why_not = "kind is not installed"
         self.deleted: list[str] = []
         self.exported: list[Path] = []
+        self.reached: list[Path] = []
+        self.elsewhere: set[str] = set()
         self.interrupts: BaseException | None = None
+        self.resists = False
 
     def create(self, name: str, workers: int, kubeconfig: Path, image: str) -> None:
+        if name in self.there:
+            raise choosing.kind.AlreadyThere("node(s) already exist for a cluster with the name")
         self.there.add(name)
         kubeconfig.write_text("{}")
         if self.interrupts:
             raise self.interrupts
 
     def delete(self, name: str, kubeconfig: Path) -> None:
+        if self.resists:
+            raise ClusterBroken("kind delete cluster took over 120 s")
         self.there.discard(name)
         self.deleted.append(name)
+
+    def node_containers(self, name: str) -> set[str]:
+        return set() if name in self.elsewhere else {f"{name}-control-plane"}
+
+    def export_kubeconfig(self, name: str, kubeconfig: Path) -> None:
+        kubeconfig.write_text("{}")
+        self.reached.append(kubeconfig)
 
 
 @pytest.fixture
@@ -58,13 +74,18 @@ def reachable(monkeypatch: pytest.MonkeyPatch) -> Reachable:
 
 
 @pytest.fixture
-def fake_kind(monkeypatch: pytest.MonkeyPatch) -> FakeKind:
+def fake_kind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeKind:
     found = FakeKind()
+    monkeypatch.setenv("RESILIENCE_CACHE", str(tmp_path / "cache"))
+    # Where the client looks when it is told of no kubeconfig.
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "default"))
     monkeypatch.setattr(choosing.kind, "available", lambda: found.why_not)
     monkeypatch.setattr(choosing.kind, "exists", lambda name: name in found.there)
     monkeypatch.setattr(choosing.kind, "create", found.create)
     monkeypatch.setattr(choosing.kind, "delete", found.delete)
     monkeypatch.setattr(choosing.kind, "export_logs", lambda name, folder: found.exported.append(folder))
+    monkeypatch.setattr(choosing.kind, "node_containers", found.node_containers)
+    monkeypatch.setattr(choosing.kind, "export_kubeconfig", found.export_kubeconfig)
     return found
 
 
@@ -165,6 +186,92 @@ def test_two_processes_of_a_session_share_the_kind_cluster_that_one_made(tmp_pat
     assert first.cluster.kubeconfig == second.cluster.kubeconfig
 
 
+@pytest.mark.usefixtures("reachable")
+def test_a_kind_cluster_that_an_earlier_run_kept_is_reached_by_what_kind_knows(
+    tmp_path: Path, fake_kind: FakeKind
+) -> None:
+    """Its kubeconfig lies among the reports of that run, which may be gone."""
+    fake_kind.why_not, fake_kind.there = "", {"resilience"}
+    wish = Wish("kind", state=tmp_path / "run")
+    first, second = choose(wish, nothing), choose(wish, nothing)
+    assert fake_kind.reached == [tmp_path / "run/kind-resilience.kubeconfig"]
+    assert first.cluster.kubeconfig == second.cluster.kubeconfig == fake_kind.reached[0]
+    assert not first.made
+
+
+def test_an_existing_kind_cluster_is_reached_by_the_users_kubeconfig_when_it_is_in_there(
+    wish: Wish, fake_kind: FakeKind, reachable: Reachable
+) -> None:
+    current(wish, "production", "kind-resilience")
+    fake_kind.why_not, fake_kind.there = "", {"resilience"}
+    chosen = choose(replace(wish, selection="kind"), nothing)
+    assert (chosen.cluster.kubeconfig, fake_kind.reached) == (wish.kubeconfig, [])
+    assert reachable.tried == ["kind-resilience"]
+
+
+@pytest.mark.usefixtures("reachable")
+def test_looking_ahead_leaves_no_kubeconfig_behind(tmp_path: Path, fake_kind: FakeKind) -> None:
+    fake_kind.why_not, fake_kind.there = "", {"resilience"}
+    choose(Wish("kind", state=tmp_path / "run", make=False), nothing)
+    assert not (tmp_path / "run").exists()
+    assert not fake_kind.reached[0].exists()
+
+
+def test_an_existing_kind_cluster_that_the_guard_does_not_allow_is_not_even_dialled(
+    wish: Wish, fake_kind: FakeKind, reachable: Reachable
+) -> None:
+    fake_kind.why_not, fake_kind.there = "", {"resilience"}
+    with pytest.raises(ClusterRefused):
+        choose(replace(wish, selection="kind", patterns=("staging-*",)), nothing)
+    assert (fake_kind.reached, reachable.tried) == ([], [])
+
+
+@pytest.mark.usefixtures("reachable")
+def test_a_kind_cluster_is_looked_for_and_made_under_one_lock(
+    wish: Wish, fake_kind: FakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another session that waits for the lock finds the cluster there, and does not make it."""
+    events: list[str] = []
+
+    @contextmanager
+    def locked(name: str, *_: Any) -> Iterator[None]:
+        events.append(f"lock {name}")
+        yield
+        events.append("unlock")
+
+    monkeypatch.setattr(choosing, "locked", locked)
+    monkeypatch.setattr(choosing.kind, "exists", lambda _: events.append("look"))
+    monkeypatch.setattr(choosing.kind, "create", lambda *_: events.append("create"))
+    fake_kind.why_not = ""
+    choose(replace(wish, selection="kind"), nothing)
+    assert events == ["lock kind-resilience", "look", "create", "unlock"]
+    choosing.take_down("kind", wish, nothing)
+    assert events[4:] == ["lock kind-resilience", "unlock"]
+
+
+def test_a_cluster_that_somebody_else_made_meanwhile_is_not_deleted(
+    wish: Wish, fake_kind: FakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's session holds another lock, and kind by hand holds none."""
+    fake_kind.why_not, fake_kind.there = "", {"resilience"}
+    monkeypatch.setattr(choosing.kind, "exists", lambda _: False)
+    with pytest.raises(ClusterBroken, match="already exist"):
+        choose(replace(wish, selection="kind"), nothing)
+    assert (fake_kind.deleted, fake_kind.exported) == ([], [])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ClusterBroken("no space")])
+def test_what_cannot_be_deleted_does_not_hide_why_it_should_be(
+    wish: Wish, fake_kind: FakeKind, error: BaseException
+) -> None:
+    fake_kind.why_not, fake_kind.interrupts, fake_kind.resists = "", error, True
+    said: list[str] = []
+    with pytest.raises(type(error)) as caught:
+        choose(replace(wish, selection="kind"), said.append)
+    assert caught.value is error
+    assert "`kind delete cluster --name resilience` deletes it: kind delete cluster took over 120 s" in said[-1]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ClusterBroken("no space")])
 def test_a_kind_cluster_made_halfway_is_taken_away(wish: Wish, fake_kind: FakeKind, error: BaseException) -> None:
     fake_kind.why_not, fake_kind.interrupts = "", error
@@ -173,9 +280,14 @@ def test_a_kind_cluster_made_halfway_is_taken_away(wish: Wish, fake_kind: FakeKi
     assert fake_kind.deleted == ["resilience"]
 
 
-def test_the_logs_of_a_kind_cluster_are_kept_when_it_could_not_be_made(wish: Wish, fake_kind: FakeKind) -> None:
-    fake_kind.why_not, fake_kind.interrupts = "", ClusterBroken("no space")
-    with pytest.raises(ClusterBroken):
+@pytest.mark.parametrize(
+    "error", [ClusterBroken("no space"), ClusterUnreachable("no answer"), ApiError(500, "InternalError", "no etcd")]
+)
+def test_the_logs_of_a_kind_cluster_are_kept_when_it_could_not_be_made(
+    wish: Wish, fake_kind: FakeKind, error: HarnessError
+) -> None:
+    fake_kind.why_not, fake_kind.interrupts = "", error
+    with pytest.raises(type(error)):
         choose(replace(wish, selection="kind"), nothing)
     assert fake_kind.exported == [wish.state / "kind-logs"]
 
@@ -191,15 +303,19 @@ def test_what_could_be_kept_of_the_logs_is_told_when_a_node_does_not_answer(
 
     monkeypatch.setattr(choosing.kind, "export_logs", export)
     said: list[str] = []
-    choosing.keep_logs("kind", wish, said.append)
+    monkeypatch.setattr(choosing.kind, "node_containers", lambda _: {"mine-control-plane"})
+    choosing.keep_kind_logs("mine", wish.state, said.append)
     assert said[0].startswith("not all logs of the nodes could be kept: kind export logs failed: mine-worker")
     assert (f"those of the nodes that answer are in {wish.state / 'kind-logs'}" in said[0]) is some
 
 
-def test_only_a_cluster_whose_logs_would_go_with_it_has_them_kept(wish: Wish, fake_kind: FakeKind) -> None:
-    for provider in ("local", "kubeconfig", "kind"):
-        choosing.keep_logs(provider, wish, nothing)
+def test_the_logs_of_a_cluster_whose_nodes_are_elsewhere_are_not_asked_for(wish: Wish, fake_kind: FakeKind) -> None:
+    fake_kind.elsewhere = {"theirs"}
+    said: list[str] = []
+    for name in ("theirs", "mine"):
+        choosing.keep_kind_logs(name, wish.state, said.append)
     assert fake_kind.exported == [wish.state / "kind-logs"]
+    assert said == [f"the logs of the nodes are in {wish.state / 'kind-logs'}"]
 
 
 def test_a_local_cluster_of_which_a_node_is_broken_is_still_one_whose_nodes_can_be_mended(
