@@ -7,7 +7,7 @@ inside, on leaving it the effects are undone, load and observers stopped, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ from harness.prober.declaration import Probing
 from harness.run import Run
 from harness.site import Site
 from harness.target_prober import TargetProber
-from harness.timeouts import EVIDENCE_EVERY, LOAD_READY, LOOK_EVERY
+from harness.timeouts import EVIDENCE_EVERY, EVIDENCE_LOOK, LOAD_READY, LOOK_EVERY
 
 CONTROL = "control"
 
@@ -134,7 +134,7 @@ class LiveExperiment:
                 self._cluster, self.namespace, probings, folder=self.folder, seconds=seconds, clock=self._clock
             )
         )
-        self._prober.wait_ready(LOAD_READY)
+        self._prober.wait_ready(LOAD_READY, self._run.go_on)
         self.end_when(self._prober.failure)
 
     @contextmanager
@@ -209,7 +209,15 @@ class LiveExperiment:
         self.timeline.injections.append(Injection(fault.kind, victims, Interval(low, high)))
 
     def prove(self, *, last: bool = False) -> None:
-        """Look for evidence that each fault bit; with ``last`` what is missing is written down too."""
+        """Look for evidence that each fault bit; with ``last`` what is missing is written down too.
+
+        A look is short, since whatever orders the end of the fault waits for it; the last one may take its time, unless
+        the end was ordered."""
+        hurry = not last or self.timeline.stopped is not None
+        with self._cluster.api.hurried(EVIDENCE_LOOK) if hurry else nullcontext():
+            self._look_for_evidence(last=last)
+
+    def _look_for_evidence(self, *, last: bool) -> None:
         for index, injection in enumerate(self.timeline.injections):
             if injection.proven:
                 continue

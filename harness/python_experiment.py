@@ -22,7 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.admission import admit
-from harness.errors import InputError, Problem
+from harness.body_watch import BodyWatch
+from harness.errors import Inconclusive, InputError, Problem
 from harness.experiment import Control, Experiment, Load, Phases
 from harness.fault import Fault
 from harness.guard.safety import Safety
@@ -55,13 +56,14 @@ class PythonExperiment:
             workload=Workload(file.parent, (), ()),
             objectives=(),
             file=file,
-            # How long a test takes is its own affair; the load outlives it by itself at most this long.
-            phases=Phases(recovery=LONGEST_TEST),
+            phases=_phases(run.policy.max_duration),
             disruptive=disruptive,
         )
         self.keeper = RecordKeeper(run, self._experiment, node_id)
         self.live = self.keeper.live
         self._stack = ExitStack()
+        # Why a step could not be taken to its end.
+        self._ended = ""
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.keeper.to_the_end())
@@ -73,7 +75,7 @@ class PythonExperiment:
     ) -> None:
         with self._stack:
             if self.keeper.record.stage != "judged":
-                self.keeper.give_up("the test ended before it judged anything")
+                self.keeper.give_up(self._ended or "the test ended before it judged anything")
 
     @property
     def namespace(self) -> str:
@@ -119,7 +121,7 @@ class PythonExperiment:
 
     def baseline(self, seconds: float) -> None:
         """The time before the fault."""
-        with self.live.phase(BASELINE, f"{seconds:g} s"):
+        with self._step(), self.live.phase(BASELINE, f"{seconds:g} s"):
             self.live.wait(seconds)
 
     @contextmanager
@@ -128,12 +130,13 @@ class PythonExperiment:
         chosen = [self.live.choose(fault) for fault in faults]
         self.live.admit(chosen)
         self._change(faults=(*self._experiment.faults, *faults))
-        with self.live.phase(FAULT):
+        with self._step(), self.live.phase(FAULT):
             for fault, victims in chosen:
                 self.live.inject(fault, victims)
             self.live.wait(seconds, self.live.prove)
             try:
-                yield self.timeline.injections
+                with BodyWatch(self._must_end):
+                    yield self.timeline.injections
             finally:
                 self.live.prove(last=True)
         self.live.undo()
@@ -151,8 +154,9 @@ class PythonExperiment:
                 message = f"found abortOnBreach in {objective.title}, expected it in an experiment file alone"
                 raise InputError([Problem(f"{message}: a test ends its faults itself")])
         self._change(objectives=objectives)
-        self.live.recover(objectives, recovery)
-        with self.live.phase(SETTLE, f"{settle:g} s"):
+        with self._step():
+            self.live.recover(objectives, recovery)
+        with self._step(), self.live.phase(SETTLE, f"{settle:g} s"):
             self.live.wait(settle)
         self.live.stop()
         if self._run.prometheus:
@@ -162,7 +166,25 @@ class PythonExperiment:
         check(record)
         return record
 
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Remember what ended a step: the test may end of it too, and then that is the reason."""
+        try:
+            yield
+        except Inconclusive as error:
+            self._ended = str(error)
+            raise
+
+    def _must_end(self) -> str | None:
+        """Why the body of a test must not go on, if it must not."""
+        longest = sum(self._experiment.phases.model_dump().values())
+        if self.live.now > longest:
+            return f"the test has taken longer than the {longest:g} s that it may"
+        return self._run.halted()
+
     def _conclude(self) -> ExperimentRecord:
+        if self.timeline.injections and not self.timeline.phase(BASELINE):
+            return self.keeper.give_up("no steady state was shown: experiment.baseline(seconds) comes before the fault")
         if self.timeline.phase(BASELINE):
             findings = judge_baseline(self._experiment, self.timeline)
             self.keeper.steady_state(findings)
@@ -174,3 +196,11 @@ class PythonExperiment:
     def _change(self, **changes: Any) -> None:  # noqa: ANN401
         self._experiment = replace(self._experiment, **changes)
         self.live.experiment = self._experiment
+
+
+def _phases(longest: float | None) -> Phases:
+    """How long a test takes is its own affair, up to what the guard allows: at most so long a fault may be there, and
+    so long the load outlives the test by itself."""
+    others = Phases(recovery=0.0)
+    spent = sum(others.model_dump().values())
+    return Phases(recovery=max(0.0, min(LONGEST_TEST, LONGEST_TEST if longest is None else longest) - spent))

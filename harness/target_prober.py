@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,9 +49,10 @@ class TargetProber:
         """The process, or the command in front of it."""
         return self._running.pid
 
-    def wait_ready(self, seconds: float) -> None:
-        """Wait until every stream had a good answer. Raises Inconclusive."""
-        self._running.wait_ready([probing.title for probing in self._probings], seconds)
+    def wait_ready(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Wait until every stream had a good answer. Raises Inconclusive, and whatever ``meanwhile`` does, which is
+        called at every look."""
+        self._running.wait_ready([probing.title for probing in self._probings], seconds, meanwhile)
 
     def failure(self) -> str | None:
         """Why the prober is dead, or None while it is alive."""

@@ -10,6 +10,8 @@ UNDONE = 60.0
 UNDONE_AT_LEAST = 5.0
 RESIDUE_GONE = 20.0
 EVIDENCE_EVERY = 0.5
+# A look for evidence may hold up the end of a fault, which an objective or a halt can order at any time.
+EVIDENCE_LOOK = 0.7
 LOOK_EVERY = 0.2
 # A load generator or prober that nobody stops ends by itself this long after the phases of its experiment are over.
 # Between them there is waiting: for answers, for two scrapes of up to a minute each, for the undo.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.child import Child
@@ -48,10 +48,14 @@ class RunningProber:
         """See ``Child.pid``."""
         return self._process.pid
 
-    def wait_ready(self, names: Sequence[str], seconds: float) -> None:
-        """Wait until every stream had a good answer; ``names`` are theirs. Raises Inconclusive."""
+    def wait_ready(self, names: Sequence[str], seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Wait until every stream had a good answer; ``names`` are theirs. Raises Inconclusive.
+
+        ``meanwhile`` is called at every look and may end the wait by what it raises.
+        """
 
         def look() -> tuple[bool | None, str]:
+            meanwhile()
             self._reader.poll()
             died = self.failure()
             if died:

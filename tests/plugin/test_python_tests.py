@@ -35,6 +35,12 @@ def test_unsteady(experiment, chaos):
         pass
     experiment.assert_objectives(Told(steady="BROKEN"), recovery=0.1, settle=0.05)
 
+def test_without_a_baseline(experiment, chaos):
+    experiment.workload("workloads/shop")
+    with chaos(Mark()):
+        pass
+    experiment.assert_objectives(Told(), recovery=0.1, settle=0.05)
+
 def test_failed_on_the_way(experiment, chaos):
     experiment.workload("workloads/shop")
     with chaos(Mark()):
@@ -55,7 +61,14 @@ from harness.cluster.resources import CONFIG_MAPS
 '''
 
 
-UNDECIDED = ("test_unknown", "test_unsteady", "test_failed_on_the_way", "test_wrong_workload", "test_stuck")
+UNDECIDED = (
+    "test_unknown",
+    "test_unsteady",
+    "test_without_a_baseline",
+    "test_failed_on_the_way",
+    "test_wrong_workload",
+    "test_stuck",
+)
 
 
 def test_fixtures_give_the_whole_engine(project: Project) -> None:
@@ -72,6 +85,7 @@ def test_fixtures_give_the_whole_engine(project: Project) -> None:
     }
     assert records["test_held"].hypothesis == "The whole of it holds."
     assert "the steady state did not hold" in records["test_unsteady"].reason
+    assert "no steady state was shown" in records["test_without_a_baseline"].reason
     assert "before it judged" in records["test_failed_on_the_way"].reason
     assert [undo.state for undo in records["test_failed_on_the_way"].faults[0].undo] == ["done"]
     assert "UNDO FAILED" in records["test_stuck"].reason
@@ -89,3 +103,29 @@ def test_tests_of_one_name_in_two_files_do_not_share_a_namespace(project: Projec
     project.run("--cluster", "test_one.py", "test_two.py").assert_outcomes(passed=2)
     namespaces = {record.namespace for record in project.record().experiments}
     assert len(namespaces) == 2
+
+
+HALTED = """
+import time
+from pathlib import Path
+from tests.fake_plugin import Mark
+
+def test_asleep(experiment, chaos):
+    experiment.workload("workloads/shop")
+    experiment.baseline(seconds=0.05)
+    with chaos(Mark()):
+        Path(".resilience-halt").touch()
+        time.sleep(60)
+        raise AssertionError("nobody woke it up")
+"""
+
+
+def test_a_halt_ends_the_body_of_a_test_even_in_its_sleep(project: Project) -> None:
+    """Told as INCONCLUSIVE with the reason, and undone: the session itself is not interrupted."""
+    project.pytester.makepyfile(test_halted=HALTED)
+    result = project.run("--cluster", "test_halted.py")
+    assert result.parseoutcomes() == {"errors": 1}
+    (record,) = project.record().experiments
+    assert record.verdict is Verdict.INCONCLUSIVE
+    assert "halt" in record.reason
+    assert [undo.state for undo in record.faults[0].undo] == ["done"]

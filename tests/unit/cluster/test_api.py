@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.clock import FakeClock
 from harness.cluster.api import FIELD_MANAGER, KubeApi
 from harness.cluster.fake import FakeCluster
 from harness.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS, Resource
@@ -24,6 +25,41 @@ def api(fake_cluster: FakeCluster) -> KubeApi:
 
 def _config(name: str = "settings", **data: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+class Slow:
+    """Answers nothing, each time after all of the time-out."""
+
+    server = "https://slow.invalid"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.timeouts = clock, list[float]()
+
+    def send(self, request: Request) -> bytes:
+        self.timeouts.append(request.timeout)
+        self.clock.sleep(request.timeout / 2)
+        raise ApiError(0, "ConnectionFailed", "timed out")
+
+    def exec(self, *_arguments: object) -> ExecResult:
+        pytest.fail("there was no time for it")
+
+
+def test_hurried_calls_are_not_repeated_and_together_wait_no_longer_than_they_may(fake_clock: FakeClock) -> None:
+    slow = Slow(fake_clock)
+    api = KubeApi(slow, fake_clock)  # type: ignore[arg-type]
+    before = fake_clock.monotonic()
+    with api.hurried(0.8):
+        for _ in range(3):
+            with pytest.raises(ApiError, match="timed out"):
+                api.get(PODS, "web-0", NAMESPACE)
+        assert slow.timeouts == pytest.approx([0.8, 0.4, 0.2])
+        fake_clock.sleep(0.2)
+        with pytest.raises(ApiError, match="no time was left"):
+            api.exec(NAMESPACE, "web-0", ["true"])
+    assert fake_clock.monotonic() - before < 1.0
+    with pytest.raises(ApiError, match="timed out"):
+        api.get(PODS, "web-0", NAMESPACE)
+    assert slow.timeouts[3:] == [10.0] * 4
 
 
 @pytest.mark.parametrize(
