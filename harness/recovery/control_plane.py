@@ -4,15 +4,21 @@ The instant is the watch's arrival; the Ready condition's timestamp, which has o
 the node's wall clock, gives the low bound, never before the fault and never after the arrival. A kubelet that was away
 reports the condition as it saw it, with a timestamp from before the fault: then what others wrote meanwhile, that the
 pod is not ready, bounds it.
+
+Fewer replicas may be wanted after the fault than before it, by an autoscaler, say. Whether that is no loss or the
+fault's own doing cannot be told from here, so it widens the bounds and decides nothing: the low end is when as many as
+were wanted then were ready, the high end when as many as before were.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from harness.observation import Interval, Timeline
+from harness.quantities import show_seconds
 from harness.recovery.gaps import states_lost, watch_open_ended
 from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted, since_last
 from harness.recovery.pods import PodSeen, pods_of, victims
@@ -28,46 +34,109 @@ def control_plane(timeline: Timeline, workload: str, origin: Origin) -> Recovery
     """
     start = origin.disrupted.low
     events = pods_of(timeline, workload)
-    replay = _Replay([event for event in events if event.at < start], strict=origin.undone)
-    ready = replay.ready()
+    before = [event for event in events if event.at < start]
+    ready = _Replay(before, strict=origin.undone).ready()
     if not ready:
         return no_data(CLOCK, workload, "no pod was seen ready before the fault")
     later = [event for event in events if event.at >= start]
-    replay.expect(_desired(timeline, workload, start) or ready, victims(timeline) & replay.hit_in(later))
-    found = _outages(replay, later, origin)
+    need = _desired(timeline, workload, start) or ready
+
+    def outages(lowered: Sequence[_Bar] = ()) -> list[Outage]:
+        replay = _Replay(before, strict=origin.undone)
+        replay.expect(need, victims(timeline) & replay.hit_in(later))
+        return _outages(replay, sorted([*later, *lowered], key=lambda step: step.at), origin)
+
+    found = outages()
     if not found and states_lost(timeline, "pods", start):
         return no_data(CLOCK, workload, "the watch on pods broke, so a disruption may have gone unseen")
     if not found:
         return not_disrupted(CLOCK, workload, 0.0, f"{ready} pods stayed ready")
     if not found[-1].over and watch_open_ended(timeline, "pods"):
         return no_data(CLOCK, workload, "the watch on pods broke before they were ready again")
-    return conclude(CLOCK, workload, found, origin)
+    recovery = conclude(CLOCK, workload, found, origin)
+    lowered = _lowered(timeline, workload, start, need)
+    if lowered:
+        recovery = _no_sooner_than(recovery, outages(lowered), origin)
+    return as_far_as_seen(recovery, timeline, "pods")
+
+
+def as_far_as_seen(recovery: Recovery, timeline: Timeline, series: str) -> Recovery:
+    """A recovery after which states of its series are missing is none: it may have been taken back unseen.
+
+    What is known stays: the workload was away for at least as long as up to there. What a relist told is told at the
+    instant at which its gap ends, and is the state of that instant, so only gaps that end later count.
+    """
+    if recovery.ended is None or recovery.length is None:
+        return recovery
+    if not states_lost(timeline, series, math.nextafter(recovery.ended, math.inf)):
+        return recovery
+    reason = f"the watch on {series} broke after the recovery, so a relapse may have gone unseen; {recovery.reason}"
+    length = Interval(recovery.length.low, math.inf)
+    return replace(recovery, state="no data", length=length, likely=None, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """From an instant on, so many ready pods are as many as are wanted."""
+
+    at: float
+    need: int
+
+
+def _wanted(timeline: Timeline, workload: str) -> list[_Bar]:
+    return [
+        _Bar(seen.at, int(seen.value.get("desired") or 0))
+        for seen in timeline.observations("workloads", workload)
+        if seen.error is None and isinstance(seen.value, Mapping)
+    ]
 
 
 def _desired(timeline: Timeline, workload: str, before: float) -> int:
     """The replicas that were wanted just before the fault, or 0 when nobody told."""
-    desired = 0
-    for seen in timeline.observations("workloads", workload):
-        if seen.at < before and isinstance(seen.value, Mapping):
-            desired = int(seen.value.get("desired") or 0)
-    return desired
+    return next((bar.need for bar in reversed(_wanted(timeline, workload)) if bar.at < before), 0)
 
 
-def _outages(replay: _Replay, events: Sequence[PodSeen], origin: Origin) -> list[Outage]:
+def _lowered(timeline: Timeline, workload: str, start: float, need: int) -> list[_Bar]:
+    """What was wanted from the fault on, if it was ever fewer than before.
+
+    Nothing of it counts when a fault hit the workload itself: to want fewer is then the disruption. To want none is
+    to switch the workload off, which is never its recovery.
+    """
+    if any(str(victim) == workload for injection in timeline.injections for victim in injection.victims):
+        return []
+    bars = [_Bar(bar.at, min(bar.need or need, need)) for bar in _wanted(timeline, workload) if bar.at >= start]
+    return bars if any(bar.need < need for bar in bars) else []
+
+
+def _no_sooner_than(recovery: Recovery, outages: Sequence[Outage], origin: Origin) -> Recovery:
+    """A recovery whose low end is that of these outages, in which no more pods were asked for than were wanted."""
+    lenient = conclude(CLOCK, recovery.subject, outages, origin).length if outages else Interval(0.0, 0.0)
+    if recovery.length is None or lenient is None or lenient.low >= recovery.length.low:
+        return recovery
+    reason = f"{recovery.reason}; fewer replicas than before were wanted meanwhile, and so many were ready "
+    reason += f"{show_seconds(lenient.low)} {'after the undo' if origin.undone else 'after the fault'} at the earliest"
+    return replace(recovery, length=Interval(lenient.low, recovery.length.high), reason=reason)
+
+
+def _outages(replay: _Replay, steps: Sequence[PodSeen | _Bar], origin: Origin) -> list[Outage]:
     """The spans in which the workload was not whole. The first one begins when the disruption is seen: when the first
     victim is, or, where no pod is a victim (a node was), when fewer pods than before are ready."""
     found: list[Outage] = []
     began: float | None = None
-    for event in events:
-        previous = replay.last(event.uid)
-        restarted = replay.apply(event)
+    for step in steps:
+        previous, restarted = None, False
+        if isinstance(step, _Bar):
+            replay.need = step.need
+        else:
+            previous, restarted = replay.last(step.uid), replay.apply(step)
         whole = replay.whole()
         # A container can be replaced and ready again within one event: that is an outage too, if a very short one.
         down = not whole or restarted
         if began is None and (down if found else replay.struck or (not replay.victims and not whole)):
-            began = event.at
+            began = step.at
         if began is not None and whole:
-            found.append(Outage(Interval(since_last(found, origin), began), _back(event, previous, origin), began))
+            ended = Interval(step.at, step.at) if isinstance(step, _Bar) else _back(step, previous, origin)
+            found.append(Outage(Interval(since_last(found, origin), began), ended, began))
             began = None
     if began is not None:
         found.append(Outage(Interval(since_last(found, origin), began), Interval(origin.until, math.inf), began))
@@ -92,7 +161,7 @@ class _Replay:
     def __init__(self, before: Sequence[PodSeen], strict: bool) -> None:
         self._pods: dict[str, PodSeen] = {}
         self._strict = strict
-        self._need = 0
+        self.need = 0
         self._awaited: set[str] = set()
         self.victims: set[str] = set()
         self.struck = False
@@ -102,7 +171,7 @@ class _Replay:
 
     def expect(self, need: int, victims: set[str]) -> None:
         """From here on, ``need`` ready pods are whole, and these victims will be seen hit."""
-        self._need, self.victims, self._awaited = need, victims, set(victims)
+        self.need, self.victims, self._awaited = need, victims, set(victims)
 
     def apply(self, event: PodSeen) -> bool:
         """Take in one event; tells whether it shows a container replaced."""
@@ -135,7 +204,7 @@ class _Replay:
 
     def whole(self) -> bool:
         left_over = self._strict and any(pod.alive and not pod.ready for pod in self._pods.values())
-        return self.ready() >= self._need and not left_over
+        return self.ready() >= self.need and not left_over
 
     def _strike(self, uid: str) -> None:
         if uid in self._awaited:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness.observation import Interval, Observation, Timeline
+from harness.recovery.control_plane import as_far_as_seen
 from harness.recovery.gaps import states_lost, watch_open_ended
 from harness.recovery.outage import Origin, Outage, Recovery, conclude, no_data, not_disrupted, since_last
 from harness.recovery.pods import pods_of, victims
@@ -57,7 +58,7 @@ def _service(timeline: Timeline, origin: Origin, name: str, before: set[str]) ->
         return not_disrupted(CLOCK, subject, 0.0, f"{len(before)} endpoints stayed ready")
     if not found[-1].over and watch_open_ended(timeline, CLOCK):
         return no_data(CLOCK, subject, "the watch on endpoints broke before they were back")
-    return conclude(CLOCK, subject, found, origin)
+    return as_far_as_seen(conclude(CLOCK, subject, found, origin), timeline, CLOCK)
 
 
 def _outages(

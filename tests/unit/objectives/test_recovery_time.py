@@ -48,6 +48,26 @@ def test_only_the_clocks_asked_for_decide_and_all_are_shown() -> None:
     assert finding.detail["prometheus: deployment/podinfo"].startswith("no data: ")
 
 
+@pytest.mark.parametrize("series", ["pods", "endpoints"])
+@pytest.mark.parametrize("ended", [None, 54.9])
+def test_a_recovery_that_may_have_been_taken_back_unseen_does_not_hold(series: str, ended: float | None) -> None:
+    """The watch breaks in the settle phase. A recovery that was too slow already stays so."""
+    story = killed().gap(series, 50.1, ended, complete=False)
+    finding = RecoveryTime(of=PODINFO, max="20s").judge(story.timeline)
+    assert finding.verdict is INCONCLUSIVE
+    assert "a relapse may have gone unseen" in finding.reason
+    assert RecoveryTime(of=PODINFO, max="1s").judge(story.timeline).verdict is BROKEN
+    assert RecoveryTime(of=PODINFO, max="20s").judge(killed().gap(series, 50.1, 54.9).timeline).verdict is HELD
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [("1s", BROKEN), ("20s", INCONCLUSIVE)])
+def test_replicas_that_an_autoscaler_no_longer_wants_are_not_said_to_be_late(limit: str, verdict: Verdict) -> None:
+    story = (
+        killed(pods=None).add("workloads", PODINFO, 1.0, {"desired": 2}).add("workloads", PODINFO, 13, {"desired": 1})
+    )
+    assert RecoveryTime(of=PODINFO, max=limit, clocks=["controlPlane"]).judge(story.timeline).verdict is verdict
+
+
 def test_never_back_is_broken_once_it_was_watched_for_longer_than_the_limit() -> None:
     """Watched for 45 s: a limit of 20 s is missed for certain, one of 60 s is not."""
     story = killed(pods=None)

@@ -126,3 +126,16 @@ def test_addresses_whose_kubelet_was_away_are_not_back_before_they_left() -> Non
     story.endpoints(32.4, "b", wall=32.0).endpoints(50.3, "a", "b", wall=1.0)
     (found,) = clocks(story)
     assert (found.length.low, found.length.high) == pytest.approx((32.0 - 10.1, 50.3 - 10.0))
+
+
+@pytest.mark.parametrize(
+    ("ended", "complete", "state"),
+    [(None, False, "no data"), (54.9, False, "no data"), (54.9, True, "recovered")],
+)
+def test_states_lost_after_the_recovery_leave_it_unknown(ended: float | None, complete: bool, state: str) -> None:
+    """A relapse within the settle phase may have gone unseen; one that only times are missing of was not."""
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.endpoints(10.4, "b").endpoints(13.2, "b", "d", wall=13.0).gap("endpoints", 50.1, ended, complete)
+    (found,) = clocks(story)
+    assert found.state == state
+    assert found.length.low == pytest.approx(13.0 - 10.1)
