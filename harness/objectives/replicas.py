@@ -6,6 +6,7 @@ it is the ready replicas from below and all replicas from above, surge included.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -154,8 +155,14 @@ class Replicas(LiveObjective):
         if not away:
             return inconclusive(f"{self.of} never left {wanted} replicas: no settling was shown")
         if away[-1] + 1 < len(sizes):
-            took = max(0.0, sizes[away[-1] + 1].at - recovery.start)
-            return within(what, Interval(took, took), limit, since)
+            at = sizes[away[-1] + 1].at
+            took = max(0.0, at - recovery.start)
+            finding = within(what, Interval(took, took), limit, since)
+            # What a relist told at ``at`` is the state of that instant; later gaps may hide that it moved again.
+            if finding.verdict is Verdict.HELD and states_lost(timeline, self._series, math.nextafter(at, math.inf)):
+                unseen = "but the watch broke afterwards, so it may have moved again unseen"
+                return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {unseen}")
+            return finding
         if watch_open_ended(timeline, self._series):
             return inconclusive(f"the watch on {self._series} broke before {self.of} settled")
         finding = never(what, watched_until(timeline) - recovery.start, limit, since)

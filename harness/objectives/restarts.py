@@ -12,7 +12,7 @@ from harness.objective import Due, Finding, LiveObjective
 from harness.objectives._fields import Count, WorkloadRef
 from harness.objectives._findings import combined, inconclusive
 from harness.observation import Timeline
-from harness.recovery.gaps import watch_open_ended
+from harness.recovery.gaps import states_lost
 from harness.recovery.pods import PodSeen, pods_of, victims
 from harness.verdict import Verdict
 
@@ -54,19 +54,23 @@ class Restarts(LiveObjective):
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # counted from the fault to the end of the run
-        events = pods_of(timeline, self.of)
-        if timeline.injected() is None or not events:
+        injected, events = timeline.injected(), pods_of(timeline, self.of)
+        if injected is None or not events:
             return inconclusive(f"no pod of {self.of} was seen" if timeline.injections else "nothing was injected")
         counts = self._counts(timeline)
         total = sum(counts.values())
-        parts = [self._in_range(total)]
+        parts, others = [self._in_range(total)], list[str]()
         if self.only_victims:
             hit, names = victims(timeline), {pod.uid: pod.name for pod in events}
             others = sorted(names[uid] for uid, count in counts.items() if count and uid not in hit)
             parts.append(_siblings(others))
         finding = combined(parts)
-        if watch_open_ended(timeline, "pods") and not (self.max is not None and total > self.max):
-            finding = inconclusive(f"the watch on pods broke after {total} restarts were seen")
+        # What was counted is not taken back, but pods may have restarted and gone while nobody looked.
+        proven = others or (self.max is not None and total > self.max)
+        if not proven and states_lost(timeline, "pods", injected.low):
+            finding = inconclusive(
+                f"the watch on pods broke: beside the {total} restarts seen more may have gone unseen"
+            )
         return replace(finding, samples=len(events))
 
     def _in_range(self, total: int) -> Finding:

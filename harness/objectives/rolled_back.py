@@ -5,6 +5,7 @@ Compared is the template, not the revision's number: a rollback gives the old Re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -18,7 +19,8 @@ from harness.objectives._series import last_before, number, values
 from harness.observation import Interval, Observation, Timeline
 from harness.quantities import show_seconds
 from harness.recovery import origin_of
-from harness.recovery.gaps import watch_open_ended
+from harness.recovery.gaps import states_lost, watch_open_ended
+from harness.verdict import Verdict
 
 
 class RolledBack(Objective):
@@ -60,6 +62,10 @@ class RolledBack(Objective):
         if since_then:
             at = since_then[0].at
             finding = within(what, origin.length(Interval(at, at)), self.within, since)
+            # What a relist told at ``at`` is the state of that instant; later gaps may hide another disturbance.
+            if finding.verdict is Verdict.HELD and states_lost(timeline, "workloads", math.nextafter(at, math.inf)):
+                unseen = "but the watch broke afterwards, so it may have been disturbed again unseen"
+                finding = replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {unseen}")
         elif watch_open_ended(timeline, "workloads"):
             finding = inconclusive(f"the watch on workloads broke before {self.of} was complete")
         else:

@@ -134,6 +134,19 @@ def test_a_watch_that_broke_before_the_settling_was_seen_is_inconclusive() -> No
     assert "broke before hpa/podinfo settled" in judge(story, settles_to=1, settles_within="10s")[1]
 
 
+@pytest.mark.parametrize("ended", [None, 55.0])
+def test_settled_when_states_are_missing_afterwards_may_have_moved_again(ended: float | None) -> None:
+    """To have settled too late already stays so, and what a relist told is seen at its instant."""
+    story = sizes(*RAMP).gap("autoscalers", 50, ended, complete=False)
+    verdict, why = judge(story, settles_to=1, settles_within="14s")
+    assert verdict is INCONCLUSIVE
+    assert "moved again unseen" in why
+    assert judge(story, settles_to=1, settles_within="13s")[0] is BROKEN
+    assert judge(sizes(*RAMP).gap("autoscalers", 50, 55), settles_to=1, settles_within="14s")[0] is HELD
+    relisted = sizes(*RAMP).gap("autoscalers", 43, 44, complete=False)
+    assert judge(relisted, settles_to=1, settles_within="14s")[0] is HELD
+
+
 def test_the_recovery_phase_is_pending_until_it_settled() -> None:
     objective = Replicas(of=HPA, settles_to=1, settles_within="20s")
     assert objective.pending(sizes(*RAMP[:-1]).timeline) == "hpa/podinfo is at 4, to settle to 1"

@@ -67,6 +67,18 @@ def test_too_many_stay_too_many_when_the_watch_breaks() -> None:
     assert judge(hung(3).gap("pods", 30.0), max=2)[0] is BROKEN
 
 
+@pytest.mark.parametrize("fields", [{"max": 1}, {"min": 2}, {"only_victims": True}])
+def test_restarts_may_have_gone_unseen_where_states_are_missing(fields: dict[str, object]) -> None:
+    """A pod that came, restarted and went within a gap is in no list; where only times are missing, all were seen."""
+    assert judge(hung(1).gap("pods", 30.0, 31.0, complete=False), **fields)[0] is INCONCLUSIVE
+    assert judge(hung(1).gap("pods", 30.0, 31.0), **fields) == judge(hung(1), **fields)
+    assert judge(hung(1).gap("pods", 5.0, 6.0, complete=False), **fields) == judge(hung(1), **fields)
+
+
+def test_a_sibling_that_was_seen_to_restart_stays_so_when_the_watch_breaks() -> None:
+    assert judge(hung(1, sibling=1).gap("pods", 30.0), only_victims=True)[0] is BROKEN
+
+
 def test_the_recovery_phase_is_pending_until_there_are_enough() -> None:
     objective = Restarts(of=PODINFO, min=1)
     assert objective.pending(hung(0).timeline) == "deployment/podinfo had 0 restarts, at least 1 asked for"

@@ -192,6 +192,18 @@ def test_without_data_no_rollback_is_held(story: Story, reason: str) -> None:
     assert reason in why
 
 
+@pytest.mark.parametrize("ended", [None, 54.9])
+def test_a_rollback_after_which_states_are_missing_may_have_been_disturbed_again(ended: float | None) -> None:
+    """One that was too slow already stays so, and one that a relist told is seen at its instant."""
+    story = bad_rollout().gap("workloads", 50.1, ended, complete=False)
+    verdict, why = back(story)
+    assert verdict is INCONCLUSIVE
+    assert "disturbed again unseen" in why
+    assert back(story, "2.5s")[0] is BROKEN
+    assert back(bad_rollout().gap("workloads", 50.1, 54.9))[0] is HELD
+    assert back(bad_rollout().gap("workloads", 32.0, 33.0, complete=False))[0] is HELD
+
+
 def test_the_recovery_phase_is_pending_until_the_template_is_back() -> None:
     objective = RolledBack(of=PODINFO, within="10s")
     assert "not complete" in objective.pending(bad_rollout(back=None).timeline)
