@@ -78,7 +78,8 @@ class ShareDemand:
         """Judge ``hits`` of ``total`` (not 0) requests of a run.
 
         Arrivals that were due and never sent are unknown: more than one in a hundred of them leave nothing to
-        conclude, unless the share would be beyond the limit even if all of them had been good.
+        conclude, unless the share would be beyond the limit even if all of them had been good. Fewer break nothing,
+        but are dropped when it hurts: it holds only if it did so had all of them been bad.
         """
         unusable = _unusable(timeline.load)
         if unusable or timeline.load is None:
@@ -93,6 +94,13 @@ class ShareDemand:
                 return inconclusive(f"{seen}, but {missing} more were due and never sent")
             detail = detail | {"never sent": f"{missing}, too few to change the verdict had all been good"}
         verdict, reason = self._by_bounds(clopper_pearson(hits, total, self.confidence))
+        if verdict is Verdict.HELD and missing:
+            if not self._holds_at_worst(hits, total, missing):
+                spoilt = (
+                    f"but {missing} more were due and never sent, and had they been bad it would not be shown to hold"
+                )
+                return self._finding(Verdict.INCONCLUSIVE, f"{seen}: {reason}, {spoilt}", hits, total, detail)
+            detail = detail | {"never sent": f"{missing}, too few to change the verdict had all been bad"}
         if verdict is Verdict.INCONCLUSIVE:
             needed = samples_needed(self._least_good, self.confidence, self._bad(hits, total))
             reason += f"; {needed} with no further failure would show that it holds"
@@ -122,6 +130,10 @@ class ShareDemand:
 
     def _bad(self, hits: int, total: int) -> int:
         return total - hits if self.side == "at least" else hits
+
+    def _holds_at_worst(self, hits: int, total: int, missing: int) -> bool:
+        worst = hits if self.side == "at least" else hits + missing
+        return self._by_bounds(clopper_pearson(worst, total + missing, self.confidence))[0] is Verdict.HELD
 
     def _by_bounds(self, bounds: ShareBounds) -> tuple[Verdict, str]:
         sure = f"with {show_share(self.confidence)} confidence"

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from harness.objective import Objective
 from harness.objectives.availability import Availability
+from harness.objectives.error_rate import ErrorRate
 from harness.objectives.latency import Latency
 from harness.verdict import Verdict
 from tests.unit.timelines import Story
@@ -123,8 +124,29 @@ def test_what_was_not_measured_is_never_held(objective: Objective, story: Story,
 
 
 @pytest.mark.parametrize("objective", KINDS, ids=lambda kind: kind.kind)
-def test_one_arrival_in_a_hundred_may_be_missing(objective: Objective) -> None:
-    assert objective.judge(run(offered=1010, achieved=1000, dropped=10).timeline).verdict is HELD
+def test_one_arrival_in_a_hundred_may_be_missing_where_the_limit_has_room(objective: Objective) -> None:
+    finding = objective.judge(run(offered=1010, achieved=1000, dropped=10).timeline)
+    assert finding.verdict is HELD
+    assert finding.detail["never sent"] == "10, too few to change the verdict had all been bad"
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [Availability(min="99%"), ErrorRate(max="1%"), Latency(share="99%", below="1s")],
+    ids=lambda kind: kind.kind,
+)
+def test_missing_arrivals_that_would_not_have_held_had_they_been_bad_hold_nothing(objective: Objective) -> None:
+    """Ten of 1,010 use up what 99 % allows, and a generator drops arrivals when the service stalls."""
+    assert objective.judge(run().timeline).verdict is HELD
+    finding = objective.judge(run(offered=1010, achieved=1000, dropped=10).timeline)
+    assert finding.verdict is INCONCLUSIVE
+    assert "but 10 more were due and never sent, and had they been bad it would not be shown to hold" in finding.reason
+
+
+def test_what_was_measured_to_break_stays_broken_whatever_is_missing() -> None:
+    story = run(failed=30, offered=1010, achieved=1000, dropped=10)
+    assert Availability(min="99%").judge(story.timeline).verdict is BROKEN
+    assert ErrorRate(max="1%").judge(story.timeline).verdict is BROKEN
 
 
 def test_dropped_arrivals_all_count_against_the_phases_judged() -> None:
