@@ -25,6 +25,10 @@ from harness.sequential import SequentialTest
 from harness.series_record import DistributionRecord, QuantileRecord, SeriesRecord
 from harness.verdict import Verdict, worst
 
+# Beyond this the attempts that count may be no fair sample: what keeps one from a verdict may be what breaks it.
+MOST_UNDECIDED = 0.2
+LEAST_ATTEMPTS = 5
+
 QUANTILES = (("p50", 0.50), ("p90", 0.90), ("p95", 0.95), ("max", 1.0))
 
 
@@ -44,7 +48,7 @@ class Series:
         try:
             for number in range(1, self._plan.at_most + 1):
                 self._attempt(number)
-                if self._run.halted() or (self._settled is not None and not self._plan.all):
+                if self._run.halted() or (self._clear and not self._plan.all):
                     break
         except BaseException:
             last = self.record.attempts[-1] if self.record.attempts else None
@@ -67,6 +71,11 @@ class Series:
     @property
     def _settled(self) -> bool | None:
         return self._plan.test.decide(map(_as_should, decided(self.record.attempts)))
+
+    @property
+    def _clear(self) -> bool:
+        # Further attempts can outweigh those that came to nothing.
+        return self._settled is not None and not too_many_undecided(self.record.attempts)
 
     def _describe(self) -> None:
         self.record.series = describe(self.record.attempts, self._plan)
@@ -92,6 +101,12 @@ def decided(attempts: Iterable[ExperimentRecord]) -> list[ExperimentRecord]:
     return [each for each in attempts if each.stage == "judged" and each.verdict is not Verdict.INCONCLUSIVE]
 
 
+def too_many_undecided(attempts: list[ExperimentRecord]) -> bool:
+    """Whether so many of the attempts came to nothing that the others say nothing for all of them."""
+    undecided = len(attempts) - len(decided(attempts))
+    return len(attempts) >= LEAST_ATTEMPTS and undecided > MOST_UNDECIDED * len(attempts)
+
+
 def describe(attempts: list[ExperimentRecord], plan: Repeats) -> SeriesRecord:
     """The attempts so far."""
     counted = decided(attempts)
@@ -105,7 +120,7 @@ def describe(attempts: list[ExperimentRecord], plan: Repeats) -> SeriesRecord:
         good=plan.test.good,
         bad=plan.test.bad,
         confidence=plan.test.confidence,
-        clear_after=counted[number - 1].attempt if number else None,
+        clear_after=counted[number - 1].attempt if number and not too_many_undecided(attempts) else None,
         recovery=distributions(counted, plan.test.confidence),
     )
 
@@ -118,7 +133,12 @@ def conclude(record: ExperimentRecord, test: SequentialTest) -> tuple[Verdict, s
     came_out = "broke as it must" if record.twin else "held"
     tally = f"{came_out} in {len(as_should)} of {len(counted)} attempts"
     sure = f"with {test.confidence * 100:g}% confidence"
+    undecided = [each for each in record.attempts if each not in counted]
     settled = test.decide(map(_as_should, counted))
+    if settled is not None and too_many_undecided(record.attempts):
+        share = f"{len(undecided)} of all {len(record.attempts)} came to nothing, more than a fifth"
+        why = f"so those that count may be no fair sample; attempt {undecided[0].attempt}: {undecided[0].reason}"
+        return Verdict.INCONCLUSIVE, f"{tally}, but {share}, {why}"
     if settled:
         verdict = Verdict.BROKEN if record.twin else Verdict.HELD
         return verdict, f"{tally}: at least {test.good * 100:g}% do rather than at most {test.bad * 100:g}%, {sure}"
@@ -127,7 +147,6 @@ def conclude(record: ExperimentRecord, test: SequentialTest) -> tuple[Verdict, s
         verdict = worst(each.verdict for each in others)
         return verdict, f"{reason}; attempt {others[0].attempt}: {others[0].reason}"
     reason = f"not enough repeats: {tally}, it takes {test.least(len(others))} with {len(others)} that did not"
-    undecided = [each for each in record.attempts if each not in counted]
     if undecided:
         reason += f"; {len(undecided)} came to nothing, attempt {undecided[0].attempt}: {undecided[0].reason}"
     elif others:

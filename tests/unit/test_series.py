@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.objective import Finding
 from harness.record import ClockRecord, ExperimentRecord, RunRecord
 from harness.repeats import Repeats
 from harness.reporting import overview
@@ -19,6 +20,7 @@ from tests.fake_run import Stage
 
 NODE = "experiments/one-killed.yaml::one-killed"
 TEST = SequentialTest()
+HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
 
 
 @pytest.fixture
@@ -151,3 +153,64 @@ def test_nothing_decided_is_no_verdict() -> None:
     verdict, reason = conclude(record, TEST)
     assert verdict is Verdict.INCONCLUSIVE
     assert "held in 0 of 0 attempts, it takes 5" in reason
+
+
+def gathered(*verdicts: Verdict, twin: str = "") -> ExperimentRecord:
+    """A series with attempts that came out like this."""
+    wanted = Verdict.BROKEN if twin else Verdict.HELD
+    told = [
+        ExperimentRecord(
+            id=NODE,
+            name="x",
+            attempt=number,
+            verdict=each,
+            passed=each is wanted,
+            stage="judged",
+            reason=f"told {each}",
+        )
+        for number, each in enumerate(verdicts, 1)
+    ]
+    return ExperimentRecord(id=NODE, name="x", twin=twin, attempts=told)
+
+
+@pytest.mark.parametrize(
+    ("undecided", "counted", "verdict"), [(20, 5, INCONCLUSIVE), (2, 7, INCONCLUSIVE), (2, 8, HELD), (1, 5, HELD)]
+)
+def test_a_series_of_which_more_than_a_fifth_came_to_nothing_is_inconclusive(
+    undecided: int, counted: int, verdict: Verdict
+) -> None:
+    """What keeps an attempt from a verdict may be what would have broken it."""
+    found, reason = conclude(gathered(*[INCONCLUSIVE] * undecided, *[HELD] * counted), TEST)
+    assert found is verdict
+    assert (
+        verdict is HELD
+        or (
+            f"held in {counted} of {counted} attempts, but {undecided} of all {counted + undecided} came to nothing, "
+            "more than a fifth, so those that count may be no fair sample; attempt 1: told INCONCLUSIVE"
+        )
+        == reason
+    )
+
+
+def test_a_broken_series_and_a_twins_are_no_fairer_samples() -> None:
+    assert conclude(gathered(*[INCONCLUSIVE] * 3, *[BROKEN] * 2), TEST)[0] is INCONCLUSIVE
+    assert conclude(gathered(*[INCONCLUSIVE] * 3, *[BROKEN] * 5, twin="one replica"), TEST)[0] is INCONCLUSIVE
+
+
+def test_one_of_fewer_than_five_attempts_may_come_to_nothing() -> None:
+    """A lower confidence is content with three, and one of four is not yet a habit."""
+    found, _ = conclude(gathered(INCONCLUSIVE, HELD, HELD, HELD), SequentialTest(confidence=0.8))
+    assert found is HELD
+
+
+@pytest.mark.parametrize(("at_most", "made", "verdict"), [(12, 10, HELD), (9, 9, INCONCLUSIVE)])
+def test_attempts_go_on_until_those_that_came_to_nothing_are_few(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, at_most: int, made: int, verdict: Verdict
+) -> None:
+    """Two come to nothing and then five hold: two of seven are too many, two of ten are not."""
+    says = iter([INCONCLUSIVE] * 2)
+    monkeypatch.setattr(Told, "judge", lambda *_: Finding(next(says, HELD), "told"))
+    record = series(stage, at_most).run()
+    assert (len(record.attempts), record.verdict, record.passed) == (made, verdict, verdict is HELD)
+    assert record.series is not None
+    assert record.series.clear_after == (7 if verdict is HELD else None)
