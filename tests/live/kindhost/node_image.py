@@ -19,7 +19,7 @@ from harness.cluster.local.locks import locked
 from harness.cluster.local.oci import ARCHITECTURES, BlobStore, Descriptor, Entry
 from harness.cluster.local.paths import cache_root
 from harness.cluster.local.progress import Progress
-from tests.live.kindhost import debian_root, node_files, system_images
+from tests.live.kindhost import debian_root, node_files, packages, system_images
 from tests.live.kindhost.system_images import Parts
 
 INDEX = "image.json"
@@ -50,6 +50,8 @@ class NodeImage:
 
 def ensure(progress: Progress) -> NodeImage:
     """The image, made unless it is in the cache. Raises ClusterBroken."""
+    # Before anything that uses them, such as mmdebstrap: what the local cluster needs, ctr among it, `build` installs.
+    packages.ensure(progress)
     built = commands.build(progress)
     for_kind = binaries.ensure(progress, components=FOR_KIND)
     root = debian_root.ensure(progress)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from harness.cluster.local.packages import Package
 from harness.cluster.local.progress import Progress
 from harness.errors import ClusterBroken
 
 PACKAGES = (Package("docker.io", "dockerd"), Package("docker.io", "docker"), Package("mmdebstrap", "mmdebstrap"))
-POLICY = Path("/usr/sbin/policy-rc.d")
+# Debian starts a daemon as soon as it is installed, in the machine's own network, by one of two programs. Where apt
+# runs they do nothing, and nowhere else: a mount namespace, of which nothing is left however apt or a test ends.
+WITHOUT_STARTING = """
+set -e
+for starter in /usr/sbin/invoke-rc.d /usr/bin/deb-systemd-invoke; do
+    [ ! -e "$starter" ] || mount --bind /bin/true "$starter"
+done
+exec "$@"
+"""
 
 
 def ensure(progress: Progress) -> None:
@@ -22,30 +27,16 @@ def ensure(progress: Progress) -> None:
     if not wanted:
         return
     progress(f"installing {', '.join(wanted)}")
-    with _nothing_started():
-        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *wanted]):
-            _apt(arguments)
-
-
-@contextmanager
-def _nothing_started() -> Iterator[None]:
-    """Debian starts a daemon as soon as it is installed, in the machine's own network: not here."""
-    if POLICY.exists():
-        yield
-        return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
-    POLICY.chmod(0o755)
-    try:
-        yield
-    finally:
-        POLICY.unlink()
+    for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *wanted]):
+        _apt(arguments)
 
 
 def _apt(arguments: list[str]) -> None:
     command = ["apt-get", "-q", *arguments]
+    isolated = ["unshare", "--mount", "--propagation", "private", "sh", "-c", WITHOUT_STARTING, "sh", *command]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True
+        isolated, env=environment, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True
     )
     if done.returncode:
         raise ClusterBroken(f"{' '.join(command)} ended with exit code {done.returncode}: {done.stderr[-1000:]}")
