@@ -50,6 +50,21 @@ def test_unless_the_guard_lets_nobody(project: Project) -> None:
     result.stdout.fnmatch_lines(["*the guard lets no experiment hit a workload's last healthy pod*"])
 
 
+RECREATE = """\
+faults: [badRollout: {of: deployment/shop, patch: {metadata: {annotations: {a: b}}}}]
+objectives: [told: {}]
+"""
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_a_rollout_that_takes_all_pods_at_once_must_say_so(project: Project, said: bool) -> None:
+    manifest = project.root / "experiments/workloads/shop/deployment.yaml"
+    project.experiment("all", ("safety: {lastReplica: allowed}\n" if said else "") + RECREATE)
+    manifest.write_text(manifest.read_text().replace("replicas: 3", "replicas: 3\n  strategy: {type: Recreate}"))
+    text = project.run("--cluster", "experiments").stdout.str()
+    assert ("no healthy pod of" in text) is not said
+
+
 @pytest.mark.parametrize("said", [False, True])
 def test_python_tests_are_guarded_too(project: Project, said: bool) -> None:
     project.pytester.makepyfile(PYTHON % ('experiment.safety(last_replica="allowed")' if said else "pass"))

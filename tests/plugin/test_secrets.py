@@ -28,6 +28,8 @@ spec:
             - {name: DB_PASSWORD, value: c4n4ry-in-a-value}
             - {name: LOG_LEVEL, value: debug}
 """
+# A value whose name says nothing of a secret, as most have that hold one.
+ROLLED_OUT = SECRET.replace("{name: LOG_LEVEL, value: debug}", "{name: LICENCE, value: c4n4ry-in-a-value}")
 OUTCOMES = {
     "held": "objectives: [told: {}]\n",
     "missed": "faults: [mark: {}]\nobjectives: [told: {says: BROKEN}]\n",
@@ -61,6 +63,17 @@ def test_no_canary_is_found_anywhere(project: Project, monkeypatch: pytest.Monke
         assert "LOG_LEVEL" in pods
         assert "DB_PASSWORD" in pods
         assert "value: debug" in pods
+
+
+@pytest.mark.parametrize("how", ["image: 'bad:1'", "patch: {metadata: {annotations: {a: b}}}"])
+def test_a_rollout_is_taken_back_without_its_template_in_the_journal(project: Project, how: str) -> None:
+    project.experiment("rolled", f"faults: [badRollout: {{of: deployment/shop, {how}}}]\nobjectives: [told: {{}}]\n")
+    (project.root / "experiments/workloads/shop/deployment.yaml").write_text(ROLLED_OUT)
+    told = everything(project, project.run("--cluster", "experiments/rolled.yaml"))
+    (journal,) = (text for where, text in told.items() if where.endswith("undo.jsonl"))
+    assert "badRollout" in journal
+    assert '"state": "done"' in journal
+    assert "c4n4ry" not in journal
 
 
 def test_a_password_in_a_url_is_not_told_when_nobody_answers(project: Project) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS
-from harness.errors import HarnessError, Inconclusive
+from harness.errors import Inconclusive
 from harness.fault import Evidence, FaultContext
 from harness.faults.bad_rollout import UNREADY_SECONDS, BadRollout
 from harness.observation import Victim
@@ -119,49 +119,29 @@ def test_pods_that_cannot_even_be_made_are_evidence(world: World) -> None:
     assert "exceeded quota" in evidence.text
 
 
-def test_a_patch_changes_the_pod_template_and_undo_restores_all_of_it(world: World) -> None:
-    before = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
-    container = {"name": "podinfo", "readinessProbe": {"httpGet": {"path": "/nope", "port": 80}}}
-    patch = {"metadata": {"annotations": {"a": "b"}}, "spec": {"containers": [container]}}
-    fault, context, _ = _inject(world, patch=patch)
-    after = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
-    assert after["template"]["spec"]["containers"][0] == {"image": "podinfo:1", **container}
-    said = fault.undo(world.cluster, context.journal.entries[0].parameters)
-    assert said == "deployment/podinfo was rolled back to the pod template of revision 1"
-    assert world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"] == before
-
-
-def test_undo_restores_the_template_after_a_second_bad_change_by_hand(world: World) -> None:
-    fault, context, _ = _inject(world, image=BAD)
-    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
-    world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
-    fault.undo(world.cluster, context.journal.entries[0].parameters)
-    assert _image(world) == "podinfo:1"
-
-
-def test_undo_leaves_another_deployment_of_that_name_alone(world: World) -> None:
-    fault, context, _ = _inject(world, image=BAD)
-    world.api.delete(DEPLOYMENTS, "podinfo", NAMESPACE)
-    world.cluster.server.seed(deployment(image="new:1"), namespace=NAMESPACE)
-    assert "gone" in fault.undo(world.cluster, context.journal.entries[0].parameters)
-    assert _image(world) == "new:1"
-
-
-def test_an_undo_that_does_not_take_is_a_failed_undo(world: World) -> None:
-    """A controller that puts the bad version back at once: GitOps, an operator."""
-    fault, context, _ = _inject(world, image=BAD)
-
-    class Stubborn:
-        def react(self, store: Any, change: Any) -> None:
-            if change.resource == DEPLOYMENTS and change.object["spec"]["template"] != bad:
-                store.update(
-                    DEPLOYMENTS, NAMESPACE, "podinfo", lambda item: {**item, "spec": {**item["spec"], "template": bad}}
-                )
-
-    bad = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]["template"]
-    world.cluster.server.store.reactors.append(Stubborn())
-    with pytest.raises(HarnessError, match="does not show the pod template that was put back"):
-        fault.undo(world.cluster, context.journal.entries[0].parameters)
+@pytest.mark.parametrize(
+    ("replicas", "strategy", "taken"),
+    [
+        (3, None, 0),
+        (4, None, 1),
+        (3, {"type": "Recreate"}, 3),
+        (1, {"rollingUpdate": {"maxUnavailable": 1}}, 1),
+        (1, {"rollingUpdate": {"maxUnavailable": "100%", "maxSurge": 0}}, 1),
+        (1, {"rollingUpdate": {"maxUnavailable": "50%", "maxSurge": 0}}, 1),
+        (3, {"rollingUpdate": {"maxUnavailable": "50%"}}, 1),
+        (3, {"rollingUpdate": {"maxUnavailable": 7}}, 3),
+        (3, {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}, 0),
+        (0, {"type": "Recreate"}, 0),
+    ],
+)
+def test_it_takes_what_the_strategy_lets_a_rollout_take(
+    world: World, replicas: int, strategy: dict[str, Any] | None, taken: int
+) -> None:
+    item = deployment("other", replicas)
+    world.cluster.server.seed({**item, "spec": {**item["spec"], "strategy": strategy}}, namespace=NAMESPACE)
+    fault = BadRollout(of="deployment/other", image=BAD)
+    (victim,) = fault.choose(world.context())
+    assert fault.takes(victim) == taken
 
 
 @pytest.mark.parametrize("fields", [{"image": "podinfo:1"}, {"patch": {"metadata": {"labels": {"app": "podinfo"}}}}])

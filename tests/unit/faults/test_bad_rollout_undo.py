@@ -1,0 +1,211 @@
+"""Taking a bad rollout back: from the good ReplicaSet, only what is the fault's own, and no template written down."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from harness.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, REPLICA_SETS
+from harness.errors import ApiError, HarnessError, Inconclusive, NotYet
+from harness.fault import FaultContext
+from harness.faults.bad_rollout import MARK, BadRollout
+from harness.naming import SYSTEM_NAMESPACE
+from harness.observation import Victim
+from tests.fake_world import NAMESPACE, World, deployment
+
+BAD = "podinfo:bad"
+
+
+def _image(world: World) -> str:
+    item = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)
+    return str(item["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def _inject(world: World, **fields: Any) -> tuple[BadRollout, FaultContext, tuple[Victim, ...]]:
+    context = world.context()
+    fault = BadRollout(of="deployment/podinfo", **fields)
+    victims = fault.choose(context)
+    fault.inject(context, victims)
+    return fault, context, victims
+
+
+def test_a_patch_changes_the_pod_template_and_undo_restores_all_of_it(world: World) -> None:
+    before = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
+    container = {"name": "podinfo", "readinessProbe": {"httpGet": {"path": "/nope", "port": 80}}}
+    patch = {"metadata": {"annotations": {"a": "b"}}, "spec": {"containers": [container]}}
+    fault, context, _ = _inject(world, patch=patch)
+    after = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
+    assert after["template"]["spec"]["containers"][0] == {"image": "podinfo:1", **container}
+    said = fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert said == "deployment/podinfo was rolled back to the pod template of revision 1"
+    assert world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"] == before
+
+
+def test_undo_leaves_alone_what_somebody_else_has_rolled_out_since(world: World) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
+    world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
+    said = fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert said == "deployment/podinfo is at revision 3: somebody else has rolled out since, left alone"
+    assert _image(world) == "by:hand"
+    assert MARK not in world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["metadata"]["annotations"]
+
+
+def test_undo_leaves_alone_what_somebody_else_has_rolled_out_instead(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash between the journal and the effect: the next rollout is nobody's fault, though its revision is the one
+    that the fault's would have had."""
+    context = world.context()
+    fault = BadRollout(of="deployment/podinfo", image=BAD)
+    victims = fault.choose(context)
+    monkeypatch.setattr(BadRollout, "_roll_out", _crash)
+    with pytest.raises(KeyboardInterrupt):
+        fault.inject(context, victims)
+    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
+    world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
+    assert "never came about" in fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert _image(world) == "by:hand"
+
+
+def _crash(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_undo_finds_that_somebody_else_has_rolled_it_back(world: World) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "podinfo:1"}]
+    world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
+    said = fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert said == "deployment/podinfo has the pod template of revision 1"
+    assert MARK not in world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["metadata"]["annotations"]
+
+
+def _unseen(world: World) -> None:
+    """As if the controller had not got to the last change."""
+    world.cluster.server.store.reactors.clear()
+    status = {"status": {"observedGeneration": 0}}
+    world.api.patch(DEPLOYMENTS, "podinfo", status, NAMESPACE, subresource="status")
+
+
+def test_undo_needs_no_controller_for_a_change_that_is_plainly_the_fault_s(world: World) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    _unseen(world)
+    assert "was rolled back" in fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert _image(world) == "podinfo:1"
+
+
+def test_undo_waits_for_the_controller_where_only_it_can_tell_whose_change_it_is(world: World) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    world.api.patch(DEPLOYMENTS, "podinfo", {"spec": {"replicas": 4}}, NAMESPACE)
+    _unseen(world)
+    with pytest.raises(NotYet, match="whose change it is cannot be told"):
+        fault.undo(world.cluster, context.journal.entries[0].parameters)
+
+
+def test_undo_overwrites_no_change_that_comes_between_looking_and_writing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    patch = world.api.patch
+
+    def late(*args: Any, **fields: Any) -> Any:
+        patch(DEPLOYMENTS, "podinfo", {"spec": {"template": {"metadata": {"labels": {"by": "hand"}}}}}, NAMESPACE)
+        return patch(*args, **fields)
+
+    monkeypatch.setattr(world.api, "patch", late)
+    with pytest.raises(NotYet, match="has changed meanwhile"):
+        fault.undo(world.cluster, context.journal.entries[0].parameters)
+    monkeypatch.undo()
+    assert "somebody else" in fault.undo(world.cluster, context.journal.entries[0].parameters)
+
+
+def test_undo_without_the_good_replica_set_is_a_failed_undo(world: World) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    parameters = context.journal.entries[0].parameters
+    world.cluster.server.store.reactors.clear()
+    world.api.delete(REPLICA_SETS, parameters["replicaSet"], NAMESPACE)
+    with pytest.raises(HarnessError, match="which kept the pod template of revision 1, is gone"):
+        fault.undo(world.cluster, parameters)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"revisionHistoryLimit": 0}, "found revisionHistoryLimit: 0, expected at least 1"),
+        ({"paused": True}, "is paused: it would roll nothing out"),
+    ],
+)
+def test_without_a_way_back_nothing_is_broken(world: World, spec: dict[str, Any], said: str) -> None:
+    world.api.patch(DEPLOYMENTS, "podinfo", {"spec": spec}, NAMESPACE)
+    with pytest.raises(Inconclusive, match=said):
+        BadRollout(of="deployment/podinfo", image=BAD).choose(world.context())
+
+
+def test_a_template_that_is_not_rolled_out_yet_could_not_be_put_back(world: World) -> None:
+    world.cluster.server.store.reactors.clear()
+    change = {"spec": {"template": {"metadata": {"labels": {"by": "hand"}}}}}
+    world.api.patch(DEPLOYMENTS, "podinfo", change, NAMESPACE)
+    with pytest.raises(Inconclusive, match="no ReplicaSet with its present pod template"):
+        BadRollout(of="deployment/podinfo", image=BAD).choose(world.context())
+
+
+def test_a_change_that_the_journal_knows_nothing_of_is_not_rolled_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = world.context()
+    fault = BadRollout(of="deployment/podinfo", image=BAD)
+    victims, write = fault.choose(context), context.journal.write
+
+    def late(*args: Any) -> Any:
+        change = {"spec": {"template": {"metadata": {"labels": {"by": "hand"}}}}}
+        world.api.patch(DEPLOYMENTS, "podinfo", change, NAMESPACE)
+        return write(*args)
+
+    monkeypatch.setattr(context.journal, "write", late)
+    with pytest.raises(ApiError, match="has been modified"):
+        fault.inject(context, victims)
+    assert _image(world) == "podinfo:1"
+
+
+@pytest.mark.parametrize("how", [{"image": BAD}, {"patch": {"metadata": {"annotations": {"a": "b"}}}}])
+def test_no_part_of_the_pod_template_is_in_the_journal(world: World, how: dict[str, Any]) -> None:
+    """The journal lies in the run's folder, which CI keeps, and in a ConfigMap."""
+    env = [{"name": "LICENCE", "value": "c4n4ry"}]
+    containers = {"spec": {"containers": [{"name": "podinfo", "env": env}]}}
+    change = {"spec": {"template": containers}}
+    world.api.patch(DEPLOYMENTS, "podinfo", change, NAMESPACE, strategy="strategic-merge")
+    fault, context, _ = _inject(world, **how)
+    copies = world.cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
+    assert copies
+    assert "c4n4ry" not in json.dumps(copies) + world.journal_file.read_text()
+    fault.undo(world.cluster, context.journal.entries[0].parameters)
+    spec = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]["template"]["spec"]
+    assert spec["containers"] == [{"name": "podinfo", "image": "podinfo:1", "env": env}]
+
+
+def test_undo_leaves_another_deployment_of_that_name_alone(world: World) -> None:
+    fault, context, _ = _inject(world, image=BAD)
+    world.api.delete(DEPLOYMENTS, "podinfo", NAMESPACE)
+    world.cluster.server.seed(deployment(image="new:1"), namespace=NAMESPACE)
+    assert "gone" in fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert _image(world) == "new:1"
+
+
+def test_an_undo_that_does_not_take_is_a_failed_undo(world: World) -> None:
+    """A controller that puts the bad version back at once: GitOps, an operator."""
+    fault, context, _ = _inject(world, image=BAD)
+
+    class Stubborn:
+        def react(self, store: Any, change: Any) -> None:
+            if change.resource == DEPLOYMENTS and change.object["spec"]["template"] != bad:
+                store.update(
+                    DEPLOYMENTS, NAMESPACE, "podinfo", lambda item: {**item, "spec": {**item["spec"], "template": bad}}
+                )
+
+    bad = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]["template"]
+    world.cluster.server.store.reactors.append(Stubborn())
+    with pytest.raises(HarnessError, match="does not show the pod template that was put back"):
+        fault.undo(world.cluster, context.journal.entries[0].parameters)
