@@ -33,11 +33,12 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class Blast:
-    """The pods and nodes that are hit, among all that there are. Keys of pods are UIDs."""
+    """The pods and nodes that are hit, among all that there are. Keys of pods are UIDs. ``unasked``: those of the pods
+    that are hit by something against which the API server holds no disruption budgets."""
 
     pods: dict[str, Object]
     hit: frozenset[str]
-    spared_by_server: frozenset[str]
+    unasked: frozenset[str]
     nodes: dict[str, Object]
     hit_nodes: frozenset[str]
 
@@ -66,15 +67,16 @@ def _measure(api: KubeApi, namespace: str, strikes: Sequence[Strike], *, with_zo
     hit_nodes = {victim.name for strike in strikes for victim in strike.victims if victim.kind == "Node"}
     pods = {pod["metadata"]["uid"]: pod for pod in api.list(PODS).items if _counts(pod)}
     hit: set[str] = set()
-    spared: set[str] = set()
+    unasked: set[str] = set()
     for strike in strikes:
         own = set(_hit(strike, pods, namespace))
         hit |= own
-        if strike.asks_budgets:
-            spared |= own
+        # Not what is left when the others are taken away: whoever is evicted politely may be killed as well.
+        if not strike.asks_budgets:
+            unasked |= own
     listed = api.list(NODES).items if hit_nodes or with_zones else ()
     nodes = {node["metadata"]["name"]: node for node in listed}
-    return Blast(pods, frozenset(hit), frozenset(spared), nodes, frozenset(hit_nodes))
+    return Blast(pods, frozenset(hit), frozenset(unasked), nodes, frozenset(hit_nodes))
 
 
 def _counts(pod: Object) -> bool:
@@ -143,7 +145,7 @@ def _last_replicas(blast: Blast) -> Iterator[str]:
 
 
 def _budgets(api: KubeApi, blast: Blast) -> Iterator[str]:
-    asked = [blast.pods[uid] for uid in blast.hit - blast.spared_by_server]
+    asked = [blast.pods[uid] for uid in blast.unasked]
     for namespace in sorted({str(pod["metadata"]["namespace"]) for pod in asked}):
         for budget in api.list(BUDGETS, namespace).items:
             selector = (budget.get("spec") or {}).get("selector") or {}

@@ -149,6 +149,15 @@ def test_disruption_budgets_are_respected_unless_openly_ignored(cluster: FakeClu
     assert _refused(cluster, asking) == [], "the API server asks the budget itself"
 
 
+def test_who_is_evicted_politely_and_killed_as_well_is_not_spared(cluster: FakeCluster) -> None:
+    cluster.server.seed(_budget(1, {"matchLabels": {"app": "web"}}), namespace=SHOP)
+    victims = _pods(cluster, "web", 2)
+    asking, killing = Strike("podEvict", victims, asks_budgets=True), Strike("podKill", victims)
+    for strikes in ((asking, killing), (killing, asking)):
+        (text,) = _refused(cluster, *strikes)
+        assert text.startswith("2 pods would be hit and poddisruptionbudget/web in shop allows 1")
+
+
 def test_a_budget_of_others_does_not_matter(cluster: FakeCluster) -> None:
     cluster.server.seed(_budget(0, {"matchLabels": {"app": "cart"}}), namespace=SHOP)
     assert _refused(cluster, Strike("podKill", _pods(cluster, "web", 2))) == []
