@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from harness.cluster.api import Object
 from harness.documents import Document, load_documents
 from harness.errors import InputError, Problem
+from harness.guard import is_cluster_wide, is_harmless
 
 _IMAGE = re.compile(r"\$\{image:([a-z0-9-]+)(?::([A-Za-z0-9_.-]+))?\}")
 # Kinds whose spec.template is a pod's.
@@ -131,9 +132,30 @@ class Workload:
             if error:
                 yield reference(item), error
 
+    def beyond_namespace(self, ask: Callable[[Object], bool] = lambda _: False) -> Iterator[Problem]:
+        """Each object that works on more than the experiment's own namespace, which only a disruptive experiment may.
+
+        ``ask`` tells of kinds that are none of Kubernetes' own whether they belong to no namespace.
+        """
+        for item in self.objects:
+            known = is_cluster_wide(item)
+            if (ask(item) if known is None else known) and not is_harmless(item):
+                yield self._problem(
+                    item,
+                    f"found {reference(item)}, which belongs to no namespace and works on the whole cluster; expected "
+                    "objects of the experiment's namespace, or an experiment that says disruptive: true",
+                )
+
     def rendered(self, image: Callable[[str], str]) -> list[Object]:
         """The objects for a cluster whose image references ``image`` gives."""
         return [render(item, image) for item in self.objects]
+
+    def _problem(self, item: Object, message: str) -> Problem:
+        """A problem with the kind of an object, in its file; in the folder when a patch has made it what it is."""
+        for document in self.documents:
+            if document.data["kind"] == item["kind"] and reference(document.data) == reference(item):
+                return document.problem(("kind",), message)
+        return Problem(message, self.folder, field="kind")
 
     def _templates(self) -> Iterator[Object]:
         for item in (item for item in self.objects if item["kind"] in TEMPLATED):

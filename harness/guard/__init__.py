@@ -2,6 +2,7 @@
 
 from harness.guard.contexts import DEFAULT_CONTEXTS, check_context
 from harness.guard.nodes import check_nodes, is_control_plane
+from harness.guard.reach import is_cluster_wide, is_harmless
 from harness.guard.victims import PROTECTED_LABEL, check_namespace, check_reach, check_victims
 
 __all__ = [
@@ -12,5 +13,7 @@ __all__ = [
     "check_nodes",
     "check_reach",
     "check_victims",
+    "is_cluster_wide",
     "is_control_plane",
+    "is_harmless",
 ]

@@ -33,6 +33,11 @@ def _not_everything(pattern: str) -> str:
     return pattern
 
 
+def is_ours(provider: Provider) -> bool:
+    """Whether a cluster is made to be broken, and holds nobody else's work."""
+    return provider in _OURS
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 
@@ -125,7 +130,7 @@ class GuardFile(BaseModel):
 
     def policy_for(self, provider: Provider) -> Policy:
         """The whole policy on a cluster."""
-        base = _LENIENT if provider in _OURS else _STRICT
+        base = _LENIENT if is_ours(provider) else _STRICT
         said = {name: getattr(self.said, name) for name in self.said.model_fields_set}
         if "caps" in said:
             # One limit more must not lift the others; null does.
