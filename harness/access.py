@@ -40,7 +40,9 @@ def useful_for(experiment: Experiment, wanted: Iterable[Capability] = ()) -> Per
 
 def _parts(experiment: Experiment, wanted: frozenset[Capability]) -> Iterator[Permissions]:
     yield arrange.PERMISSIONS
-    yield arrange.needed_for(experiment.workload.objects)
+    yield arrange.needed_for(experiment.workload.objects, disruptive=experiment.disruptive)
+    # The namespace alone is an effect that stands in the journal.
+    yield undo_copy.PERMISSIONS
     yield from (probe.permissions for probe in standard_probes() if not probe.optional)
     yield from (probe.permissions for probe in experiment.probes)
     if experiment.load:
@@ -48,7 +50,6 @@ def _parts(experiment: Experiment, wanted: frozenset[Capability]) -> Iterator[Pe
     if experiment.prober:
         yield services.PERMISSIONS
     if experiment.faults:
-        yield undo_copy.PERMISSIONS
         yield blast.PERMISSIONS
     yield from (fault.permissions for fault in experiment.faults)
     yield from (needed for capability, needed in capabilities.PERMISSIONS.items() if capability in wanted)

@@ -11,6 +11,7 @@ from harness.cluster.api import KubeApi, Object
 from harness.cluster.permissions import Permission, allow, resource_of
 from harness.cluster.resources import EVENTS, NAMESPACES, PODS, WORKLOADS
 from harness.errors import ApiError, Inconclusive, TimedOut
+from harness.guard import is_cluster_wide
 from harness.manifests import reference
 from harness.naming import EXPERIMENT_LABEL, MANAGED_BY, RUN_LABEL
 from harness.timeouts import NAMESPACE_GONE, WORKLOAD_READY
@@ -27,12 +28,20 @@ PERMISSIONS = (
 )
 
 
-def needed_for(objects: Sequence[Object]) -> frozenset[Permission]:
-    """What applying these objects and waiting for them takes. Applying what is not there yet is creating, too."""
+def needed_for(objects: Sequence[Object], *, disruptive: bool = False) -> frozenset[Permission]:
+    """What applying these objects and waiting for them takes. Applying what is not there yet is creating, too.
+
+    What belongs to no namespace does not go with one: it is looked for before (``belongings.claim_objects``) and
+    deleted after. Where only a cluster could tell, it is asked for in a disruptive experiment: no other may have it.
+    """
     needed: frozenset[Permission] = frozenset()
     for item in objects:
         waited = ("get",) if item["kind"].lower() in WORKLOADS else ()
-        needed |= allow(resource_of(item["apiVersion"], item["kind"]), "create", "patch", *waited)
+        resource, wide = resource_of(item["apiVersion"], item["kind"]), is_cluster_wide(item)
+        if not wide:
+            needed |= allow(resource, "create", "patch", *waited)
+        if wide or (wide is None and disruptive):
+            needed |= allow(resource, "create", "patch", "get", "delete", place="cluster")
     return needed
 
 

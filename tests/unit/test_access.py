@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import residue
+from harness import arrange, residue
 from harness.access import needed_by_session, needed_for, useful_to_session
 from harness.cli import BAD_INPUT, main
 from harness.cluster.fake_access import FakeAccess
 from harness.cluster.permissions import Permission, allow, denied, resource_of, used
-from harness.cluster.resources import PODS
+from harness.cluster.resources import CONFIG_MAPS, PODS, STORAGE_CLASSES
 from harness.cluster.roles import roles_for, rules_of
 from harness.errors import CapabilityMissing
 from harness.experiment import Experiment
@@ -26,7 +26,7 @@ from harness.probes.prometheus_query import SERIES
 from harness.requirements import capabilities_asked, missing, permissions, require
 from harness.runner import Runner
 from harness.sources import Sources
-from tests.fake_run import Stage
+from tests.fake_run import EXPERIMENT, Stage, write_workload
 from tests.fake_world import FakeProcesses
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +71,56 @@ def test_an_experiment_of_the_catalogue_uses_no_more_than_its_own_roles_allow(
     assert forbidden == []
     assert stage.namespaces() == []
     assert [phase.name for phase in stage.stored().phases][-1] == "settle", stage.said
+
+
+CLASS = """\
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: shop-disks}
+provisioner: example.org/none
+"""
+FAULTLESS = (
+    EXPERIMENT[: EXPERIMENT.index("faults:")] + "objectives:\n  - replicas: {of: deployment/shop, neverBelow: 2}\n"
+)
+
+
+@pytest.mark.parametrize("text", [EXPERIMENT, FAULTLESS], ids=["with a fault", "without faults"])
+@pytest.mark.parametrize("manifest", ["", CLASS], ids=["in its namespace", "and in none"])
+def test_what_is_made_and_taken_away_needs_what_is_declared(tmp_path: Path, text: str, manifest: str) -> None:
+    """Both ways for what stands in the journal and for what belongs to no namespace, under Roles that say no more."""
+    if manifest:
+        (write_workload(tmp_path) / "class.yaml").write_text(manifest)
+    stage = _stage(tmp_path, [])
+    experiment = stage.experiment(text)
+    granted = permissions(experiment)
+    stage.cluster.server.access = FakeAccess(roles_for(granted, "test"))
+    stage.play(experiment)
+    calls = stage.cluster.server.calls
+    assert [call for call in calls if not _allowed(call.method, call.path, granted | OPTIONAL)] == []
+    assert stage.namespaces() == []
+    assert stage.cluster.server.store.list(STORAGE_CLASSES) == []
+    needed = {each for call in calls for each in used(call.method, call.path)}
+    declared = {each for each in granted if each.resource in {CONFIG_MAPS.plural, STORAGE_CLASSES.plural}}
+    # An apply that finds nothing creates, which no path tells.
+    assert {each for each in declared - needed if each.verb != "create"} == set()
+    assert len(declared) == (7 if manifest else 3)
+
+
+def test_a_kind_that_only_a_cluster_can_place_is_cluster_wide_in_a_disruptive_experiment_alone() -> None:
+    widget = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "x"}}
+    plain, wide = arrange.needed_for([widget]), arrange.needed_for([widget], disruptive=True)
+    assert {(each.place, each.verb) for each in plain} == {("experiment", "create"), ("experiment", "patch")}
+    assert {each.verb for each in wide - plain} == {"create", "patch", "get", "delete"}
+    assert {each.place for each in wide - plain} == {"cluster"}
+
+
+def test_residue_that_could_not_be_looked_for_is_told_in_the_record(tmp_path: Path) -> None:
+    stage = _stage(tmp_path, [])
+    experiment = stage.experiment()
+    stage.cluster.server.access = FakeAccess(roles_for(needed_for(experiment), "test"))
+    stage.play(experiment)
+    (note,) = [note for note in stage.stored().notes if "not checked for residue" in note]
+    assert note.startswith("not checked for residue, since it may not be listed: apiservices, clusterrolebindings, ")
 
 
 def test_most_of_the_catalogue_was_played() -> None:
