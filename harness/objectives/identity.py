@@ -61,7 +61,8 @@ class Identity(Objective):
     def _in_time(self, timeline: Timeline, origin: Origin, victim: Victim, limit: float) -> Finding:
         what, since = f"{victim.name} was ready again as a new pod", "the fault"
         events = pods_of(timeline, self.of)
-        back = next((pod for pod in events if pod.name == victim.name and pod.uid != victim.uid and pod.ready), None)
+        later = (pod for pod in events if pod.at >= origin.disrupted.low)
+        back = next((pod for pod in later if pod.name == victim.name and pod.uid != victim.uid and pod.ready), None)
         if back is not None:
             low = min(back.since, back.at) if back.since is not None else back.at
             return within(what, origin.length(Interval(low, back.at)), limit, since)

@@ -81,6 +81,11 @@ def test_never_ready_again_is_broken_once_watched_for_longer_than_the_limit() ->
     assert identity(killed(ready=None), within="60s")[0] is INCONCLUSIVE
 
 
+def test_a_pod_of_that_name_from_before_the_fault_is_no_return() -> None:
+    story = killed(ready=None).pod(0.5, "etcd-1", "an earlier one", owner=ETCD)
+    assert identity(story, within="20s")[0] is BROKEN
+
+
 def test_pods_of_other_sets_are_none_of_it() -> None:
     story = looked(killed(), 9.0, "etcd-client-0", "x")
     assert identity(looked(story, 9.0, "redis-0", "y"))[0] is HELD
