@@ -40,7 +40,7 @@ class SeriesRecord(Fact):
     at_most: int = Field(description="attempts that were allowed")
     as_should: int = Field(default=0, description="HELD, or for a twin BROKEN on what it must break")
     otherwise: int = 0
-    undecided: int = Field(default=0, description="INCONCLUSIVE: they count for neither side")
+    undecided: int = Field(default=0, description="INCONCLUSIVE: for neither side; too many of them leave no verdict")
     good: float
     bad: float
     confidence: float

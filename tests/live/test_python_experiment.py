@@ -47,6 +47,18 @@ def test_two_pods_killed_one_after_the_other(
     assert len(timeline.injections) == 2
 
 
+def test_a_clock_whose_error_was_asked_for_is_known(request: pytest.FixtureRequest, timeline: Timeline) -> None:
+    """On the cluster itself: outages of known length, of which every clock saw nearly all."""
+    if not request.config.getoption("resilience_calibrate"):
+        pytest.skip("run with --calibrate")
+    assert timeline.calibration is not None
+    clocks = {error.clock: error for error in timeline.calibration.clocks}
+    assert set(clocks) == {"user", "user, whole outage", "endpoints", "control plane"}
+    assert all(error.samples >= 50 and error.longest > 15 for error in clocks.values())
+    # A pause ends for users when it ends for the target: errors do not grow with the length of an outage.
+    assert clocks["user"].missed + clocks["control plane"].missed <= 2
+
+
 def test_prometheus_scrapes_every_second(prometheus: Prometheus) -> None:
     """Short windows need short intervals: the harness reads the real one."""
     assert prometheus.ready() is None
