@@ -214,7 +214,7 @@ class LiveExperiment:
         A look is short, since whatever orders the end of the fault waits for it; the last one may take its time, unless
         the end was ordered."""
         hurry = not last or self.timeline.stopped is not None
-        with self._cluster.api.hurried(EVIDENCE_LOOK) if hurry else nullcontext():
+        with self._cluster.api.patience.hurried(EVIDENCE_LOOK) if hurry else nullcontext():
             self._look_for_evidence(last=last)
 
     def _look_for_evidence(self, *, last: bool) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,11 +15,11 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from harness.clock import Clock, SystemClock
+from harness.cluster.patience import Patience
 from harness.cluster.read_only import ReadOnlyTransport
 from harness.cluster.resources import NAMESPACES, PODS, Resource
 from harness.cluster.transport import ExecResult, HttpTransport, Query, Request, Transport
 from harness.errors import ApiError, ClusterUnreachable
-from harness.waiting import retrying
 
 Object = dict[str, Any]
 Kept = TypeVar("Kept")
@@ -59,8 +58,7 @@ class KubeApi:
         self._transport: Transport = transport
         self._clock = clock or SystemClock()
         self._discovered: dict[tuple[str, str], Resource] = {}
-        # Monotonic seconds by which the calls of ``hurried`` must be over.
-        self._deadline: float | None = None
+        self.patience = Patience(self._clock)
 
     @classmethod
     def connect(cls, kubeconfig: Path | None, context: str | None) -> KubeApi:
@@ -75,16 +73,6 @@ class KubeApi:
     def clone(self) -> KubeApi:
         """Another one with connections of its own, for another thread."""
         return KubeApi(self._transport.clone(), self._clock)
-
-    @contextmanager
-    def hurried(self, seconds: float) -> Iterator[None]:
-        """Let all calls of the body together wait so many seconds at most: none is repeated, and one for which no time
-        is left fails as if the connection had. For looks that come again anyway, in a thread that others wait for."""
-        self._deadline = self._clock.monotonic() + seconds
-        try:
-            yield
-        finally:
-            self._deadline = None
 
     def impersonate(self, user: str) -> None:
         """From now on act as this user, in clones too; the kubeconfig's own user must be allowed to."""
@@ -286,7 +274,8 @@ class KubeApi:
         self, namespace: str, pod: str, command: Sequence[str], container: str | None = None, timeout: float = 10.0
     ) -> ExecResult:
         """Run a command in a container and wait for it."""
-        return self._transport.exec(namespace, pod, container, [*command], self._left(timeout, f"exec in {pod}"))
+        timeout = self.patience.left(timeout, f"exec in {pod}")
+        return self._transport.exec(namespace, pod, container, [*command], timeout)
 
     def logs(self, namespace: str, pod: str, container: str, *, previous: bool = False, tail: int = 500) -> str:
         """The last lines of a container's log."""
@@ -317,20 +306,8 @@ class KubeApi:
         """Whether there is a namespace of this name, terminating ones included."""
         return self.find(NAMESPACES, name) is not None
 
-    def _left(self, timeout: float, what: str) -> float:
-        """A time-out, or what is left of the time of ``hurried``."""
-        if self._deadline is None:
-            return timeout
-        left = self._deadline - self._clock.monotonic()
-        if left <= 0:
-            raise ApiError(0, "NoTimeLeft", f"{what}: no time was left for it")
-        return min(timeout, left)
-
     def _repeat(self, request: Request) -> bytes:
-        if self._deadline is not None:
-            left = self._left(request.timeout, f"{request.method} {request.path}")
-            return self._transport.send(replace(request, timeout=left))
-        return retrying(self._clock)(self._transport.send, request)
+        return self.patience.send(self._transport, request)
 
     @staticmethod
     def _object(body: bytes) -> Object:

@@ -48,7 +48,7 @@ def test_hurried_calls_are_not_repeated_and_together_wait_no_longer_than_they_ma
     slow = Slow(fake_clock)
     api = KubeApi(slow, fake_clock)  # type: ignore[arg-type]
     before = fake_clock.monotonic()
-    with api.hurried(0.8):
+    with api.patience.hurried(0.8):
         for _ in range(3):
             with pytest.raises(ApiError, match="timed out"):
                 api.get(PODS, "web-0", NAMESPACE)
