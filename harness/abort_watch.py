@@ -14,7 +14,7 @@ from typing import Self
 from harness.abort import SERIES, AbortCondition
 from harness.clock import Clock
 from harness.observation import Observation, Timeline
-from harness.probes.prometheus import Prometheus, PrometheusError, escape
+from harness.probes.prometheus import Prometheus, escape
 
 EVERY = 0.5
 STOP_WITHIN = 2.0
@@ -55,7 +55,7 @@ class AbortWatch:
             try:
                 values = [sample.value for sample in self._prometheus.instant(query)]
                 error = None if all(math.isfinite(value) for value in values) else f"not a number: {query}"
-            except PrometheusError as failure:
+            except Exception as failure:  # noqa: BLE001 - a watch that dies would say nothing, and nobody would see it
                 values, error = [], f"{type(failure).__name__}: {failure}"
             at = self._timeline.offset(self._clock.monotonic())
             if not self._stop.is_set():

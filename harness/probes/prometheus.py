@@ -1,21 +1,9 @@
-"""A typed adapter over prometheus-api-client: pinned times, warnings kept, and no number where there is none.
-
-::
-
-    PrometheusError
-    ├── PrometheusUnreachable  it does not answer, or what answers is no Prometheus
-    │   └── PrometheusAway     for now: the connection failed, or it answered with a 5xx; asked again
-    ├── QueryRefused           it answered, and the answer is no: a mistake in the query, for instance
-    ├── NoData                 the query is fine and selects nothing
-    ├── NotANumber             NaN or infinite: a ratio whose total is zero, for instance
-    └── Ambiguous              several series where one was meant
-"""
+"""A typed adapter over prometheus-api-client: pinned times, warnings kept, and no number where there is none."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -27,10 +15,24 @@ from prometheus_api_client.prometheus_connect import PrometheusConnect
 from urllib3.util.retry import Retry
 
 from harness.clock import Clock, SystemClock, parse_kubernetes_time
-from harness.errors import HarnessError
+from harness.probes.prometheus_answer import (
+    Ambiguous,
+    NoData,
+    NotANumber,
+    Number,
+    PrometheusAway,
+    PrometheusError,
+    PrometheusUnreachable,
+    QueryRefused,
+    Sample,
+    instants,
+    intervals,
+    named,
+    ranges,
+    seconds_of,
+)
 from harness.probes.prometheus_session import Via, open_session
 from harness.prometheus_access import PrometheusAccess
-from harness.quantities import parse_duration
 from harness.waiting import retrying
 
 TIMEOUT = 10  # seconds
@@ -38,59 +40,22 @@ TIMEOUT = 10  # seconds
 ATTEMPTS = 3
 NOT_FOUND = 404
 UNKNOWN = "unknown version"
-RETRYABLE = frozenset({429, 500, 502, 503, 504})
+STARTED = "max(process_start_time_seconds and on(job, instance) prometheus_build_info)"
+IN_TROUBLE = 500
 
-
-class PrometheusError(HarnessError):
-    """Prometheus gave no number that can be judged."""
-
-
-class PrometheusUnreachable(PrometheusError):
-    """It does not answer, or what answers is no Prometheus."""
-
-
-class PrometheusAway(PrometheusUnreachable):
-    """It does not answer for now."""
-
-    @property
-    def retryable(self) -> bool:
-        return True
-
-
-class QueryRefused(PrometheusError):
-    """It answered, and the answer is no."""
-
-
-class NoData(PrometheusError):
-    """The query selects nothing."""
-
-
-class NotANumber(PrometheusError):
-    """The value is NaN or infinite."""
-
-
-class Ambiguous(PrometheusError):
-    """Several series where one was meant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One value of one series; ``at`` is Unix seconds by Prometheus' clock."""
-
-    labels: Mapping[str, str]
-    at: float
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A single finite value. ``samples`` is how many raw samples the query read, None when the server does not say;
-    ``warnings`` say why the value may be wrong, ``notes`` are mere hints; both are the server's own."""
-
-    value: float
-    samples: int | None = None
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+__all__ = [
+    "Ambiguous",
+    "NoData",
+    "NotANumber",
+    "Number",
+    "Prometheus",
+    "PrometheusAway",
+    "PrometheusError",
+    "PrometheusUnreachable",
+    "QueryRefused",
+    "Sample",
+    "escape",
+]
 
 
 class Prometheus:
@@ -135,7 +100,7 @@ class Prometheus:
     def ready(self) -> str | None:
         """None when it is ready to be asked, else why not."""
         try:
-            answer = self._session.get(f"{self.url}/-/ready", timeout=TIMEOUT)
+            answer = self._get("/-/ready")
             if answer.status_code == NOT_FOUND:
                 # What only speaks Prometheus' API has other pages for its health; a query tells as much.
                 self.instant("vector(1)")
@@ -161,10 +126,16 @@ class Prometheus:
             return UNKNOWN
 
     def started(self) -> float | None:
-        """When the server's process started, in Unix seconds by its own clock; None when it does not tell."""
+        """When the server's process started, in Unix seconds by its own clock, or the youngest of those that it asks;
+        None when it does not tell."""
         try:
             return parse_kubernetes_time(str(self._status("runtimeinfo").get("startTime")))
         except (QueryRefused, ValueError):
+            pass
+        try:
+            # Thanos and the like keep what Prometheus says of itself.
+            return self.number(STARTED).value
+        except (QueryRefused, NoData, NotANumber):
             return None
 
     def describe(self) -> str:
@@ -175,13 +146,14 @@ class Prometheus:
         """Seconds between two scrapes, as the server really does it: the longest one among the targets of a namespace;
         without a namespace, or where it has no targets, the server's global one; where that is kept secret, measured.
         """
-        own = self._intervals(namespace) if namespace else []
+        targets = self._targets() if namespace else []
+        own = [seconds for labels, seconds in targets if labels.get("namespace") == namespace]
         if own:
             return max(own)
         try:
             settings = yaml.safe_load(str(self._status("config").get("yaml", "")))
-            return _seconds(settings["global"]["scrape_interval"])
-        except (PrometheusError, LookupError, TypeError, yaml.YAMLError):
+            return seconds_of(settings["global"]["scrape_interval"])
+        except (PrometheusError, LookupError, TypeError, AttributeError, yaml.YAMLError):
             return self._measured_interval()
 
     def instant(self, query: str, at: float | None = None) -> list[Sample]:
@@ -189,20 +161,17 @@ class Prometheus:
         pinned: dict[str, Any] = {} if at is None else {"time": at}
         # Thanos would rather answer with a part of the truth; the others do not know the word and pass over it.
         params = {**pinned, "stats": "all", "partial_response": "false"}
-        result = self._ask(lambda: self._connect.custom_query(query, params=params), query)
-        if result and not isinstance(result[0], dict):
-            return [Sample({}, float(result[0]), float(result[1]))]
-        return [_sample(series["metric"], series["value"]) for series in result]
+        samples: list[Sample] = self._ask(lambda: instants(self._connect.custom_query(query, params=params)), query)
+        return samples
 
     def range(self, query: str, start: float, end: float, step: float) -> list[Sample]:
         """All values of all series from start to end (Unix seconds), a step apart, in the order of time."""
         first, last = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
         # The client rounds times to whole seconds; these override them.
         exact = {"start": start, "end": end, "partial_response": "false"}
-        result = self._ask(
-            lambda: self._connect.custom_query_range(query, first, last, step=f"{step:g}", params=exact), query
+        samples: list[Sample] = self._ask(
+            lambda: ranges(self._connect.custom_query_range(query, first, last, step=f"{step:g}", params=exact)), query
         )
-        samples = [_sample(series["metric"], value) for series in result for value in series["values"]]
         return sorted(samples, key=lambda sample: sample.at)
 
     def number(self, query: str, at: float | None = None) -> Number:
@@ -226,17 +195,20 @@ class Prometheus:
     def _words(self, kind: str) -> tuple[str, ...]:
         return tuple(self._said(str(text)) for text in self._answer.get(kind) or ())
 
-    def _intervals(self, namespace: str) -> list[float]:
+    def target_intervals(self) -> dict[tuple[str, str], float]:
+        """Seconds between two scrapes of every target, by its job and instance; nothing where the server has none."""
+        found = ((labels.get("job", ""), labels.get("instance", ""), seconds) for labels, seconds in self._targets())
+        return {(job, instance): seconds for job, instance, seconds in found}
+
+    def _targets(self) -> list[tuple[Mapping[str, str], float]]:
         try:
-            targets = self._ask(lambda: self._connect.get_targets(state="active"), "targets")
+            found: list[tuple[Mapping[str, str], float]] = self._ask(
+                lambda: intervals(self._connect.get_targets(state="active")), "targets"
+            )
         except QueryRefused:
             # Those who only store what others scrape have no targets.
             return []
-        return [
-            _seconds(target["scrapeInterval"])
-            for target in targets["activeTargets"]
-            if target.get("labels", {}).get("namespace") == namespace and "scrapeInterval" in target
-        ]
+        return found
 
     def _measured_interval(self) -> float:
         window = 300.0
@@ -244,13 +216,17 @@ class Prometheus:
 
     def _status(self, page: str) -> Mapping[str, Any]:
         def get() -> object:
-            answer = self._session.get(f"{self.url}/api/v1/status/{page}", timeout=TIMEOUT)
+            answer = self._get(f"/api/v1/status/{page}")
             if not answer.ok:
                 raise PrometheusApiClientException(f"HTTP Status Code {answer.status_code}")
-            return answer.json()["data"]
+            return named(answer.json()["data"])
 
         data: Mapping[str, Any] = self._ask(get, page)
         return data
+
+    def _get(self, path: str) -> requests.Response:
+        # Said anew each time: requests would rather believe REQUESTS_CA_BUNDLE than its own session.
+        return self._session.get(f"{self.url}{path}", timeout=TIMEOUT, verify=self._session.verify)
 
     def _ask(self, call: Callable[[], Any], what: str) -> Any:  # noqa: ANN401 - JSON, checked by the callers
         return retrying(self._clock, ATTEMPTS)(self._ask_once, call, what)
@@ -265,17 +241,17 @@ class Prometheus:
             raise PrometheusUnreachable(f"{self.place} does not answer: {self._said(error)}") from None
         except PrometheusApiClientException as error:
             said = self._said(self._answer.get("error") or error)
-            if self._status_code in RETRYABLE:
+            if self._status_code >= IN_TROUBLE:
                 raise PrometheusAway(f"{self.place} answers {self._status_code}: {said}: {what}") from None
             raise QueryRefused(f"{said}: {what}") from None
-        except (LookupError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise PrometheusUnreachable(
                 f"{self.place} gave no answer as Prometheus would: {self._said(error)}"
             ) from None
 
     def _said(self, words: object, most: int = 300) -> str:
         """What a server or a library said, short and without secrets: it may quote the request."""
-        text = repr(words) if isinstance(words, LookupError | TypeError | AttributeError) else str(words)
+        text = repr(words) if isinstance(words, LookupError | TypeError | ValueError | AttributeError) else str(words)
         return self._access.cleaned(text, self.url)[:most]
 
     def _keep(self, response: requests.Response, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - the hook's form
@@ -291,15 +267,3 @@ class Prometheus:
 def escape(value: str) -> str:
     """A label's value as it must stand between double quotes in a query."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _sample(labels: Mapping[str, str], pair: Sequence[Any]) -> Sample:
-    # float() reads "NaN" and "+Inf" as Prometheus writes them.
-    return Sample(labels, float(pair[0]), float(pair[1]))
-
-
-def _seconds(text: object) -> float:
-    try:
-        return float(str(parse_duration(text)))
-    except ValueError as error:
-        raise QueryRefused(f"the scrape interval cannot be read: {error}") from error

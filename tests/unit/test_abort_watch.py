@@ -49,6 +49,15 @@ def test_no_answer_is_an_error_and_not_good_news(answer: Any) -> None:
     assert seen.error
 
 
+def test_a_watch_outlives_an_answer_that_nobody_thought_of() -> None:
+    """It would die in silence, with its fault unwatched."""
+    seen, _ = asked(OSError("of no known kind"))
+    assert (seen.value, seen.error) == (None, "OSError: of no known kind")
+    histogram = {"metric": {}, "histogram": [1.0, {"count": "3"}]}
+    seen, _ = asked({"status": "success", "data": {"resultType": "vector", "result": [histogram]}})
+    assert (seen.error or "").startswith("NotANumber: found a native histogram")
+
+
 def test_a_watch_that_was_stopped_writes_no_more() -> None:
     """An answer that comes late must not grow a history that is being judged."""
     entered, leave = threading.Event(), threading.Event()

@@ -267,7 +267,7 @@ def test_servers_that_speak_its_language_are_asked_below_their_prefix(
         assert prometheus.ready() is None
         assert prometheus.version() == (version or "unknown version")
         assert prometheus.scrape_interval("shop") == 15.0
-        assert prometheus.started() is None
+        assert prometheus.started() == 20.0
         assert prometheus.number("up").value == 20
 
 

@@ -35,7 +35,13 @@ def vector(
 
 
 def matrix(*points: tuple[float, float]) -> dict[str, Any]:
-    result = [{"metric": {}, "values": [[at, str(value)] for at, value in points]}] if points else []
+    return series(({}, list(points)))
+
+
+def series(*found: tuple[dict[str, str], list[tuple[float, float]]]) -> dict[str, Any]:
+    result = [
+        {"metric": labels, "values": [[at, str(value)] for at, value in points]} for labels, points in found if points
+    ]
     return {"status": "success", "data": {"resultType": "matrix", "result": result}}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,8 @@ from harness.probes.prometheus import (
     Sample,
     escape,
 )
-from tests.unit.probes.scripted_prometheus import Scripted, config, matrix, refused, scalar, targets, vector
+from harness.prometheus_access import PrometheusAccess
+from tests.unit.probes.scripted_prometheus import URL, Scripted, config, matrix, refused, scalar, targets, vector
 
 
 def asking(**answers: Any) -> tuple[Prometheus, Scripted]:
@@ -77,6 +80,75 @@ def test_where_there_is_no_number_the_error_says_why(answer: Any, error: type[Pr
     with pytest.raises(error) as raised:
         asking(query=answer)[0].number("the query")
     assert words in str(raised.value)
+
+
+HISTOGRAM = {"metric": {"pod": "a"}, "histogram": [1.0, {"count": "3", "sum": "1"}]}
+HISTOGRAMS = {"metric": {"pod": "a"}, "values": [[1.0, "2"]], "histograms": [[2.0, {"count": "3", "sum": "1"}]]}
+
+
+def result(kind: str, found: Any) -> dict[str, Any]:
+    return {"status": "success", "data": {"resultType": kind, "result": found}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (result("vector", [HISTOGRAM]), NotANumber, "found a native histogram where a number was meant: {'pod': 'a'}"),
+        (result("string", [1.0, "hello"]), NotANumber, "found the text 'hello' where a number was meant"),
+        (result("matrix", [{"metric": {}, "values": [[1.0, "2"]]}]), NotANumber, "found no single value"),
+        (result("vector", [{"metric": {}, "value": [1.0]}]), PrometheusUnreachable, "no answer as Prometheus would"),
+        (result("vector", [{"value": [1.0, "2"]}]), PrometheusUnreachable, "no answer as Prometheus would"),
+        (result("vector", [3]), PrometheusError, ""),
+        (result("vector", 3), PrometheusUnreachable, "no answer as Prometheus would"),
+    ],
+    ids=["histogram", "string", "range", "half a value", "no labels", "no series", "no list"],
+)
+def test_what_is_no_number_is_an_error_of_prometheus(answer: Any, error: type[PrometheusError], words: str) -> None:
+    with pytest.raises(error) as raised:
+        asking(query=answer)[0].instant("the query")
+    assert words in str(raised.value)
+
+
+def test_native_histograms_of_a_range_are_no_numbers() -> None:
+    with pytest.raises(NotANumber, match="found a native histogram"):
+        asking(query_range=result("matrix", [HISTOGRAMS]))[0].range("the query", 1.0, 5.0, 1.0)
+
+
+@pytest.mark.parametrize("page", ["targets", "status/config", "status/runtimeinfo", "status/buildinfo"])
+@pytest.mark.parametrize("body", [{"status": "success", "data": ["no", "names"]}, {"status": "success", "data": {}}])
+def test_pages_of_another_form_are_errors_of_prometheus_or_tell_nothing(page: str, body: Any) -> None:
+    answers = {"query": vector(20), "targets": targets(), "status/config": config("1s")} | {page: body}
+    prometheus = Scripted(answers).prometheus()
+    for ask in (lambda: prometheus.scrape_interval("shop"), prometheus.started, prometheus.version):
+        with contextlib.suppress(PrometheusError):
+            ask()
+
+
+def test_when_it_started_is_told_by_its_own_metric_where_it_says_nothing_else() -> None:
+    prometheus, script = asking(query=vector(1700000000))
+    assert prometheus.started() == 1700000000.0
+    assert "prometheus_build_info" in script.queries()[0].query["query"]
+    assert asking(query=vector())[0].started() is None
+    own = {"status": "success", "data": {"startTime": "2023-11-14T22:00:00Z"}}
+    assert asking(status__runtimeinfo=own, query=vector(1))[0].started() == 1699999200.0
+
+
+@pytest.mark.parametrize("path", ["ready", "status", "query"])
+def test_the_certificates_that_were_named_are_believed_whatever_the_environment_says(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    believed: list[object] = []
+
+    class Verified(Scripted):
+        def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
+            believed.append(more["verify"])
+            return super().send(request, *args, **more)
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "other.pem"))
+    script = Verified({"/-/ready": (200, b"Ready"), "query": vector(7)})
+    prometheus = Prometheus(URL, PrometheusAccess(ca=tmp_path / "ca.pem"), via=script, clock=FakeClock())
+    {"ready": prometheus.ready, "status": prometheus.version, "query": lambda: prometheus.number("up")}[path]()
+    assert believed == [str(tmp_path / "ca.pem")]
 
 
 def test_a_scalar_is_a_number_too() -> None:
@@ -165,6 +237,11 @@ def test_a_server_in_trouble_is_asked_again_and_a_mistake_is_not(flaky: tuple[st
     assert Prometheus(url, clock=FakeClock()).number("up").value == 7.0
     statuses += [400, 200]
     with pytest.raises(QueryRefused, match="state 400"):
+        Prometheus(url, clock=FakeClock()).number("up")
+    assert statuses == [200]
+    # Who is told to ask less often must not ask at once again.
+    statuses[:] = [429, 200]
+    with pytest.raises(QueryRefused, match="state 429"):
         Prometheus(url, clock=FakeClock()).number("up")
     assert statuses == [200]
 
