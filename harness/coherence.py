@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ from harness.manifests import Workload, images_in
 from harness.objective import Objective
 from harness.objectives.invariant import NODES
 from harness.prober.declaration import Aim
-from harness.probes.prometheus_query import SCRAPES_PER_WINDOW, SERIES, windows
+from harness.probes.prometheus_query import SERIES, misfits, windows
+from harness.probes.prometheus_text import SCRAPES_PER_WINDOW
 
 # Clusters of ours are scraped this often, in seconds; none is scraped more often.
 QUICKEST_SCRAPE = 1.0
@@ -107,19 +109,23 @@ class Coherence:
                 self._say(("faults", index, fault.kind, *place), why)
 
     def _check_windows(self, objectives: Sequence[Objective]) -> None:
-        """A PromQL window must hold enough scrapes; the cluster's own interval is looked at when there is a cluster."""
+        """A PromQL window must hold enough scrapes, and a query must read nothing else; the cluster's own interval is
+        looked at when there is a cluster."""
         least, phases = SCRAPES_PER_WINDOW * QUICKEST_SCRAPE, self._declared.phases
         for index, objective in enumerate(objectives):
-            if objective.kind != SERIES:
-                continue
-            for name in windows(objective):
-                if phases.length(name) < least:
-                    message = (
-                        f"{objective.title} is asked about {name}, which takes {phases.length(name):g} s, expected"
-                    )
-                    self._say(
-                        ("objectives", index, SERIES), f"{message} at least {least:g} s: {SCRAPES_PER_WINDOW} scrapes"
-                    )
+            wrong: dict[tuple[Place, str], None] = {}
+            place: Place = ("objectives", index, SERIES)
+            for name in windows(objective) if objective.kind == SERIES else ():
+                length = phases.length(name)
+                if length < least:
+                    asked = f"{objective.title} is asked about {name}, which takes {length:g} s"
+                    wrong[place, f"{asked}, expected at least {least:g} s: {SCRAPES_PER_WINDOW} scrapes"] = None
+                    # Whatever its queries look back at is judged by the shortest phase that could be asked about.
+                    length = math.inf
+                for field, why in misfits(objective, length, QUICKEST_SCRAPE):
+                    wrong[(*place, field), why] = None
+            for where, message in wrong:
+                self._say(where, message)
 
     def _check_titles(self, objectives: Sequence[Objective]) -> None:
         seen: set[tuple[str, str]] = set()

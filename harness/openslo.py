@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from harness.documents import Document, Place, load_documents
 from harness.errors import InputError, Problem
 from harness.objectives.prometheus import Prometheus
+from harness.probes.prometheus_text import WINDOW
 
 VERSIONS = ("openslo/v1", "openslo/v2alpha", "openslo/v2alpha1")
 # Who is called when, and by whom: nothing that an experiment could judge.
@@ -27,6 +28,7 @@ PASSED_OVER = ("Service", "AlertPolicy", "AlertCondition", "AlertNotificationTar
 OPERATORS = {"lte": "<=", "lt": "<", "gte": ">=", "gt": ">"}
 _WINDOW = re.compile(r"\{\{\s*\.?[wW]indow\s*\}\}|\$\{window\}|\$__(?:rate_interval|interval|range)\b")
 _RANGE = re.compile(r"\[\s*\d[\da-z]*\s*\]")
+_BACK = re.compile(r'"(?:[^"\\]|\\.)*"|(\[[^\]]*:|\boffset\b|@)')
 _SELECTOR = r'[a-zA-Z_:][\w:]*\s*(?:\{(?:[^}"]|"(?:[^"\\]|\\.)*")*\})?'
 _SUM = re.compile(rf"\s*(?:sum\s*\(\s*({_SELECTOR})\s*\)|({_SELECTOR}))\s*")
 
@@ -54,8 +56,7 @@ def import_openslo(files: Sequence[Path]) -> Imported:
             documents += load_documents(file)
         except InputError as error:
             problems += error.problems
-    importer = _Importer(documents, problems)
-    imported = importer.imported()
+    imported = _Importer(documents, problems).imported()
     if not problems and not imported.objectives:
         problems += [Problem("holds no SLO", file) for file in files]
     if problems:
@@ -96,8 +97,8 @@ class _Importer:
         spec = document.data["spec"]
         method = spec.get("budgetingMethod", "Occurrences")
         if method != "Occurrences":
-            message = f"found {method}, expected Occurrences: slices of minutes do not fit into phases of seconds"
-            self._say(document, ("spec", "budgetingMethod"), message)
+            why = "slices of minutes do not fit into phases of seconds"
+            self._say(document, ("spec", "budgetingMethod"), f"found {method}, expected Occurrences: {why}")
         asked = spec.get("objectives")
         if not isinstance(asked, list) or not asked:
             self._say(document, ("spec", "objectives"), "found none, expected at least one")
@@ -177,11 +178,7 @@ class _Importer:
             found = f"op {objective.get('op')!r} and value {value!r}"
             self._say(slo, place, f"found {found}, expected one of {', '.join(OPERATORS)} and a number")
             return None
-        if query is None:
-            return None
-        if _RANGE.search(query):
-            self._note("a range within a threshold's query reaches back before the phase: keep it short")
-        return {"value": f"({query}) {operator} bool {value}", "reducer": "mean", "min": _percent(target)}
+        return {**self._judged(f"({query}) {operator} bool {value}"), "min": _percent(target)} if query else None
 
     def _ratio(
         self, document: Document, inside: Place, ratio: Mapping[str, Any], target: float
@@ -197,30 +194,37 @@ class _Importer:
         if part is None or total is None:
             return None
         good = part if keys[0] == "good" else f"({total}) - (({part}) or vector(0))"
-        return {"good": good, "total": total, "min": _percent(target)}
+        exact = {"confidence": None} if target == 1 else {}
+        if exact:
+            self._note("no number of requests shows 100%: with confidence: null what was counted is taken as it is")
+        return {"good": good, "total": total, "min": _percent(target), **exact}
 
     def _raw(self, document: Document, inside: Place, kind: object, target: float) -> dict[str, Any] | None:
         query = self._query(document, (*inside, "raw"))
         if kind not in ("success", "failure"):
             self._say(document, (*inside, "rawType"), f"found {kind!r}, expected success or failure")
             return None
-        if query is None:
-            return None
         bound = {"min": _percent(target)} if kind == "success" else {"max": round(1 - target, 12)}
-        return {"value": query, "reducer": "mean", **bound}
+        return {**self._judged(query), **bound} if query else None
+
+    def _judged(self, query: str) -> dict[str, Any]:
+        # Until the phase ends, what looks back over its length looks back before it.
+        fitted = self._fitted(query)
+        return {"value": fitted} if WINDOW in fitted else {"value": query, "reducer": "mean"}
+
+    def _fitted(self, query: str) -> str:
+        fitted = _RANGE.sub(f"[{WINDOW}]", query)
+        if fitted != query:
+            self._note("fixed ranges were replaced by $window, the length of the phase that is judged")
+        return fitted
 
     def _counted(self, document: Document, place: Place, counter: bool) -> str | None:
         """The query of a count within the phase."""
         query = self._query(document, place)
         if query is None:
             return None
-        if re.search(r"\[[^\]]*:", query):
-            self._say(document, place, "found a subquery, which cannot be made to fit a phase")
-            return None
-        fitted = _RANGE.sub("[$window]", query)
-        if fitted != query:
-            self._note("fixed ranges were replaced by $window, the length of the phase that is judged")
-        if "$window" in fitted:
+        fitted = self._fitted(query)
+        if WINDOW in fitted:
             counted = re.sub(r"\brate\s*\(", "increase(", fitted)
             if counted != fitted:
                 self._note("rate was replaced by increase: the share is the same, and requests can be counted")
@@ -244,7 +248,12 @@ class _Importer:
         if not isinstance(query, str) or not query.strip():
             self._say(document, place, "found no spec.query, expected PromQL")
             return None
-        text = _WINDOW.sub("$window", " ".join(query.split()))
+        text = _WINDOW.sub(WINDOW, " ".join(query.split()))
+        back = next((found[1] for found in _BACK.finditer(text) if found[1]), "")
+        if back:
+            found = back if back in ("offset", "@") else "a subquery"
+            self._say(document, place, f"found {found}, which cannot be made to fit a phase")
+            return None
         if re.search(r'namespace\s*=~?\s*"(?!\$namespace)', text):
             self._note('a namespace is named in a query: an experiment has its own, namespace="$namespace"')
         return text

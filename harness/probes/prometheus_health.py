@@ -6,13 +6,13 @@ for half of the time gives a number all the same.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from harness.observation import Phase, Timeline
 from harness.probes.prometheus import NoData, Prometheus, Sample
+from harness.probes.prometheus_text import COUNTING, Reading
 from harness.quantities import show_seconds
 
 # A clock that is steered, not set, runs at most 500 ppm fast or slow; the rest is the time that an answer takes.
@@ -20,16 +20,13 @@ STEP, DRIFT = 0.5, 0.0005
 # So many intervals without a scrape are a gap; one scrape may come late.
 GAP = 2.5
 AGE = "time() - max(timestamp(up))"
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_COUNTER = re.compile(
-    rf"\b(?:rate|irate|increase)\s*\(\s*((?:[a-zA-Z_:][\w:]*)?\s*(?:\{{(?:[^}}\"]|{_QUOTED})*\}})?\s*\[[^\]]+\])"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What all queries of one look share. ``now`` is on the timeline; ``ahead``: seconds by which Prometheus' clock is
-    ahead of the timeline's wall time; ``stepped``: by how much a clock was set meanwhile, in words, or nothing."""
+    ahead of the timeline's wall time; ``stepped``: by how much a clock was set meanwhile, in words, or nothing;
+    ``intervals``: of each target by its job and instance, as far as the server tells."""
 
     timeline: Timeline
     namespace: str
@@ -37,6 +34,7 @@ class Frame:
     interval: float
     ahead: float
     stepped: str = ""
+    intervals: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def theirs(self, at: float) -> float:
         """A timeline instant by Prometheus' clock, in Unix seconds: its samples carry its own time."""
@@ -100,22 +98,23 @@ def longest_gap(samples: list[Sample], start: float, end: float, interval: float
     return max([*holes, *ages])
 
 
-def resets(prometheus: Prometheus, query: str, at: float) -> int:
-    """How often counters of a query began again within its window: a container restarted in place, and what it had
-    counted since its last scrape is lost. Raises PrometheusError."""
+def resets(prometheus: Prometheus, query: str, window: int, at: float) -> int:
+    """How often counters of a query began again within the ``window`` seconds before ``at``, however far the query
+    itself looks back: a container restarted in place, and what it had counted since its last scrape is lost. Raises
+    PrometheusError."""
     found = 0.0
-    for selector in counters(query):
+    for counter in counters(query):
         try:
-            found += prometheus.number(f"sum(resets({selector}))", at).value
+            found += prometheus.number(f"sum(resets({counter}[{window}s]))", at).value
         except NoData:
             continue
     return round(found)
 
 
-def counters(query: str) -> Iterator[str]:
-    """The range vectors that a query takes the rate or the increase of, as they stand in it."""
-    for selector in dict.fromkeys(_COUNTER.findall(query)):
-        yield " ".join(selector.split())
+def counters(query: str) -> Iterable[str]:
+    """The selectors that a query takes the rate or the increase of, as they stand in it."""
+    selectors = Reading(query, 0).selectors
+    return dict.fromkeys(one.text for one in selectors if one.range and one.function in COUNTING)
 
 
 def _scrapes(prometheus: Prometheus) -> bool:

@@ -1,7 +1,8 @@
 """Asks Prometheus, once the run is over, what the objectives want to know, phase by phase, and when targets were up.
 
 A phase is judged by itself: the window is its whole length in whole seconds, the time is pinned to its end, so that
-nothing from before the fault leaks in. The queries wait until everything of the last phase has been scraped.
+nothing from before the fault leaks in. With a reducer the first value is asked for when the query's own ranges look
+back at nothing but the phase. The queries wait until everything of the last phase has been scraped.
 
 What counters cannot tell: a new pod is a new series, and ``increase()`` sees neither what it counted before its first
 scrape nor what a killed pod counted after its last. So the client's own requests are the truth, and this corroborates.
@@ -10,7 +11,7 @@ scrape nor what a killed pod counted after its last. So the client's own request
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,14 @@ from harness.observation import BASELINE, PHASES, Observation, Phase, Timeline
 from harness.probe import ProbeContext, SnapshotProbe
 from harness.probes.prometheus import Ambiguous, NoData, NotANumber, Prometheus, PrometheusError, escape
 from harness.probes.prometheus_health import GAP, ClockWatch, Frame, longest_gap, resets, trouble
+from harness.probes.prometheus_targets import unscraped
+from harness.probes.prometheus_text import SCRAPES_PER_WINDOW, Reading, misfit
 from harness.quantities import show_seconds
+
+__all__ = ["SCRAPES_PER_WINDOW", "SERIES", "PrometheusQueries", "misfits", "up_query", "windows"]
 
 SERIES = "prometheus"
 VALUES = "values"
-# Fewer scrapes in a window than this, and a rate rests on two samples or none.
-SCRAPES_PER_WINDOW = 4
 SCRAPES_TO_WAIT = 2
 
 
@@ -89,7 +92,7 @@ class PrometheusQueries(SnapshotProbe):
         # By the timeline, not by our wall clock: that one may have been set since the run began.
         ahead = theirs - timeline.wall(now)
         stepped = self._clocks.stepped(now, wall - timeline.wall(timeline.offset(before)), ahead)
-        return Frame(timeline, context.namespace, now, interval, ahead, stepped)
+        return Frame(timeline, context.namespace, now, interval, ahead, stepped, self._prometheus.target_intervals())
 
     def _ask_about(self, phase: Phase, frame: Frame) -> None:
         questions = [question for question in self._questions if not _asked(frame.timeline, question, phase)]
@@ -119,24 +122,35 @@ class PrometheusQueries(SnapshotProbe):
         read, warnings, notes = 0, list[str](), list[str]()
         found: dict[str, Any] = {}
         for key, query in question.queries.items():
+            wrong = misfit(query, window, frame.interval, reduced=key == VALUES)
+            if wrong:
+                raise PrometheusError(f"{wrong}: {query}")
             text = query.replace("$namespace", escape(frame.namespace)).replace("$window", f"{window}s")
             if key == VALUES:
                 found[key] = self._values(text, phase, frame)
                 read, warnings = len(found[key]), [*warnings, *self._prometheus.warnings()]
-                continue
-            number = self._prometheus.number(text, frame.theirs(phase.end))
-            found[key] = number.value
-            read = max(read, number.samples or 0)
-            warnings += number.warnings
-            notes += number.notes
-            again = resets(self._prometheus, text, frame.theirs(phase.end))
-            if again:
-                raise PrometheusError(f"counters began again {again} times, and what they had not told by then is lost")
+            else:
+                number = self._prometheus.number(text, frame.theirs(phase.end))
+                found[key] = number.value
+                read = max(read, number.samples or 0)
+                warnings += number.warnings
+                notes += number.notes
+            self._believe(text, phase, window, frame)
         return {**found, "samples": read or None, "warnings": warnings, "notes": notes}
 
+    def _believe(self, query: str, phase: Phase, window: int, frame: Frame) -> None:
+        """Raises PrometheusError when what a query selects began again in the phase, or was not scraped."""
+        again = resets(self._prometheus, query, window, frame.theirs(phase.end))
+        if again:
+            raise PrometheusError(f"counters began again {again} times, and what they had not told by then is lost")
+        why = unscraped(self._prometheus, query, phase, frame)
+        if why:
+            raise PrometheusError(why)
+
     def _values(self, query: str, phase: Phase, frame: Frame) -> list[float]:
-        """One value a scrape, from the first one that belongs to the phase alone."""
-        start, end = frame.theirs(phase.start + frame.interval), frame.theirs(phase.end)
+        """One value a scrape, from the first one that rests on the phase alone."""
+        reach = Reading(query, phase.end - phase.start).reach
+        start, end = frame.theirs(phase.start + max(frame.interval, reach)), frame.theirs(phase.end)
         samples = self._prometheus.range(query, start, end, frame.interval)
         series = {tuple(sorted(sample.labels.items())) for sample in samples}
         if len(series) > 1:
@@ -200,6 +214,14 @@ def _pods_by_workload(timeline: Timeline) -> dict[str, list[str]]:
         if seen.error is None and seen.value["owner"] in pods:
             pods[seen.value["owner"]].add(seen.subject)
     return {workload: sorted(names) for workload, names in pods.items() if names}
+
+
+def misfits(objective: Objective, window: float, interval: float) -> Iterator[tuple[str, str]]:
+    """The fields of a PromQL objective whose queries would not read a phase of this length alone, and why."""
+    for key, query in _queries(objective).items():
+        why = misfit(query, window, interval, reduced=key == VALUES)
+        if why:
+            yield ("value" if key == VALUES else key), why
 
 
 def _queries(objective: Objective) -> dict[str, str]:

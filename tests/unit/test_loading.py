@@ -166,6 +166,30 @@ def test_a_window_that_holds_too_few_scrapes_is_told(tmp_path: Path) -> None:
     assert load(tmp_path, enough).phases.settle == 4.0
 
 
+def test_a_query_that_looks_back_before_the_phase_is_told_with_its_line(tmp_path: Path) -> None:
+    text = EXPERIMENT.partition("objectives:")[0].replace("1s", "10s").replace("2s", "10s")
+    text += """objectives:
+  - prometheus:
+      name: served
+      good: sum(increase(good[$window]))
+      total: sum(increase(hits[5m]))
+      min: 99%
+  - prometheus: {name: queue, value: "max_over_time(queue[30s])", max: 3}
+  - prometheus: {name: rate, value: "sum(rate(hits[2s]))", max: 3, reducer: max}
+  - prometheus: {name: slow, value: "sum(rate(hits[8s]))", max: 3, reducer: max}
+  - prometheus: {name: fits, value: "sum(rate(hits[5s]))", max: 3, reducer: max}
+"""
+    assert [problem.partition(":")[2] for problem in problems(tmp_path, text)] == [
+        "13: objectives[0].prometheus.total: found the range [5m], expected [$window]: "
+        "any other does not look back at the phase alone",
+        "15: objectives[1].prometheus.value: found the range [30s], expected [$window]: "
+        "any other does not look back at the phase alone",
+        "16: objectives[2].prometheus.value: found the range [2s], expected at least 4 s: 4 scrapes",
+        "17: objectives[3].prometheus.value: found ranges that look back 8 s, expected at most 6 s: "
+        "4 scrapes must be left of a phase of 10 s",
+    ]
+
+
 def test_two_promql_objectives_need_two_names(tmp_path: Path) -> None:
     text = EXPERIMENT.partition("objectives:")[0].replace("1s", "5s").replace("2s", "5s") + PROMETHEUS
     (problem,) = problems(tmp_path, text + PROMETHEUS.partition("\n")[2])

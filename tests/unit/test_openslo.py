@@ -76,6 +76,21 @@ def test_a_threshold_is_the_share_of_scrapes_that_meet_it(tmp_path: Path) -> Non
     assert written == {"name": "checkout", "value": "(max(latency)) <= bool 0.5", "reducer": "mean", "min": "99%"}
 
 
+@pytest.mark.parametrize("window", ["[5m]", "[{{.window}}]"])
+def test_a_query_that_looks_back_is_asked_once_a_phase(tmp_path: Path, window: str) -> None:
+    """Beside a reducer its range would reach before the phase, which no experiment may."""
+    written = one(tmp_path, slo({"ratioMetric": {"rawType": "failure", "raw": metric(f"sum(rate(bad{window}))")}}))
+    assert written == {"name": "checkout", "value": "sum(rate(bad[$window]))", "max": 0.001}
+    objectives = [{"op": "lte", "value": 0.5, "target": 0.99}]
+    written = one(tmp_path, slo({"thresholdMetric": metric(f"max(rate(bad{window}))")}, objectives=objectives))
+    assert written == {"name": "checkout", "value": "(max(rate(bad[$window]))) <= bool 0.5", "min": "99%"}
+
+
+def test_what_is_promised_of_all_is_counted(tmp_path: Path) -> None:
+    written = one(tmp_path, slo(ratio(), objectives=[{"target": 1}]))
+    assert (written["min"], written["confidence"]) == ("100%", None)
+
+
 def test_an_indicator_and_its_source_may_stand_in_documents_of_their_own(tmp_path: Path) -> None:
     source = {
         "apiVersion": "openslo/v1",
@@ -133,6 +148,8 @@ def test_several_objectives_of_one_slo_have_names_of_their_own(tmp_path: Path) -
         (slo({"ratioMetric": {"raw": metric("a")}}), "found None, expected success or failure"),
         (slo({"thresholdMetric": metric("a")}), "found op None and value None"),
         (slo(ratio("max(rate(a[5m:1m]))")), "found a subquery"),
+        (slo(ratio("sum(rate(a[5m] offset 1m))")), "found offset, which cannot be made to fit a phase"),
+        (slo({"ratioMetric": {"rawType": "success", "raw": metric("a @ 5")}}), "found @, which cannot"),
         (slo(ratio("sum(a) by (b)")), "expected a query with a range, or for counter: true one selector"),
         (slo(ratio(counter=False)), "expected a query with a range"),
         (slo({"ratioMetric": {"counter": True, "good": {}, "total": metric("a")}}), "found no spec.query"),

@@ -80,10 +80,21 @@ def test_a_run_with_nothing_wrong_holds(objective: Prometheus) -> None:
         (put(ages=[(at, 0.4 if at < 24 else at - 24.0) for at in range(37)]), "Prometheus scraped nothing for"),
         (put(ages=[(at, 0.4) for at in range(37) if not 22 <= at <= 27]), "Prometheus scraped nothing for 7.00 s"),
         (put(ages=[]), "Prometheus scraped nothing for"),
+        (put(started=25.0), "Prometheus was restarted 25.00 s into the run"),
         (page("query_range", requests.ConnectionError("gone")), "does not answer: gone"),
         (page("targets", requests.ConnectionError("gone")), "does not answer: gone"),
     ],
-    ids=["set forward", "set back", "restarted", "gap", "missing steps", "all lost", "gone", "gone from the start"],
+    ids=[
+        "set forward",
+        "set back",
+        "restarted",
+        "gap",
+        "missing steps",
+        "all lost",
+        "restarted, by its own metric",
+        "gone",
+        "gone from the start",
+    ],
 )
 def test_what_prometheus_could_not_have_seen_right_is_inconclusive(
     objective: Prometheus, spoil: Spoil, reason: str
@@ -128,6 +139,46 @@ def test_a_ratio_of_bad_numbers_is_inconclusive(spoil: Spoil, reason: str) -> No
 )
 def test_a_reduced_value_with_holes_is_inconclusive(values: list[tuple[float, float]], reason: str) -> None:
     finding = judged(VALUE, put(values=values))
+    assert finding.verdict is INCONCLUSIVE
+    assert reason in finding.reason
+
+
+RATE = Prometheus(name="rate", value="sum(rate(hits[5s]))", max=100, reducer="max", phases=["fault"])
+
+
+def test_a_counter_that_began_again_spoils_a_reduced_rate_too() -> None:
+    assert judged(RATE).verdict is HELD
+    finding = judged(RATE, put(resets=1.0))
+    assert finding.verdict is INCONCLUSIVE
+    assert "counters began again 1 times" in finding.reason
+
+
+def test_resets_are_looked_for_in_the_phase_however_far_the_query_looks_back() -> None:
+    stand = Stand()
+    stand.values = list(GOOD_VALUES)
+    stand.look(RATE, phases=[FAULT])
+    asked = [one.query["query"] for one in stand.script.queries() if "resets(" in one.query["query"]]
+    assert asked == ["sum(resets(hits[10s]))"]
+
+
+def test_a_reduced_rate_is_not_judged_before_it_looks_back_at_nothing_but_the_phase() -> None:
+    """What was too much before the fault is in the ranges of its first seconds."""
+    assert judged(RATE, put(values=[(at, 900.0 if at < 24.9 else 1.0) for at in range(37)])).verdict is HELD
+    assert judged(RATE, put(values=[(at, 900.0 if at < 25.5 else 1.0) for at in range(37)])).verdict is BROKEN
+
+
+@pytest.mark.parametrize(
+    ("objective", "reason"),
+    [
+        (RATIO.model_copy(update={"good": "sum(increase(hits[5m]))"}), "found the range [5m], expected [$window]"),
+        (RATE.model_copy(update={"value": "sum(rate(hits[5m]))"}), "found ranges that look back 300 s"),
+        (RATE.model_copy(update={"value": "sum(rate(hits[2s]))"}), "found the range [2s], expected at least 4 s"),
+    ],
+    ids=["ratio", "long", "short"],
+)
+def test_a_query_that_looks_back_before_the_phase_is_not_judged(objective: Prometheus, reason: str) -> None:
+    """Files are refused when they are read; objectives of Python tests are not known until then."""
+    finding = judged(objective)
     assert finding.verdict is INCONCLUSIVE
     assert reason in finding.reason
 
@@ -179,7 +230,7 @@ def test_a_server_without_up_is_not_suspected_of_a_gap() -> None:
 
     def no_up(stand: Stand) -> None:
         stand.ages = []
-        stand.answer = lambda asked: vector() if asked.query["query"] == "count(up)" else vector(40)
+        stand.answer = lambda asked: vector() if asked.query["query"] == "count(up)" else vector(4000)
 
     assert judged(RATIO, no_up).verdict is HELD
 

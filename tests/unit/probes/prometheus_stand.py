@@ -9,9 +9,15 @@ from harness.clock import FakeClock
 from harness.cluster.fake import FakeCluster
 from harness.observation import BASELINE, FAULT, RECOVERY, Observation, Phase, Timeline
 from harness.probe import ProbeContext
+from harness.probes.prometheus import STARTED
 from harness.probes.prometheus_health import AGE
 from harness.probes.prometheus_query import PrometheusQueries
-from tests.unit.probes.scripted_prometheus import Asked, Scripted, matrix, scalar, targets, vector
+from tests.unit.probes.scripted_prometheus import Asked, Scripted, matrix, scalar, series, targets, vector
+
+
+def within(base: float, start: float, end: float, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points of a range that a query asks for, at Prometheus' own time."""
+    return [(base + at, value) for at, value in points if start - 1e-6 <= base + at <= end + 1e-6]
 
 
 class Stand:
@@ -21,11 +27,16 @@ class Stand:
         self.clock = FakeClock()
         self.timeline = Timeline(self.clock.monotonic(), self.clock.wall())
         self.ahead = ahead
-        self.answer: Any = vector(40, samples=60) if answer is None else answer
+        self.answer: Any = vector(4000, samples=60) if answer is None else answer
         # What a range query returns for a query, as (seconds after the run began, value); None: scraped all the time.
         self.ages: list[tuple[float, float]] | None = None
         self.values: list[tuple[float, float]] = []
         self.resets = 0.0
+        # When a metric of its own says that Prometheus started, in seconds after the run began; None: there is none.
+        self.started: float | None = None
+        # The answers about the scrapes of a query's own targets: the labels of each, and (seconds after the run began,
+        # how old its last good scrape was or that it failed).
+        self.scrapes: list[tuple[dict[str, str], list[tuple[float, float]]]] = []
         self.probes: list[PrometheusQueries] = []
         self.script = Scripted({"query": self._answer, "targets": targets(shop=interval), "query_range": self._range})
         self.context = ProbeContext(FakeCluster(self.clock), "shop", self.timeline, self.clock)
@@ -39,6 +50,8 @@ class Stand:
             return scalar(self.timeline.wall(self.timeline.offset(self.clock.monotonic())) + self.ahead)
         if asked.query["query"].startswith("sum(resets("):
             return vector(self.resets)
+        if asked.query["query"] == STARTED:
+            return vector() if self.started is None else vector(self.timeline.wall_origin + self.ahead + self.started)
         return self.answer(asked) if isinstance(self.answer, Callable) else self.answer
 
     def _range(self, asked: Asked) -> Any:
@@ -46,8 +59,9 @@ class Stand:
         base = self.timeline.wall_origin + self.ahead
         if asked.query["query"] == AGE and self.ages is None:
             return matrix(*((start + number * step, 0.4) for number in range(int((end - start) / step + 1e-6) + 1)))
-        points = [(base + at, value) for at, value in (self.ages if asked.query["query"] == AGE else self.values)]
-        return matrix(*((at, value) for at, value in points if start - 1e-6 <= at <= end + 1e-6))
+        if "count_over_time(" in asked.query["query"]:
+            return series(*((labels, within(base, start, end, points)) for labels, points in self.scrapes))
+        return matrix(*within(base, start, end, (self.ages or []) if asked.query["query"] == AGE else self.values))
 
     def look(self, *objectives: Any, phases: list[str] | None = None) -> list[Observation]:
         before = len(list(self.timeline))
@@ -56,7 +70,7 @@ class Stand:
         return list(self.timeline)[before:]
 
     def asked(self) -> list[Asked]:
-        others = ("time()", "sum(resets(", "count(up)")
+        others = ("time()", "sum(resets(", "count(up)", STARTED)
         return [asked for asked in self.script.queries() if not asked.query["query"].startswith(others)]
 
     def see(self, workload: str, *pods: str) -> None:

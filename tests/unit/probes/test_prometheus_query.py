@@ -57,7 +57,7 @@ def test_the_namespace_is_filled_in_and_the_numbers_come_with_what_they_rest_on(
         ("prometheus", "served", 30.9, None),
         ("prometheus", "served", 36.9, None),
     ]
-    assert seen[1].value == {"phase": FAULT, "window": 10, "good": 40.0, "total": 40.0, "samples": 60} | SILENT
+    assert seen[1].value == {"phase": FAULT, "window": 10, "good": 4000.0, "total": 4000.0, "samples": 60} | SILENT
     assert seen[1].wall == pytest.approx(stand.timeline.wall_origin + 30.9)
 
 
@@ -106,7 +106,7 @@ def test_no_number_is_an_error_of_its_phase_and_makes_the_objective_inconclusive
 def test_an_objective_finds_its_numbers_phase_by_phase() -> None:
     def answer(asked: Asked) -> Any:
         bad = 3 if "[10s]" in asked.query["query"] and "5.." in asked.query["query"] else 0
-        return vector(100 - bad, samples=30)
+        return vector(1000 - 10 * bad, samples=30)
 
     stand = Stand(answer=answer)
     stand.look(RATIO)

@@ -1,0 +1,111 @@
+"""A target that a query selects must have been scraped all through a phase, while it was there."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.objectives.prometheus import Prometheus
+from harness.observation import FAULT, Observation, Phase
+from harness.probes.prometheus_targets import scrapes_query
+from harness.verdict import Verdict
+from tests.unit.probes.prometheus_stand import Stand
+
+COUNTED = "sum(increase(hits[$window]))"
+RATIO = Prometheus(name="served", good=COUNTED, total=COUNTED, min="99%", phases=["fault"])
+POD = {"job": "pods", "instance": "10.0.0.1:80", "namespace": "shop", "pod": "web-1"}
+OK, FAILED = 0.4, -1.0
+Scrapes = list[tuple[float, float]]
+
+
+def scrapes(*failed: float, first: float = 0, last: float = 36) -> Scrapes:
+    """Every second from first to last; these failed."""
+    return [(at, FAILED if at in failed else OK) for at in range(int(first), int(last) + 1)]
+
+
+def unanswered(first: int, last: int) -> Scrapes:
+    """No scrape wrote anything for a while: the last one that did grows old."""
+    return [(at, OK + max(0, at - first + 1) if at <= last else OK) for at in range(37)]
+
+
+def judged(seen: Scrapes, *pod: tuple[float, dict[str, object]], labels: dict[str, str] | None = None) -> tuple:
+    stand = Stand()
+    stand.scrapes = [(POD if labels is None else labels, seen)]
+    for at, value in pod:
+        stand.timeline.add(Observation("pods", "web-1", at, {"owner": "deployment/web", **value}))
+    stand.look(RATIO)
+    finding = RATIO.judge(stand.timeline)
+    return finding.verdict, finding.reason
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        scrapes(),
+        scrapes(25),
+        scrapes(22, 26),
+        scrapes(10, 11, 12, 13),
+        scrapes(22, 23, 24, 25, last=25),
+        scrapes(first=26),
+        scrapes(36),
+        [],
+    ],
+    ids=["all", "one late", "two apart", "before", "vanished", "new", "after", "no target"],
+)
+def test_targets_that_were_scraped_or_ended_are_no_gap(seen: Scrapes) -> None:
+    verdict, reason = judged(seen)
+    assert verdict is Verdict.HELD, reason
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        scrapes(24, 25, 26),
+        scrapes(21, 22, 23, 24),
+        scrapes(*range(27, 37)),
+        scrapes(*range(18, 37)),
+        unanswered(24, 27),
+    ],
+    ids=["in between", "from the start", "to the end", "all along", "no answer at all"],
+)
+def test_a_target_that_was_not_scraped_is_no_data(seen: Scrapes) -> None:
+    verdict, reason = judged(seen)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "web-1 was not scraped for" in reason
+
+
+def test_a_pod_that_goes_takes_its_target_with_it() -> None:
+    """Prometheus hears of it some seconds late, and its scrapes fail until then."""
+    failing = scrapes(*range(27, 37))
+    assert judged(failing, (26.5, {"event": "DELETED"}))[0] is Verdict.HELD
+    assert judged(failing, (22.0, {"event": "MODIFIED", "deleting": True}))[0] is Verdict.HELD
+    assert judged(failing, (35.0, {"event": "DELETED"}))[0] is Verdict.INCONCLUSIVE
+
+
+def test_a_pod_of_the_same_name_and_address_may_follow() -> None:
+    again = scrapes(24, 25, 26)
+    gone, back = (23.6, {"event": "DELETED"}), (24.0, {"event": "ADDED"})
+    assert judged(again, gone, back)[0] is Verdict.HELD
+    assert judged(again, (12.0, {"event": "DELETED"}), (13.0, {"event": "ADDED"}))[0] is Verdict.INCONCLUSIVE
+
+
+def test_series_without_a_target_of_their_own_are_not_suspected() -> None:
+    assert judged(scrapes(24, 25, 26), labels={"namespace": "shop"})[0] is Verdict.HELD
+
+
+@pytest.mark.parametrize(("every", "verdict"), [("2s", Verdict.HELD), ("5s", Verdict.INCONCLUSIVE)])
+def test_a_target_is_judged_by_its_own_interval(every: str, verdict: Verdict) -> None:
+    stand = Stand()
+    node = {"job": "cadvisor", "instance": "node-1"}
+    stand.script.answers["targets"]["data"]["activeTargets"].append({"labels": node, "scrapeInterval": every})
+    stand.scrapes = [(node, scrapes(23, 24))]
+    stand.look(RATIO)
+    finding = RATIO.judge(stand.timeline)
+    assert finding.verdict is verdict
+    assert verdict is Verdict.HELD or "node-1 is scraped every 5.00 s: too seldom" in finding.reason
+
+
+def test_the_targets_of_a_selector_are_asked_for_since_the_run_began() -> None:
+    query = scrapes_query('hits{namespace="shop"}', Phase(FAULT, 20.0, 30.9))
+    assert query.endswith(
+        'and on(job, instance) count by(job, instance) (count_over_time(hits{namespace="shop"}[31s]))'
+    )

@@ -1,0 +1,82 @@
+"""What a query reads is told from its text: selectors, ranges, and how far back they reach."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from harness.probes.prometheus_text import Reading, Selector, misfit
+
+WINDOW = 10.0
+
+
+@pytest.mark.parametrize(
+    ("query", "selectors"),
+    [
+        ("up", ["up"]),
+        ("sum by (job, pod) (rate(hits[5s])) / on(job) group_left(pod) count(up) by (job)", ["hits", "up"]),
+        ('hits{code!~"5..|}]",path="a[5m]"} # up[5m]', ['hits{code!~"5..|}]",path="a[5m]"}']),
+        ('{__name__=~"a|b"} offset 5s', ['{__name__=~"a|b"}']),
+        ("a and b or (c unless d) > bool 3 + Inf", ["a", "b", "c", "d"]),
+        ('label_replace(a, "x", "$1", "y", "(.*)")', ["a"]),
+        ("time() - 5", []),
+        ("vector(1)", []),
+        ("topk without (x) (3, job:hits:rate)", ["job:hits:rate"]),
+    ],
+)
+def test_selectors_are_told_from_functions_keywords_and_labels(query: str, selectors: list[str]) -> None:
+    assert [each.text for each in Reading(query, WINDOW).selectors] == selectors
+
+
+def test_a_selector_knows_its_range_and_what_it_is_an_argument_of() -> None:
+    query = 'sum(rate(hits{a="b"}[$window])) + max_over_time(queue[5s]) + up'
+    assert Reading(query, WINDOW).selectors == [
+        Selector('hits{a="b"}', "$window", "rate"),
+        Selector("queue", "5s", "max_over_time"),
+        Selector("up", "", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "reach"),
+    [
+        ("up", 0.0),
+        ("rate(hits[$window])", WINDOW),
+        ("rate(a[5s]) / rate(b[1m30s])", 90.0),
+        ("rate(a[1d])", 86400.0),
+        ("max_over_time(rate(a[5s])[20s:1s])", 25.0),
+        ("max_over_time((sum(rate(a[5s])) by (x))[20s:])", 25.0),
+        ("rate(a[5s] offset 1m)", 65.0),
+        ("rate(a[5s] offset -1m)", 65.0),
+        ("(a + rate(b[5s])) * c", 5.0),
+        ("rate(a[5s] @ start())", math.inf),
+        ("rate(a[$range])", math.inf),
+        ("rate((a[7s]", 7.0),
+    ],
+)
+def test_how_far_a_query_looks_back(query: str, reach: float) -> None:
+    assert Reading(query, WINDOW).reach == reach
+
+
+@pytest.mark.parametrize(
+    ("query", "reduced", "told"),
+    [
+        ("sum(increase(hits[$window]))", False, ""),
+        ("sum(up)", False, ""),
+        ("max_over_time(sum(up)[$window:1s])", False, ""),
+        ("sum(increase(hits[5m]))", False, "found the range [5m], expected [$window]"),
+        ("sum(increase(hits[4s]))", False, "found the range [4s], expected [$window]"),
+        ("sum(increase(hits[$window] offset 5s))", False, "found an offset, an @ or a range of a range"),
+        ("max_over_time(rate(a[$window])[$window:1s])", False, "found an offset, an @ or a range of a range"),
+        ("sum(rate(hits[4s]))", True, ""),
+        ("sum(up)", True, ""),
+        ("sum(rate(hits[$window]))", True, "found [$window] beside a reducer"),
+        ("sum(rate(hits[3s]))", True, "found the range [3s], expected at least 4 s: 4 scrapes"),
+        ("sum(rate(hits[7s]))", True, "found ranges that look back 7 s, expected at most 6 s"),
+        ("sum(rate(hits[5m]))", True, "found ranges that look back 300 s, expected at most 6 s"),
+    ],
+)
+def test_a_query_may_read_nothing_but_the_phase(query: str, reduced: bool, told: str) -> None:
+    found = misfit(query, WINDOW, 1.0, reduced=reduced)
+    assert found.startswith(told) if told else found == ""
