@@ -51,9 +51,9 @@ class Prometheus(Objective):
 
     Queries may use ``$namespace`` and ``$window`` (the phase's length, such as ``12s``). With a ``reducer`` the value
     is asked once a scrape, and the reducer makes one number of those of a phase; without one it is asked at the phase's
-    end. With a ``confidence`` Wilson's bounds decide about a ratio, without one what Prometheus counted is taken as it
-    is. Missing data, gaps, warnings, NaN and a ratio above 1, which says that ``good`` is no part of ``total``, come
-    out as ``noData`` says.
+    end, and every range in the query must be ``[$window]``. Wilson's bounds decide about a ratio, in every phase; with
+    ``confidence: null`` what Prometheus counted is taken as it is, however little that was. Missing data, gaps,
+    warnings, NaN and a ratio above 1, which says that ``good`` is no part of ``total``, come out as ``noData`` says.
     """
 
     kind: ClassVar[str] = "prometheus"
@@ -70,7 +70,11 @@ class Prometheus(Objective):
     min_samples: Annotated[int, Field(ge=1)] = Field(
         1, description="the fewest that count: of the total for a ratio, else of the samples read"
     )
-    confidence: ProperShare | None = Field(None, description="of the bounds that decide about a ratio")
+    confidence: ProperShare | None = Field(
+        # A default in the schema would be offered beside value, too.
+        default_factory=lambda given: _CONFIDENCE if given.get("value") is None else None,
+        description="of the bounds that decide about a ratio, 95% when left out; null takes what was counted as it is",
+    )
     # The recovery phase ends as soon as everything is back: it is often too short for a window.
     phases: Phases = ("fault", "settle")
     no_data: Literal["inconclusive", "broken"] = "inconclusive"
@@ -91,7 +95,7 @@ class Prometheus(Objective):
         if not ratio and self.confidence is not None:
             raise ValueError("found a confidence beside value, expected it beside good and total")
         if self.confidence is not None and self.min == 1:
-            raise ValueError("found a confidence beside min: 100%: no number of samples shows that")
+            raise ValueError("found min: 100%, which no number of samples shows, expected confidence: null beside it")
         if not ratio and (self.min is None) == (self.max is None):
             raise ValueError("found both or neither of min and max beside value, expected exactly one of them")
         return self
@@ -110,7 +114,7 @@ class Prometheus(Objective):
 
     @property
     def claims(self) -> int:
-        return 0 if self.confidence is None else 1
+        return 0 if self.confidence is None else len(self.phases)
 
     def among(self, claims: int) -> Self:
         if self.confidence is None:

@@ -26,7 +26,7 @@ def judge(story: Story, phases: list[str] | None = None, **fields: object) -> tu
     return finding.verdict, finding.reason
 
 
-@pytest.mark.parametrize(("good", "verdict"), [(1000.0, HELD), (990.0, HELD), (989.9, BROKEN), (0.0, BROKEN)])
+@pytest.mark.parametrize(("good", "verdict"), [(1000.0, HELD), (998.0, HELD), (980.0, BROKEN), (0.0, BROKEN)])
 def test_a_ratio_is_held_against_its_minimum(good: float, verdict: Verdict) -> None:
     finding = Prometheus(**RATIO, phases=["fault"]).judge(ratios(("fault", good, 1000.0)).timeline)
     assert finding.verdict is verdict
@@ -44,7 +44,7 @@ def test_every_phase_is_judged_by_itself() -> None:
 
 
 def test_the_closest_phase_gives_the_numbers() -> None:
-    finding = Prometheus(**RATIO).judge(ratios(("fault", 100.0, 100.0), ("settle", 995.0, 1000.0)).timeline)
+    finding = Prometheus(**RATIO).judge(ratios(("fault", 1000.0, 1000.0), ("settle", 9950.0, 10000.0)).timeline)
     assert (finding.verdict, finding.observed) == (HELD, pytest.approx(99.5))
 
 
@@ -124,8 +124,34 @@ def test_the_reason_says_on_which_side_the_bound_lies() -> None:
 
 
 def test_a_ratio_may_be_asked_to_be_all() -> None:
-    """What Prometheus counted is taken as it is; no bound of confidence decides here."""
-    assert judge(ratios(("fault", 5.0, 5.0)), **{**RATIO, "min": "100%"}, phases=["fault"])[0] is HELD
+    """What Prometheus counted is taken as it is; no bound of confidence decides here, and that must be said."""
+    every = {**RATIO, "min": "100%"}
+    assert judge(ratios(("fault", 5.0, 5.0)), **every, confidence=None, phases=["fault"])[0] is HELD
+    with pytest.raises(ValidationError, match="expected confidence: null beside it"):
+        Prometheus(**every)
+
+
+@pytest.mark.parametrize("counted", [2.0, 40.0, 200.0])
+def test_a_handful_of_samples_shows_nothing(counted: float) -> None:
+    verdict, reason = judge(ratios(("fault", counted, counted)), **RATIO, phases=["fault"])
+    assert verdict is INCONCLUSIVE
+    assert reason.endswith("too few to tell")
+    assert judge(ratios(("fault", counted, counted)), **RATIO, confidence=None, phases=["fault"])[0] is HELD
+
+
+def test_every_phase_of_a_ratio_is_a_claim_of_its_own() -> None:
+    assert Prometheus(**RATIO).claims == 2
+    assert Prometheus(**RATIO, phases=["fault"]).claims == 1
+    assert Prometheus(**RATIO, confidence=None).claims == 0
+    assert Prometheus(**VALUE, min=1).claims == 0
+    assert Prometheus(**Prometheus(**VALUE, min=1).model_dump()).confidence is None
+
+
+def test_the_shipped_ratio_can_hold_without_an_error() -> None:
+    """80 requests a second for the 8 s of settling, among the two phases of this ratio, availability and latency."""
+    ratio = Prometheus(**RATIO, phases=["settle"]).among(4)
+    assert ratio.judge(ratios(("settle", 640.0, 640.0)).timeline).verdict is HELD
+    assert ratio.judge(ratios(("settle", 400.0, 400.0)).timeline).verdict is INCONCLUSIVE
 
 
 def test_a_phase_without_data_is_not_made_up_for_by_another() -> None:
@@ -133,12 +159,12 @@ def test_a_phase_without_data_is_not_made_up_for_by_another() -> None:
 
 
 def test_sums_that_differ_by_a_rounding_error_are_all() -> None:
-    assert judge(ratios(("fault", 100.00000000001, 100.0)), **RATIO, phases=["fault"])[0] is HELD
+    assert judge(ratios(("fault", 1000.0000000001, 1000.0)), **RATIO, phases=["fault"])[0] is HELD
 
 
 def test_the_steady_state_asks_for_the_baseline() -> None:
     assert Prometheus(**RATIO).checks_baseline
-    assert judge(ratios(("baseline", 100.0, 100.0)), ["baseline"], **RATIO)[0] is HELD
+    assert judge(ratios(("baseline", 1000.0, 1000.0)), ["baseline"], **RATIO)[0] is HELD
 
 
 def test_other_objectives_answers_are_none_of_it() -> None:
