@@ -93,6 +93,11 @@ class Journal:
         self._entries[entry.id] = entry
         self._append(entry)
         self._copy.publish(self.entries)
+        # Publishing may have taken long, and somebody else may have taken this run for dead meanwhile.
+        refused = self._refused()
+        if refused:
+            self._mark(replace(entry, state="done", error=f"not needed, nothing was broken: {refused}"))
+            raise Inconclusive(refused)
         self._last_written = self._clock.monotonic()
         return entry
 
@@ -128,6 +133,9 @@ class Journal:
 def append_line(file: Path, origin: Origin, entry: UndoEntry) -> None:
     """Write an entry to a journal on disk; it is safe when this returns. Raises OSError."""
     with file.open("ab+") as stream:
+        if not stream.tell():
+            # A file is there after a power cut only if its folder says so, and that is as lasting as the folder above.
+            _sync_folders(file)
         # A line that a crash or a full disk has cut must not swallow this one.
         if stream.tell() and not _ends_with_newline(stream):
             stream.write(b"\n")
@@ -157,6 +165,10 @@ def take_back(
                 if isinstance(error, ApiError) and error.status == 403:
                     raise
                 return None, str(error)
+            except (KeyError, TypeError, ValueError) as error:
+                # Parameters of another harness, or of somebody's hand: asking again would change nothing.
+                reason = f"its parameters cannot be undone with: {type(error).__name__}: {error}"
+                raise HarnessError(reason) from error
 
         try:
             # An API server that is away for a moment must not leave a fault behind; one that is away for good must
@@ -186,6 +198,22 @@ def _action(actions: Mapping[str, UndoAction], kind: str) -> UndoAction:
     if kind not in actions:
         raise HarnessError(f"nothing here knows how to undo a {kind}")
     return actions[kind]
+
+
+def _sync_folders(file: Path) -> None:
+    _sync(file.parent)
+    for folder in file.absolute().parents[1:]:
+        # Those further up were mostly there before; whoever owns them may not let everybody look into them.
+        with suppress(OSError):
+            _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _ends_with_newline(stream: BinaryIO) -> bool:

@@ -109,7 +109,7 @@ def _read(run: str, parts: Sequence[Object]) -> FoundCopy:
     try:
         return FoundCopy(run, decode(text.encode()), names, kept)
     except HarnessError as error:
-        return FoundCopy(run, Page(None, ()), names, kept, str(error))
+        return FoundCopy(run, Page(None, ()), names, kept, f"ConfigMap {', '.join(names)}: {error}")
 
 
 def _parts(origin: Origin, entries: Sequence[UndoEntry]) -> Iterator[list[bytes]]:

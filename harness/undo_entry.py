@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from harness.errors import HarnessError
 
@@ -65,14 +65,19 @@ def encode(origin: Origin, entry: UndoEntry) -> bytes:
 
 
 def decode(text: bytes) -> Page:
-    """Read a journal. Raises HarnessError when it was written in a newer format: what it says must not be guessed."""
+    """Read a journal. Raises HarnessError when it says what this harness does not know (a newer format, an entry with
+    other fields): that must not be guessed."""
     origin: Origin | None = None
     entries: dict[int, UndoEntry] = {}
     for line in _whole(text.split(b"\n")):
         if line["format"] > FORMAT:
             raise HarnessError(f"an undo journal of format {line['format']} needs a newer harness: this reads {FORMAT}")
-        origin = Origin(**line["origin"])
-        entry = UndoEntry(**line["entry"])
+        try:
+            origin, entry = Origin(**line["origin"]), UndoEntry(**line["entry"])
+            _check(origin, entry)
+        except (KeyError, TypeError) as error:
+            # The checksum is right, so it was written like this: by another harness, or by somebody's hand.
+            raise HarnessError(f"an undo journal says what this harness cannot read: {error}") from error
         entries[entry.id] = entry
     return Page(origin, tuple(entries.values()))
 
@@ -84,8 +89,17 @@ def _whole(lines: Iterable[bytes]) -> Iterable[dict[str, Any]]:
             body = {key: value for key, value in found.items() if key != "sum"}
             if found["sum"] == _checksum(body) and isinstance(body["format"], int):
                 yield body
-        except (ValueError, TypeError, AttributeError, KeyError):
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             continue
+
+
+def _check(origin: Origin, entry: UndoEntry) -> None:
+    """Raises TypeError for a field of another type: what sorts and shows entries relies on them."""
+    texts = [*asdict(origin).values(), entry.kind, entry.description, entry.error, entry.written, entry.expires]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(entry.parameters, dict):
+        raise TypeError(f"a field of entry {entry.id!r} is of a wrong type")
+    if not isinstance(entry.id, int) or entry.state not in get_args(State):
+        raise TypeError(f"entry {entry.id!r} is {entry.state!r}")
 
 
 def _checksum(body: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from harness.cluster.permissions import EXEC_VERBS, Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import PODS
 from harness.cluster.transport import ExecResult
-from harness.errors import HarnessError, Inconclusive
+from harness.errors import ApiError, HarnessError, Inconclusive, NotYet
 from harness.fault import Evidence, Fault, FaultContext
 from harness.observation import Victim
 from harness.target import PodTarget
@@ -161,14 +161,17 @@ class ProcessHang(PodTarget, Fault):
             processes.signal("CONT")
             processes.disarm()
             found = processes.states()
-        except HarnessError:
+        except HarnessError as error:
             now = cluster.api.find(PODS, processes.pod, processes.namespace)
             if now is not None and _container_id(now, processes.container) == parameters["containerID"]:
-                raise
+                if isinstance(error, ApiError):
+                    raise
+                # A shell that could not be started now (no memory, no PIDs) may be a moment later.
+                raise NotYet(str(error)) from error
             return f"the container of pod {processes.pod} ended, and the process with it"
         stopped = [pid for pid, state in found.items() if state == _STOPPED]
         if stopped:
-            raise HarnessError(f"process {processes.process} of pod {processes.pod} is still stopped: PID {stopped}")
+            raise NotYet(f"process {processes.process} of pod {processes.pod} is still stopped: PID {stopped}")
         return f"process {processes.process} of pod {processes.pod} {'runs' if found else 'has ended'}"
 
 

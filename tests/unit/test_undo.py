@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import accumulate
@@ -393,3 +395,98 @@ def test_the_name_of_the_copy_is_valid_whatever_the_experiment_s(
     (item,) = fake_cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
     assert len(item["metadata"]["name"]) <= 253
     assert item["metadata"]["name"][-1].isalnum()
+
+
+def _altered(entry: UndoEntry, **changes: Any) -> bytes:
+    """A line as another harness would write it, its checksum included."""
+    line = json.loads(encode(Origin("run1", "undo-shop"), entry))
+    body = {key: value for key, value in line.items() if key != "sum"}
+    body["entry"] = {key: value for key, value in {**body["entry"], **changes}.items() if value is not ...}
+    return json.dumps({**body, "sum": _checksum(body)}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"unknown": 1}, {"kind": ...}, {"parameters": []}, {"written": 7}, {"state": "gone"}, {"id": "1"}, {"kind": None}],
+    ids=str,
+)
+def test_an_entry_that_this_harness_does_not_know_is_an_error_that_is_caught(changes: dict[str, Any]) -> None:
+    with pytest.raises(HarnessError, match="says what this harness cannot read"):
+        decode(_altered(UndoEntry(1, "test", "x"), **changes))
+
+
+def test_a_line_that_is_nested_without_end_is_no_line() -> None:
+    assert decode(b"[" * 100_000).entries == ()
+
+
+@pytest.mark.parametrize("error", [KeyError("node"), TypeError("not a number"), ValueError("no such mode")])
+def test_parameters_that_cannot_be_undone_with_are_a_failed_undo_and_stop_no_other(
+    journal: Journal, error: Exception, fake_clock: FakeClock
+) -> None:
+    undoing = Undoing()
+
+    def wrong(cluster: Cluster, parameters: Mapping[str, Any]) -> str:
+        raise error
+
+    _write(journal, "a")
+    journal.write("wrong", "take back x", {"name": "x"})
+    before = fake_clock.monotonic()
+    reason = f"take back x: its parameters cannot be undone with: {type(error).__name__}: "
+    with pytest.raises(UndoFailed, match=reason):
+        journal.undo_all({"test": undoing, "wrong": wrong})
+    assert undoing.done == ["a"]
+    assert [entry.state for entry in journal.entries] == ["done", "failed"]
+    assert fake_clock.monotonic() == before, "asking again changes nothing"
+
+
+def test_a_run_that_is_taken_for_dead_while_it_publishes_breaks_nothing(
+    fake_cluster: FakeCluster, file: Path, fake_clock: FakeClock
+) -> None:
+    asked: list[str | None] = [None, "the Lease is lost"]
+    journal = Journal(fake_cluster, file, "run1", "shop", fake_clock, refused=lambda: asked.pop(0))
+    with pytest.raises(Inconclusive, match="the Lease is lost"):
+        _write(journal, "a")
+    assert asked == [], "asked before and after"
+    assert journal.pending() == []
+    assert journal.last_written is None
+    (entry,) = read_journal(file)
+    assert (entry.state, entry.error) == ("done", "not needed, nothing was broken: the Lease is lost")
+    journal.undo_all({})
+    assert _published(fake_cluster) == []
+
+
+def test_a_new_journal_s_folder_is_on_disk_before_its_first_line_and_only_then(
+    journal: Journal, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could take the whole file away, with the effect still there."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(handle: int) -> None:
+        what = os.fstat(handle)
+        folder = os.path.samestat(what, file.parent.stat())
+        synced.append("folder" if folder else "above" if stat.S_ISDIR(what.st_mode) else f"{what.st_size > 0} file")
+        fsync(handle)
+
+    monkeypatch.setattr("harness.undo.os.fsync", watched)
+    _write(journal, "a")
+    assert synced[0] == "folder"
+    assert set(synced[1:-1]) == {"above"}
+    assert synced[-1] == "True file"
+    synced.clear()
+    _write(journal, "b")
+    assert synced == ["True file"]
+
+
+def test_a_folder_that_cannot_be_made_lasting_raises_so_that_no_effect_follows(
+    journal: Journal, fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.undo.os.fsync", full)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space"):
+            _write(journal, "a")
+    assert _published(fake_cluster) == []

@@ -17,6 +17,7 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.cluster.resources import PODS
+from harness.cluster.transport import ExecResult
 from harness.errors import HarnessError, Inconclusive
 from harness.fault import FaultContext
 from harness.faults.process_hang import _ARM, _DISARM, _SCRIPT, _WAIT, ProcessHang
@@ -147,6 +148,39 @@ def test_a_process_that_stays_stopped_is_a_failed_undo(world: World) -> None:
     world.cluster.server.exec = stuck
     with pytest.raises(HarnessError, match=f"of pod {victims[0].name} is still stopped"):
         _undo(world, context)
+
+
+def test_a_process_that_is_slow_to_go_on_is_asked_again(world: World) -> None:
+    context, _ = _inject(world)
+    original, slow = world.processes, [True] * 6
+
+    def reluctant(namespace: str, pod: str, container: str | None, command: Any) -> Any:
+        before = set(original.stopped)
+        result = original(namespace, pod, container, command)
+        if slow:
+            slow.pop()
+            original.stopped |= before
+        return result
+
+    world.cluster.server.exec = reluctant
+    context.journal.undo_all({"processHang": ProcessHang.undo})
+    assert not slow
+    assert original.stopped == set()
+
+
+def test_a_shell_that_cannot_be_started_for_a_moment_is_asked_again(world: World) -> None:
+    context, _ = _inject(world)
+    original, failing = world.processes, [True] * 3
+
+    def starved(namespace: str, pod: str, container: str | None, command: Any) -> Any:
+        if failing:
+            failing.pop()
+            return ExecResult("", "sh: can't fork", 2)
+        return original(namespace, pod, container, command)
+
+    world.cluster.server.exec = starved
+    context.journal.undo_all({"processHang": ProcessHang.undo})
+    assert original.stopped == set()
 
 
 def test_every_pod_would_set_its_process_going_again_by_itself_until_it_is_undone(world: World) -> None:
