@@ -10,10 +10,12 @@ from pathlib import Path
 
 import yaml
 
-from harness import deadman, janitor
+from harness import deadman, janitor, registry
 from harness.choosing import attach, current_context
 from harness.clock import SystemClock
 from harness.cluster.api import KubeApi
+from harness.cluster.kind.cluster import CONTEXT_PREFIX, KindCluster
+from harness.cluster.kind.nodes import KindNodes
 from harness.cluster.kubeconfig import KubeconfigCluster
 from harness.cluster.protocol import Cluster
 from harness.errors import InputError, Problem
@@ -45,7 +47,8 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     sweep.add_argument("--kept", action="store_true", help="also what was kept on purpose (--cluster-keep)")
     sweep.add_argument("--force", action="store_true", help="with --run: even if that run is alive")
     # What a run starts for itself: see harness/deadman.py.
-    sweep.add_argument("--orphaned", action="store_true", help=argparse.SUPPRESS)
+    sweep.add_argument("--orphaned", type=Path, metavar="JOURNAL", help=argparse.SUPPRESS)
+    sweep.add_argument("--made", type=int, default=0, help=argparse.SUPPRESS)
     sweep.set_defaults(command=_sweep)
     manifest = verbs.add_parser("janitor", help="print the manifests of a CronJob that sweeps its own cluster")
     manifest.add_argument("--image", required=True, help="an image with this harness: see docs/janitor")
@@ -56,8 +59,49 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _sweep(options: argparse.Namespace) -> int:
     if options.force and not options.run:
         raise InputError([Problem("found --force alone, expected --run ID with it: which run is to end?")])
-    if options.orphaned and not deadman.orphaned():
-        return 0
+    if options.orphaned:
+        return _outlive(options)
+    return _sweep_once(options)
+
+
+def _outlive(options: argparse.Namespace) -> int:
+    """Be the dead-man switch of one experiment: see ``deadman``."""
+    guard = deadman.Guard(
+        options.orphaned,
+        options.made,
+        SystemClock(),
+        connect=lambda: _machines(options),
+        actions=registry.undo_actions(),
+        say=_say,
+    )
+    while (ending := guard.wait()) is not deadman.Ending.IN_ORDER:
+        failed = guard.take_back(ending)
+        # What no journal tells of, the run's Leases and the copies of its journals; a run that lives is left alone.
+        try:
+            swept = _sweep_once(options)
+        except Exception as error:  # noqa: BLE001 - whatever stands in its way, it still waits for the run's end
+            _say(f"nothing more could be swept: {type(error).__name__}: {error}")
+            swept = 1
+        if ending is deadman.Ending.GONE:
+            return _conclude([], failed) or swept
+    return 0
+
+
+def _machines(options: argparse.Namespace) -> Cluster:
+    """The cluster whose nodes are to be taken back, without asking its API, which may be away. Raises HarnessError."""
+    if options.context.startswith(CONTEXT_PREFIX):
+        return _KindMachines(KubeApi.connect(options.kubeconfig, options.context), options.kubeconfig, options.context)
+    return _cluster(options)
+
+
+class _KindMachines(KindCluster):
+    """kind's nodes as they can be reached without the API: that they are here was found out before one was hit."""
+
+    def nodes(self) -> KindNodes:
+        return KindNodes()
+
+
+def _sweep_once(options: argparse.Namespace) -> int:
     cluster = _cluster(options)
     try:
         if options.user:
@@ -68,9 +112,8 @@ def _sweep(options: argparse.Namespace) -> int:
         survey = sweep.survey(wanted)
         _show(survey, cluster.context)
         if options.dry_run:
-            return SOMETHING_TO_SWEEP if survey.dead else 0
-        failures = [f"{left.run}: {failure}" for left in survey.dead for failure in sweep.take_back(left, wanted)]
-        return _conclude(survey.dead, failures)
+            return SOMETHING_TO_SWEEP if survey.dead or survey.unreadable else 0
+        return _conclude(survey.dead, sweep.take_back_each(survey.dead, wanted) + survey.unreadable)
     finally:
         cluster.close()
 
@@ -90,6 +133,8 @@ def _show(survey: Survey, context: str) -> None:
         _say(f"{left.run} is dead and has left in {context}:")
         for line in left.lines():
             _say(f"  {line}")
+    for problem in survey.unreadable:
+        _say(f"a journal on disk that cannot be read: {problem}")
     if not survey.dead:
         _say(f"{context}: nothing of a dead run is left")
 

@@ -59,7 +59,7 @@ class Leftovers:
     def kept_namespaces(self) -> set[str]:
         """The namespaces that stay on purpose."""
         entries = [entry for journal in self.journals if journal.kept for entry in journal.pending]
-        return {str(entry.parameters["name"]) for entry in entries if entry.kind == "namespace"}
+        return {str(entry.parameters.get("name")) for entry in entries if entry.kind == "namespace"}
 
     @property
     def kept(self) -> bool:
@@ -101,6 +101,17 @@ def find_leftovers(api: KubeApi, files: Iterable[Path], cluster_uid: str) -> lis
     for item in api.list(LEASES, SYSTEM_NAMESPACE, f"{MANAGED},{RUN_LABEL}").items:
         of(item["metadata"]["labels"][RUN_LABEL]).leases.append(Seen.of(item))
     return [found[run] for run in sorted(found)]
+
+
+def unreadable(files: Iterable[Path]) -> list[str]:
+    """The journals on disk that cannot be read, each with the reason: of which run they are is not known then."""
+    found = []
+    for file in files:
+        try:
+            decode(file.read_bytes())
+        except (OSError, HarnessError) as error:
+            found.append(f"{file}: {error}")
+    return found
 
 
 def _pending(page: Page) -> tuple[UndoEntry, ...]:

@@ -27,10 +27,11 @@ class Site:
 
     def __init__(self, run: Run, experiment: Experiment, folder: Path, namespace: str) -> None:
         self.notes: list[str] = []
+        self._file = folder / "undo.jsonl"
         self.keep: Callable[[], bool] = lambda: False
         self.journal = Journal(
             run.cluster,
-            folder / "undo.jsonl",
+            self._file,
             run.id,
             namespace,
             run.clock,
@@ -65,7 +66,8 @@ class Site:
     def guard_machines(self) -> None:
         """What happens from now on is done to machines: take it back even when this process is gone."""
         if self._dead_man is None and self._run.cluster.provider in MACHINES_ARE_HERE:
-            self._dead_man = DeadMan(self._run.cluster, self._run.id, self._run.store.folder)
+            folder = self._run.store.folder
+            self._dead_man = DeadMan(self._run.cluster, self._run.id, folder, self._file, self._arranged)
 
     @property
     def broken(self) -> bool:
@@ -79,6 +81,7 @@ class Site:
 
     def leave(self, made: Sequence[str], say: Callable[[str], None]) -> None:
         """Take everything away, or keep it, and look whether anything is left. Raises UndoFailed, TimedOut."""
+        kept = False
         # No exit stack: it drops the context of an error, in which the interruption stands that led here.
         try:
             if made and self.keep():
@@ -86,6 +89,7 @@ class Site:
                 # An effect is never kept: while one is there, the journal is for the sweep to take back.
                 self.undo()
                 self.journal.keep()
+                kept = True
                 return
             try:
                 if made:
@@ -100,9 +104,17 @@ class Site:
                 self._nothing_left()
             raise
         finally:
-            if self._dead_man:
-                self._dead_man.stand_down()
+            self._dismiss(kept=kept)
         self._nothing_left()
+
+    def _dismiss(self, *, kept: bool) -> None:
+        """Let the dead-man switch go, or, when anything could not be taken back, let it go on trying at once."""
+        if self._dead_man is None:
+            return
+        if self.journal.pending(self._arranged if kept else 0):
+            self._dead_man.take_over()
+        else:
+            self._dead_man.stand_down()
 
     def _remove(self, names: Sequence[str]) -> None:
         for name in names[1:]:

@@ -21,9 +21,9 @@ from harness.belongings import NAMESPACE_KIND
 from harness.claim import RUN_COMPONENT, lease_name
 from harness.clock import Clock
 from harness.cluster.protocol import Cluster
-from harness.errors import ApiError, UndoFailed
+from harness.errors import ApiError, HarnessError, UndoFailed
 from harness.lease import LeaseKeeper, find_lease, identity, release, take
-from harness.leftovers import FoundJournal, Leftovers, find_leftovers
+from harness.leftovers import FoundJournal, Leftovers, find_leftovers, unreadable
 from harness.naming import COMPONENT_LABEL, RUN_LABEL
 from harness.undo import UndoAction, append_line, take_back
 from harness.undo_copy import JournalCopy, delete_if_there, ensure_system_namespace
@@ -35,11 +35,12 @@ LOOK_AGAIN = 1.0
 
 @dataclass
 class Survey:
-    """What was found: of dead runs, of live ones, and what stays on purpose."""
+    """What was found: of dead runs, of live ones, what stays on purpose, and journals on disk that say nothing."""
 
     dead: list[Leftovers] = field(default_factory=list)
     live: list[Leftovers] = field(default_factory=list)
     kept: list[Leftovers] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class Sweep:
         """Find out what there is and which runs are dead; takes up to a Lease's duration. Raises ApiError."""
         found = [each for each in self._find() if wanted.run in {"", each.run}]
         survey = Survey(kept=[each for each in found if each.kept and not wanted.kept])
+        # Whose they are is not known, so they may be anybody's but are nobody's in particular.
+        survey.unreadable = [] if wanted.run else unreadable(self._files)
         open_ones = [each for each in found if each not in survey.kept]
         if wanted.force and wanted.run:
             survey.dead = open_ones
@@ -83,6 +86,18 @@ class Sweep:
                 return survey
             open_ones = undecided
             self._clock.sleep(LOOK_AGAIN)
+
+    def take_back_each(self, dead: Sequence[Leftovers], wanted: Wanted) -> list[str]:
+        """Take back everything of dead runs. Returns what could not be, by run; nothing about one stops the others."""
+        failures: list[str] = []
+        for left in dead:
+            try:
+                failures += [f"{left.run}: {failure}" for failure in self.take_back(left, wanted)]
+            except HarnessError as error:
+                failures.append(f"{left.run}: {error}")
+            except Exception as error:  # noqa: BLE001 - a bug in one fault's undo must not leave other runs' effects
+                failures.append(f"{left.run}: {type(error).__name__}: {error}")
+        return failures
 
     def take_back(self, left: Leftovers, wanted: Wanted) -> list[str]:
         """Take back everything of a dead run. Returns what could not be, in one line each."""

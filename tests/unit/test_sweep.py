@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from harness import belongings
 from harness.arrange import make_namespace
 from harness.claim import LOCK, Claim, lease_name
+from harness.cli import main
 from harness.cluster.fake import FakeCluster
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import CONFIG_MAPS, LEASES, NAMESPACES
@@ -21,6 +23,7 @@ from harness.naming import SYSTEM_NAMESPACE
 from harness.sweep import Survey, Sweep, Wanted
 from harness.undo import Journal, UndoAction, read_journal
 from harness.undo_copy import find_copies
+from harness.undo_entry import _checksum
 from tests.unit.test_lease import PatientClock, Renewing
 
 UID = "uid-of-this-cluster"
@@ -289,3 +292,94 @@ def test_a_journal_that_cannot_be_read_is_told_and_left(world: World) -> None:
     # A line whose checksum is wrong is no line at all.
     world.cluster.api.replace(CONFIG_MAPS, item, SYSTEM_NAMESPACE)
     assert find_leftovers(world.cluster.api, [], UID)[0].journals[0].pending == ()
+
+
+def _rewrite(world: World, run: str, **changes: Any) -> None:
+    """The cluster's copy of a journal as another harness would have written it: the checksums are right."""
+    (item,) = (each for each in world.cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE) if run in str(each))
+    lines = []
+    for text in item["data"]["undo.jsonl"].splitlines():
+        body = {key: value for key, value in json.loads(text).items() if key != "sum"}
+        body["entry"] |= changes
+        lines.append(json.dumps({**body, "sum": _checksum(body)}))
+    item["data"]["undo.jsonl"] = "\n".join(lines)
+    world.cluster.api.replace(CONFIG_MAPS, item, SYSTEM_NAMESPACE)
+
+
+def _swept(world: World) -> list[str]:
+    sweep = world.sweep()
+    return sweep.take_back_each(sweep.survey(Wanted()).dead, Wanted())
+
+
+def test_one_journal_that_cannot_be_read_is_named_and_stops_no_other_run(world: World) -> None:
+    world.die("run-a", "first")
+    world.die("run-b", "second")
+    _rewrite(world, "run-a", color="red")
+    (failure,) = _swept(world)
+    assert failure.startswith("run-a: ConfigMap undo-rh-run-a: an undo journal says what this harness cannot read: ")
+    assert "color" in failure
+    assert world.undone == ["second"]
+    assert "undo-rh-run-a" in world.left(), "it is kept for who can read it"
+
+
+def test_wrong_parameters_are_told_and_stop_no_other_run(world: World) -> None:
+    world.die("run-a", "first")
+    world.die("run-b", "second")
+    _rewrite(world, "run-a", parameters={})
+    (failure,) = _swept(world)
+    assert "run-a: take back first: its parameters cannot be undone with: KeyError: 'name'" in failure
+    assert world.undone == ["second"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), AttributeError("a bug")])
+def test_a_bug_in_the_undo_of_one_run_stops_no_other_run(world: World, error: Exception) -> None:
+    world.die("run-a", "first")
+    world.die("run-b", "second")
+    undo = world.actions()["test"]
+
+    def buggy(cluster: Cluster, parameters: Mapping[str, Any]) -> str:
+        if parameters["name"] == "first":
+            raise error
+        return undo(cluster, parameters)
+
+    sweep = Sweep(world.cluster, world.clock, world.said.append, actions={**world.actions(), "test": buggy})
+    failures = sweep.take_back_each(sweep.survey(Wanted()).dead, Wanted())
+    assert failures == [f"run-a: {type(error).__name__}: a bug"]
+    assert world.undone == ["second"]
+
+
+def test_a_journal_that_cannot_be_deleted_is_told_and_stops_no_other_run(world: World) -> None:
+    world.die("run-a", "first")
+    world.die("run-b", "second")
+    world.cluster.server.fail_next(403, count=1, method="DELETE", path="/configmaps")
+    (failure,) = _swept(world)
+    assert failure.startswith("run-a: 403")
+    assert world.undone == ["first", "second"]
+
+
+def test_a_journal_on_disk_that_cannot_be_read_is_named(world: World) -> None:
+    world.die("a", "first")
+    file = world.folder / "b" / "undo.jsonl"
+    file.parent.mkdir()
+    file.write_bytes((world.folder / "a" / "rh-a" / "undo.jsonl").read_bytes())
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    body = {**{key: value for key, value in lines[0].items() if key != "sum"}, "format": 2}
+    file.write_text(json.dumps({**body, "sum": _checksum(body)}))
+    survey = world.sweep().survey(Wanted())
+    (problem,) = survey.unreadable
+    assert problem.startswith(f"{file}: ")
+    assert "needs a newer harness" in problem
+    assert world.sweep().survey(Wanted("a")).unreadable == [], "whose it is is not known"
+
+
+def test_the_command_tells_what_it_could_not_read_and_takes_back_the_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.die("run-a", "first")
+    world.die("run-b")
+    _rewrite(world, "run-a", color="red")
+    monkeypatch.setattr("harness.cli_sweep._cluster", lambda _options: world.cluster)
+    monkeypatch.setattr("harness.cli_sweep.SystemClock", lambda: world.clock)
+    assert main(["sweep", "--reports", str(world.folder / "none")]) == 1
+    assert "ConfigMap undo-rh-run-a" in capsys.readouterr().err
+    assert "rh-run-b" not in world.left()
