@@ -73,6 +73,8 @@ class Range:
     cluster: Cluster
     folder: Path
     at_a_time: int
+    # The runs' dead-man switches are killed with them.
+    with_dead_man: bool = False
 
     def places(self, kinds: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
         """The places that an undisturbed run of each kind passes, with the seconds since its start."""
@@ -109,7 +111,56 @@ class Range:
         return [f"{each.stdout}{each.stderr}" for each in done if each.returncode]
 
     def _victim(self, kind: str, name: str) -> Victim:
-        return Victim(self.folder / f"{name}-{kind}", self.cluster, f"{name}-{kind.lower()}", kind)
+        made = Doomed if self.with_dead_man else Victim
+        return made(self.folder / f"{name}-{kind}", self.cluster, f"{name}-{kind.lower()}", kind)
+
+
+# Ends the dead-man switch a moment before the run, which would be too late after it: it begins when the run has ended.
+BOTH = """\
+import os, signal
+import harness.site
+
+made = []
+kill = os.kill
+
+
+class Doomed(harness.site.DeadMan):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        made.append(self._process)
+
+
+def both(pid, number):
+    if (pid, number) == (os.getpid(), signal.SIGKILL):
+        for process in made:
+            process.kill()
+    kill(pid, number)
+
+
+harness.site.DeadMan, os.kill = Doomed, both
+"""
+
+
+class Doomed(Victim):
+    """One whose dead-man switch is killed with it."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        # Beside the experiments: it is read before the plugin that kills is configured.
+        (self.folder / "experiments" / "conftest.py").write_text(BOTH)
+
+
+def guarded(passed: Sequence[tuple[str, float]]) -> set[str]:
+    """The places at which a dead-man switch certainly stands by: from the first act on a machine to the last phase."""
+    places = [place for place, _ in passed]
+    first = next(index for index, place in enumerate(places) if place.startswith("node "))
+    return set(places[first : places.index("phase settle:1:end") + 1])
+
+
+def part_of(kills: Sequence[Kill], part: str) -> list[Kill]:
+    """One part of all kills, such as ``2/5``; the parts together are all of them, and none is in two."""
+    number, of = map(int, part.split("/"))
+    return list(kills[number - 1 :: of])
 
 
 def draw(places: Mapping[str, Sequence[tuple[str, float]]], at_random: int, share: float) -> list[Kill]:

@@ -1,7 +1,9 @@
 """Hundreds of runs are killed, at every step there is and at random instants, and nothing of them is left.
 
 ``pytest --cluster=local tests/live/test_kill_matrix.py -m kill_matrix`` takes about half an hour on two cores;
-``KILL_SHARE=0.2`` kills a part of them, ``KILL_TABLE=FOLDER`` keeps the tables.
+``KILL_SHARE=0.2`` kills a part of them, ``KILL_TABLE=FOLDER`` keeps the tables. Faults on nodes have the cluster to
+themselves, one run at a time, about a minute each: ``-k nodeStop`` chooses a fault, ``-k switch`` the runs that are
+killed with their dead-man switch, and ``KILL_PART=2/5`` the second fifth of the kills of each test.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,7 @@ from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.locks import locked
 from harness.cluster.protocol import Cluster
 from harness.waiting import wait_until
-from tests.live.kill_matrix import Range, Table, draw
+from tests.live.kill_matrix import Kill, Range, Table, draw, guarded, part_of
 from tests.live.killed import CLOCK, FAULTS, NODE_FAULTS, NodeFacts, Traces
 
 pytestmark = [pytest.mark.live, pytest.mark.kill_matrix]
@@ -32,6 +34,7 @@ KILLS_A_SWEEP = 42
 SWEEPS_AT_A_TIME = 6
 RANDOM_KILLS = 8
 SHARE = float(os.environ.get("KILL_SHARE", "1"))
+PART = os.environ.get("KILL_PART", "1/1")
 # Sweeps wait for the Lease of a dead run to stand still, and a node may take a while to be Ready again.
 BY_ITSELF_SECONDS = 150.0
 
@@ -39,7 +42,7 @@ BY_ITSELF_SECONDS = 150.0
 def test_killed_at_every_step_nothing_is_left_after_a_sweep(cluster: Cluster, tmp_path: Path) -> None:
     before, facts = Traces.of(cluster.api), NodeFacts.of(cluster)
     place, table, begun = Range(cluster, tmp_path, AT_A_TIME), Table(), CLOCK.monotonic()
-    kills = draw(place.places(list(FAULTS)), RANDOM_KILLS, SHARE)
+    kills = part_of(draw(place.places(list(FAULTS)), RANDOM_KILLS, SHARE), PART)
     for start in range(0, len(kills), KILLS_A_SWEEP):
         place.kill(kills[start : start + KILLS_A_SWEEP], table)
         table.residue += place.sweep(SWEEPS_AT_A_TIME)
@@ -61,34 +64,78 @@ def nobody_s() -> Iterator[LocalCluster]:
         commands.down(NAME, _silent)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a local cluster needs root on Linux")
-def test_killed_while_a_node_is_broken_the_node_comes_back_by_itself(nobody_s: LocalCluster, tmp_path: Path) -> None:
-    """Nobody sweeps here: the dead-man switch does."""
-    cluster = nobody_s
-    before, facts = Traces.of(cluster.api), NodeFacts.of(cluster)
+NEEDS_ROOT = pytest.mark.skipif(
+    os.geteuid() != 0 or sys.platform != "linux", reason="a local cluster needs root on Linux"
+)
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("kind", NODE_FAULTS)
+def test_killed_at_every_step_of_a_node_fault_the_node_comes_back_by_itself(
+    nobody_s: LocalCluster, tmp_path: Path, kind: str
+) -> None:
+    """Machines always without a sweep; the rest too wherever the dead-man switch stands by."""
+    at = Looks(nobody_s)
     # They have the cluster to themselves: one at a time.
-    place, table, begun = Range(cluster, tmp_path, 1), Table(), CLOCK.monotonic()
-    passed = place.places(list(NODE_FAULTS))
-    kills = [kill for kill in draw(passed, 0, 1.0) if kill.place in _while_it_is_broken(passed[kill.kind])]
-    left: list[str] = []
-
-    def look() -> tuple[bool | None, str]:
-        left[:] = before.left_by(Traces.of(cluster.api)) + facts.changed_by(NodeFacts.of(cluster))
-        return (None if left else True), "; ".join(left)
-
-    for kill in kills[: max(1, round(SHARE * len(kills)))]:
+    place, table, begun = Range(nobody_s, tmp_path, 1), Table(), CLOCK.monotonic()
+    places = place.places([kind])
+    alone = guarded(places[kind])
+    for kill in part_of(draw(places, RANDOM_KILLS, SHARE), PART):
         place.kill([kill], table)
-        wait_until(f"{kill} to be taken back", look, BY_ITSELF_SECONDS, CLOCK, every=2.0)
+        at.machines(kill)
+        if kill.place not in alone:
+            table.residue += place.sweep(1)
+        at.everything(kill)
         print(f"{kill.kind} killed at {kill.place}: taken back", flush=True)
-        _tell("kills-of-node-faults", table, begun)
+        _tell(f"kills-of-{kind}", table, begun)
+    assert table.residue == []
     assert table.ended == []
 
 
-def _while_it_is_broken(passed: Sequence[tuple[str, float]]) -> set[str]:
-    """The steps from the fault's undo on until it is taken back; before and after there is nothing on a node."""
-    places = [place for place, _ in passed]
-    between = places[places.index("phase fault:1:begin") + 1 : places.index("phase recovery:1:begin")]
-    return {place for place in between if place.startswith(("line", "node", "phase"))}
+@NEEDS_ROOT
+@pytest.mark.parametrize("kind", NODE_FAULTS)
+def test_killed_together_with_its_dead_man_switch_a_sweep_takes_the_node_back(
+    nobody_s: LocalCluster, tmp_path: Path, kind: str
+) -> None:
+    at = Looks(nobody_s)
+    place, table, begun = Range(nobody_s, tmp_path, 1, with_dead_man=True), Table(), CLOCK.monotonic()
+    for kill in part_of(draw(place.places([kind]), RANDOM_KILLS, SHARE), PART):
+        place.kill([kill], table)
+        table.residue += place.sweep(1)
+        at.everything(kill)
+        print(f"{kill.kind} and its dead-man switch killed at {kill.place}: swept", flush=True)
+        _tell(f"kills-with-the-switch-of-{kind}", table, begun)
+    assert table.residue == []
+    assert table.ended == []
+
+
+class Looks:
+    """How it was before, and waiting until it is so again."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster = cluster
+        self._before, self._facts = Traces.of(cluster.api), NodeFacts.of(cluster)
+
+    def machines(self, kill: Kill) -> None:
+        """Until the nodes' machines are as before and no dead-man switch is at work."""
+        self._wait(f"the machines to be taken back after {kill}", self._changed)
+
+    def everything(self, kill: Kill) -> None:
+        """Until nothing at all is left."""
+        self._wait(f"{kill} to be taken back", lambda: self._changed() + self._left())
+
+    def _changed(self) -> list[str]:
+        return self._facts.changed_by(NodeFacts.of(self._cluster))
+
+    def _left(self) -> list[str]:
+        return self._before.left_by(Traces.of(self._cluster.api))
+
+    def _wait(self, what: str, differences: Callable[[], list[str]]) -> None:
+        def look() -> tuple[bool | None, str]:
+            left = differences()
+            return (None if left else True), "; ".join(left)
+
+        wait_until(what, look, BY_ITSELF_SECONDS, CLOCK, every=2.0)
 
 
 def _tell(name: str, table: Table, begun: float) -> None:
