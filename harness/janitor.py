@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness import lease, undo_copy
 from harness.cluster.api import Object
 from harness.cluster.permissions import EXEC_VERBS, allow
-from harness.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, NAMESPACES, PODS, STATEFUL_SETS
+from harness.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, NAMESPACES, PODS, REPLICA_SETS, STATEFUL_SETS
 from harness.cluster.roles import roles_for
 from harness.naming import MANAGED_BY, SYSTEM_NAMESPACE
 
@@ -27,6 +27,8 @@ PERMISSIONS = (
     | allow(PODS, "get", "list", "delete")
     | allow(PODS, *EXEC_VERBS, part="exec")
     | allow(DEPLOYMENTS, "get", "patch")
+    # A good version is put back as its ReplicaSet has it.
+    | allow(REPLICA_SETS, "get")
     | allow(STATEFUL_SETS, "get", "patch")
 )
 

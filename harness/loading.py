@@ -128,4 +128,6 @@ class _Assembly:
             return None
         for document in workload.documents:
             self._problems += [document.problem(place, why) for place, why in wrong_images(document.data)]
+        if not self._declared.disruptive:
+            self._problems += workload.beyond_namespace()
         return workload

@@ -70,11 +70,12 @@ spec:
           imagePullPolicy: IfNotPresent
           command: ["./podinfo", "--port=9898"]
 """
-CLUSTER_ROLE = """\
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
+# Of those that belong to no namespace one of the few that an experiment may bring without being disruptive.
+STORAGE_CLASS = """\
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
 metadata: {{name: {name}}}
-rules: [{{apiGroups: [""], resources: [pods], verbs: [get]}}]
+provisioner: kubernetes.io/no-provisioner
 """
 
 
@@ -91,7 +92,7 @@ class Victim:
         workload = self.folder / "experiments" / "workloads" / "target"
         workload.mkdir(parents=True, exist_ok=True)
         (workload / "deployment.yaml").write_text(WORKLOAD)
-        (workload / "role.yaml").write_text(CLUSTER_ROLE.format(name=self.name))
+        (workload / "role.yaml").write_text(STORAGE_CLASS.format(name=self.name))
         text = EXPERIMENT.format(
             name=self.name,
             kind=self.kind,
@@ -152,8 +153,8 @@ class Traces:
             for item in api.list(resource, SYSTEM_NAMESPACE, RUN_LABEL).items
         ]
         labelled += [f"namespaces/{item['metadata']['name']}" for item in api.list(NAMESPACES, None, RUN_LABEL).items]
-        roles = api.discover("rbac.authorization.k8s.io/v1", "ClusterRole")
-        labelled += [f"clusterroles/{item['metadata']['name']}" for item in api.list(roles, None, RUN_LABEL).items]
+        classes = api.discover("storage.k8s.io/v1", "StorageClass")
+        labelled += [f"storageclasses/{item['metadata']['name']}" for item in api.list(classes, None, RUN_LABEL).items]
         return cls(look(api, Scope("", "", (), strict=True)), frozenset(labelled))
 
     def left_by(self, after: Traces) -> list[str]:

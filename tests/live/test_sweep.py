@@ -97,7 +97,7 @@ def test_a_run_of_each_kind_of_fault_is_killed_while_it_is_in_effect_and_swept(
     assert [process.returncode for process in started] == [-signal.SIGKILL] * len(victims), said
     left = untouched.left_by(Traces.of(cluster.api))
     for victim in victims:
-        assert any(f"clusterroles/{victim.name}" in line for line in left)
+        assert any(f"storageclasses/{victim.name}" in line for line in left)
         assert any(f"configmaps/undo-rh-{victim.name}" in line for line in left)
     hung = stopped_processes(cluster.api, _namespaces(cluster, "killed-processhang"))
     assert len(hung) == 1
@@ -162,7 +162,7 @@ def test_a_live_run_is_left_alone_and_ends_when_its_lease_is_taken_by_force(
 
 @pytest.mark.kill_matrix
 def test_the_janitor_s_permissions_are_enough_and_no_more(cluster: Cluster, untouched: Traces, tmp_path: Path) -> None:
-    """What it may not do, deleting cluster roles, it says; everything else is taken back."""
+    """What it may not do, deleting storage classes, it says; everything else is taken back."""
     for item in JANITOR:
         cluster.api.apply(item)
     try:
@@ -172,7 +172,7 @@ def test_the_janitor_s_permissions_are_enough_and_no_more(cluster: Cluster, unto
         assert done.returncode == 1
         lines = [line for line in done.stderr.splitlines() if "remove" in line]
         assert len(lines) == 2
-        assert all("remove clusterrole/janitor-" in line and "403 Forbidden" in line for line in lines), done.stderr
+        assert all("remove storageclass/janitor-" in line and "403 Forbidden" in line for line in lines), done.stderr
         assert _namespaces(cluster, "janitor") == []
     finally:
         _take_away_all(cluster)

@@ -114,8 +114,10 @@ def _with_manifest(root: Path, text: str, *, disruptive: bool = False) -> tuple[
 
 
 def test_what_works_on_the_whole_cluster_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    """All of it at once, each with its file and line; kinds that others have defined are asked of the cluster."""
-    stage, experiment = _with_manifest(tmp_path, HOOK)
+    """All of it at once, each with its file and line; kinds that others have defined are asked of the cluster. A Python
+    test's workload is first looked at here; an experiment file's was when it was read."""
+    stage, experiment = _with_manifest(tmp_path, HOOK, disruptive=True)
+    experiment = replace(experiment, disruptive=False)
     everywhere = Resource("example.org/v1", "everywheres", "Everywhere", namespaced=False)
     stage.cluster = FakeCluster(stage.clock, extra=[everywhere])
     with pytest.raises(ClusterRefused) as caught:

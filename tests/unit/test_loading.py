@@ -199,3 +199,12 @@ def test_two_promql_objectives_need_two_names(tmp_path: Path) -> None:
 def test_a_file_that_is_no_mapping(tmp_path: Path) -> None:
     assert problems(tmp_path, "- 1\n")[0].startswith("one-killed.yaml:1: ")
     assert problems(tmp_path, "") == ["one-killed.yaml: found 0 YAML documents, expected one"]
+
+
+def test_what_works_on_the_whole_cluster_is_refused_before_a_cluster_is_asked(tmp_path: Path) -> None:
+    write_project(tmp_path, EXPERIMENT)
+    hook = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: all}\n"
+    (tmp_path / "experiments" / "workloads" / "shop" / "hook.yaml").write_text(hook)
+    (told,) = problems(tmp_path, EXPERIMENT)
+    assert told.startswith("workloads/shop/hook.yaml:2: kind: found validatingwebhookconfiguration/all")
+    load(tmp_path, EXPERIMENT.replace("workload:", "disruptive: true\nworkload:"))
