@@ -52,6 +52,7 @@ class LiveExperiment:
         rng = run.random(experiment.name)
         self._context = FaultContext(run.cluster, self.namespace, rng, run.clock, self.site.journal)
         self._faults: list[Fault] = []
+        self._in_effect: list[Strike] = []
         self._arms = [Arm(run, experiment, namespace=self.namespace, folder=folder, timeline=self.timeline)]
         self._prober: TargetProber | None = None
         self._ends: list[Callable[[], str | None]] = [run.halted]
@@ -184,13 +185,12 @@ class LiveExperiment:
         return rendered, rendered.choose(self._context)
 
     def admit(self, chosen: Iterable[tuple[Fault, tuple[Victim, ...]]]) -> None:
-        """Raises ClusterRefused with everything that the guard has against these faults together."""
-        strikes = [
-            Strike(fault.kind, victims, {victim: fault.takes(victim) for victim in victims}, fault.asks_budgets)
-            for fault, victims in chosen
-        ]
+        """Raises ClusterRefused with everything that the guard has against these faults, together with those that are
+        still in effect."""
+        strikes = [_strike(fault, victims) for fault, victims in chosen]
         run, safety = self._run, self.experiment.safety
-        found = refusals(self._cluster.api, self.namespace, strikes, run.policy, safety) if strikes else []
+        together = [*self._in_effect, *strikes]
+        found = refusals(self._cluster.api, self.namespace, together, run.policy, safety) if strikes else []
         if found:
             raise ClusterRefused(f"the guard refuses, nothing was injected: {'; '.join(found)}")
 
@@ -199,6 +199,7 @@ class LiveExperiment:
         self.say(f"{fault.kind} → {', '.join(str(victim) for victim in victims)}")
         if fault.disruptive:
             self.site.guard_machines()
+        self._in_effect.append(_strike(fault, victims))
         low = self.timeline.offset(self._clock.monotonic())
         fault.inject(self._context, victims)
         if self.site.journal.last_written is not None:
@@ -244,6 +245,7 @@ class LiveExperiment:
         self.say("undoing")
         low = self.timeline.offset(self._clock.monotonic())
         self.site.undo()
+        self._in_effect.clear()
         undone = Interval(low, self.timeline.offset(self._clock.monotonic()))
         self.timeline.injections[:] = [replace(seen, undone=seen.undone or undone) for seen in self.timeline.injections]
 
@@ -297,3 +299,7 @@ class LiveExperiment:
             yield from arm.failures()
         for look in self._ends:
             yield look()
+
+
+def _strike(fault: Fault, victims: tuple[Victim, ...]) -> Strike:
+    return Strike(fault.kind, victims, {victim: fault.takes(victim) for victim in victims}, fault.asks_budgets)
