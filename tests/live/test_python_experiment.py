@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from harness.calibration.store import find
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import PODS
 from harness.faults.pod_kill import PodKill
@@ -47,15 +48,15 @@ def test_two_pods_killed_one_after_the_other(
     assert len(timeline.injections) == 2
 
 
-def test_a_clock_whose_error_was_asked_for_is_known(request: pytest.FixtureRequest, timeline: Timeline) -> None:
+def test_a_clock_whose_error_was_asked_for_is_known(request: pytest.FixtureRequest, cluster: Cluster) -> None:
     """On the cluster itself: outages of known length, of which every clock saw nearly all."""
     if not request.config.getoption("resilience_calibrate"):
         pytest.skip("run with --calibrate")
-    assert timeline.calibration is not None
-    clocks = {error.clock: error for error in timeline.calibration.clocks}
+    known = find(cluster)
+    assert known is not None
+    clocks = {error.clock: error for error in known.clocks}
     assert set(clocks) == {"user", "user, whole outage", "endpoints", "control plane"}
     assert all(error.samples >= 50 and error.longest > 15 for error in clocks.values())
-    # A pause ends for users when it ends for the target: errors do not grow with the length of an outage.
     assert clocks["user"].missed + clocks["control plane"].missed <= 2
 
 
