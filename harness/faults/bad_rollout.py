@@ -26,6 +26,7 @@ from harness.guard import check_victims
 from harness.guard.rollouts import may_lose
 from harness.observation import Victim
 from harness.target import WorkloadTarget
+from harness.waiting import wait_until
 
 REVISION = "deployment.kubernetes.io/revision"
 HASH_LABEL = "pod-template-hash"
@@ -35,6 +36,8 @@ MARK = "resilience.harness/bad-rollout"
 _STARTING = {None, "ContainerCreating", "PodInitializing"}
 # Running this long without becoming ready is a sign of trouble; a good version of a test workload starts faster.
 UNREADY_SECONDS = 5.0
+# For how long a change is tried again that met one of the Deployment's status.
+CONFLICT_SECONDS = 5.0
 _BEFORE = re.compile(r"revision (\d+)")
 _LOST = re.compile(r"may take (\d+) of its pods")
 
@@ -169,13 +172,28 @@ class BadRollout(WorkloadTarget, Fault):
         if template is None:
             container = found["spec"]["template"]["spec"]["containers"][self._container_index(found)]["name"]
             template = {"spec": {"containers": [{"name": container, "image": self.image}]}}
-        # The UID and the version in a merge patch are preconditions: the server refuses it on another object of that
-        # name, and after a change that the journal knows nothing of. The mark is the Deployment's and not the
-        # template's: it comes about with the change, and changes no pod.
-        version = found["metadata"]["resourceVersion"]
-        metadata = {"uid": uid, "resourceVersion": version, "annotations": {MARK: mark}}
-        body = {"metadata": metadata, "spec": {"template": template}}
-        return context.api.patch(DEPLOYMENTS, self.name, body, context.namespace, strategy="strategic-merge")
+        at = found["metadata"]
+
+        def change() -> tuple[Object | None, str]:
+            nonlocal at
+            # The UID and the version in a merge patch are preconditions: the server refuses it on another object of
+            # that name, and after a change that the journal knows nothing of. The mark is the Deployment's and not the
+            # template's: it comes about with the change, and changes no pod.
+            metadata = {"uid": uid, "resourceVersion": at["resourceVersion"], "annotations": {MARK: mark}}
+            body = {"metadata": metadata, "spec": {"template": template}}
+            try:
+                return context.api.patch(
+                    DEPLOYMENTS, self.name, body, context.namespace, strategy="strategic-merge"
+                ), ""
+            except ApiError as error:
+                now = self.find_workload(context.api, context.namespace)["metadata"] if error.status == 409 else at
+                # The version counts changes of the status too, which are nobody's doing and many in a busy cluster.
+                if now["generation"] != at["generation"] or now["resourceVersion"] == at["resourceVersion"]:
+                    raise
+                at = now
+                return None, str(error)
+
+        return wait_until(f"{self.of} to take the change", change, CONFLICT_SECONDS, context.clock)
 
     def _container_index(self, deployment: Object) -> int:
         names = [container["name"] for container in deployment["spec"]["template"]["spec"]["containers"]]

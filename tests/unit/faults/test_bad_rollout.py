@@ -150,6 +150,23 @@ def test_a_rollout_that_changes_nothing_is_inconclusive(world: World, fields: di
         _inject(world, **fields)
 
 
+def test_a_status_that_is_written_meanwhile_does_not_keep_the_change_from_coming_about(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes the version that was looked at an old one, and is nobody's change of what is asked for."""
+    patch, busy = world.api.patch, [1, 2]
+
+    def contended(*args: Any, **fields: Any) -> Any:
+        if busy:
+            patch(DEPLOYMENTS, "podinfo", {"status": {"replicas": 30 + busy.pop()}}, NAMESPACE, subresource="status")
+        return patch(*args, **fields)
+
+    monkeypatch.setattr(world.api, "patch", contended)
+    _inject(world, image=BAD)
+    assert _image(world) == BAD
+    assert busy == []
+
+
 def test_which_container_must_be_said_when_there_are_several(world: World) -> None:
     item = deployment("two")
     item["spec"]["template"]["spec"]["containers"].append({"name": "sidecar", "image": "s:1"})
