@@ -201,6 +201,5 @@ class PythonExperiment:
 def _phases(longest: float | None) -> Phases:
     """How long a test takes is its own affair, up to what the guard allows: at most so long a fault may be there, and
     so long the load outlives the test by itself."""
-    others = Phases(recovery=0.0)
-    spent = sum(others.model_dump().values())
-    return Phases(recovery=max(0.0, min(LONGEST_TEST, LONGEST_TEST if longest is None else longest) - spent))
+    spent = sum(Phases(recovery=0.0).model_dump().values())
+    return Phases(recovery=max(0.0, min(LONGEST_TEST, longest or LONGEST_TEST) - spent))

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from harness.clock import Clock, iso
 from harness.cluster.protocol import Cluster
+from harness.durable import sync_folder
 from harness.errors import ApiError, HarnessError, Inconclusive, NotYet, UndoFailed
 from harness.timeouts import UNDONE, UNDONE_AT_LEAST
 from harness.undo_copy import JournalCopy
@@ -201,19 +202,11 @@ def _action(actions: Mapping[str, UndoAction], kind: str) -> UndoAction:
 
 
 def _sync_folders(file: Path) -> None:
-    _sync(file.parent)
+    sync_folder(file.parent)
     for folder in file.absolute().parents[1:]:
         # Those further up were mostly there before; whoever owns them may not let everybody look into them.
         with suppress(OSError):
-            _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            sync_folder(folder)
 
 
 def _ends_with_newline(stream: BinaryIO) -> bool:

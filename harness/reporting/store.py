@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from harness.durable import sync_folder
 from harness.errors import InputError, Problem
 from harness.record import SCHEMA_VERSION, ExperimentRecord, RunRecord
 
@@ -63,15 +64,7 @@ def write_atomically(file: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(file.parent)
 
 
 class RunStore:
