@@ -111,7 +111,7 @@ def _denied(api: KubeApi, wanted: frozenset[Permission]) -> list[str]:
     return denied(api, wanted, "rh-any", {})
 
 
-def _pytest(*arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
+def _pytest(*arguments: str, folder: Path = ROOT, **environ: str) -> subprocess.Popen[str]:
     command = [
         "env",
         "--default-signal=INT",
@@ -129,7 +129,7 @@ def _pytest(*arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environ},
     )
 
 
@@ -205,13 +205,16 @@ def test_nothing_begins_while_a_halt_stands(cluster: LocalCluster, tmp_path: Pat
 
 def test_a_plan_changes_nothing(cluster: LocalCluster, tmp_path: Path) -> None:
     before = (_namespaces(cluster.api), _journals(cluster.api))
-    process = _pytest("--plan", "--allow-disruptive", "--twins", f"--report-dir={tmp_path}", "experiments")
+    audit, reports = tmp_path / "audit", tmp_path / "reports"
+    audited = ("-p", "tests.crash_plugin", f"--report-dir={reports}")
+    process = _pytest(*audited, "--plan", "--allow-disruptive", "--twins", "experiments", CRASH_LOG=str(audit))
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     planned = re.findall(r"plan of (\S+)", output)
     assert {"one-pod-killed", "leader-killed", "all-pods-killed"} <= set(planned)
     print(output)
     assert (_namespaces(cluster.api), _journals(cluster.api)) == before
+    # Neither a report nor one request to the API that changes something, nor a command in a pod or on a node.
     assert list(tmp_path.iterdir()) == []
 
 

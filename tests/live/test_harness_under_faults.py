@@ -1,0 +1,211 @@
+"""Faults of the harness's own surroundings, for real: an API server that restarts or answers late, a lost Prometheus.
+
+Whatever happens, the run ends by itself with its record, its effect is taken back and nothing is left; what could not
+be seen comes out INCONCLUSIVE with the reason and never BROKEN or, unseen, HELD. The runs' cluster is their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.clock import SystemClock
+from harness.cluster.local import cgroups, commands
+from harness.cluster.local.cluster import LocalCluster
+from harness.cluster.local.control_plane import API_SERVER
+from harness.cluster.local.inventory import programs_of
+from harness.cluster.local.locks import locked
+from harness.cluster.local.node_machine import NodeMachine
+from harness.cluster.local.paths import ClusterPaths
+from harness.cluster.local.state import ClusterState
+from tests.live import short_experiment
+from tests.live.killed import Traces
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a local cluster needs root on Linux"),
+]
+NAME = "selftest-storm"
+ROOT = Path(__file__).resolve().parents[2]
+# Long enough that every client of it meets it, and shorter than the patience of any.
+DOWN = 2.0
+STALL, BETWEEN, STALLS = 0.7, 0.3, 10
+RUN_SECONDS = 180
+
+
+def _silent(_message: str) -> None:
+    """Progress that nobody reads."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with locked("selftest-storm", _silent, "another run of these tests"):
+        try:
+            with closing(commands.up(NAME, 1, _silent)) as cluster:
+                yield cluster
+        finally:
+            commands.down(NAME, _silent)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(cluster: LocalCluster) -> Iterator[None]:
+    before = Traces.of(cluster.api)
+    yield
+    assert before.left_by(Traces.of(cluster.api)) == []
+
+
+@pytest.fixture
+def control_plane(cluster: LocalCluster) -> NodeMachine:
+    paths = ClusterPaths.of(cluster.name)
+    state = ClusterState.load(paths)
+    assert state is not None
+    return NodeMachine(state, paths, state.plan.control_plane, SystemClock())
+
+
+def shrunk(folder: Path) -> Path:
+    """An experiment whose effect stays until it is taken back."""
+    file = short_experiment.write(folder, without=["prometheus", "latency"])
+    body = yaml.safe_load(file.read_text())
+    body["faults"] = [{"scale": {"of": "deployment/podinfo", "replicas": 1}}]
+    file.write_text(yaml.safe_dump(body))
+    return file
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run said, and its only record."""
+
+    exit_code: int
+    text: str
+    record: dict[str, Any]
+
+    @property
+    def undone(self) -> list[str]:
+        return [undo["state"] for fault in self.record["faults"] for undo in fault["undo"]]
+
+    def finding(self, kind: str) -> dict[str, Any]:
+        (found,) = (each for each in self.record["objectives"] if each["kind"] == kind)
+        return dict(found)
+
+
+def run(experiment: Path, acts: Mapping[str, Callable[[], None]]) -> Outcome:
+    """Run it, and do something each time that a line of progress with these words comes for the first time."""
+    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider", "-p", "no:locust"]
+    where = ["--cluster=local", f"--cluster-name={NAME}", "--cluster-nodes=1", f"--report-dir={experiment.parent}"]
+    lines: list[str] = []
+    threads: dict[str, threading.Thread] = {}
+    with subprocess.Popen(
+        [*command, *where, str(experiment)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout is not None
+        watchdog = threading.Timer(RUN_SECONDS, process.kill)
+        watchdog.start()
+        for line in process.stdout:
+            lines.append(line)
+            for words in acts.keys() - threads.keys():
+                if f"{short_experiment.NAME}: {words}" in line:
+                    threads[words] = threading.Thread(target=acts[words])
+                    threads[words].start()
+        watchdog.cancel()
+    text = "".join(lines)
+    print(text)
+    for thread in threads.values():
+        thread.join()
+    assert threads.keys() == acts.keys(), text
+    (results,) = experiment.parent.glob("*/results.json")
+    (record,) = json.loads(results.read_text())["experiments"]
+    return Outcome(process.returncode, text, record)
+
+
+def test_an_api_server_that_restarts_costs_neither_the_record_nor_the_undo(
+    control_plane: NodeMachine, tmp_path: Path
+) -> None:
+    def restart() -> None:
+        control_plane.end_program(API_SERVER)
+        time.sleep(DOWN)
+        control_plane.start_program(API_SERVER)
+
+    outcome = run(shrunk(tmp_path), {"scale →": restart})
+    assert outcome.record["verdict"] in {"HELD", "INCONCLUSIVE"}, outcome.record["reason"]
+    assert outcome.undone == ["done"]
+
+
+@pytest.mark.parametrize("during", ["deploying", "scale →", "undoing"])
+def test_an_api_that_answers_late_costs_neither_the_record_nor_the_undo(
+    control_plane: NodeMachine, tmp_path: Path, during: str
+) -> None:
+    outcome = run(shrunk(tmp_path), {during: lambda: stalled(pid_of_api_server())})
+    assert outcome.record["verdict"] in {"HELD", "INCONCLUSIVE"}, outcome.record["reason"]
+    assert outcome.undone == ["done"]
+
+
+def pid_of_api_server() -> int:
+    paths = ClusterPaths.of(NAME)
+    state = ClusterState.load(paths)
+    assert state is not None
+    pid = programs_of(NAME, paths).pid(state.plan.control_plane.role, API_SERVER)
+    assert pid is not None
+    return pid
+
+
+def stalled(pid: int) -> None:
+    for _ in range(STALLS):
+        with stopped(pid):
+            time.sleep(STALL)
+        time.sleep(BETWEEN)
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def pid_of_prometheus() -> int:
+    pids = cgroups.processes(cgroups.group(NAME))
+    (found,) = (pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "prometheus\n")
+    return found
+
+
+def test_a_prometheus_that_is_gone_makes_its_objective_inconclusive_and_no_other(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    pid = pid_of_prometheus()
+    there = threading.Event()
+
+    def hang() -> None:
+        with stopped(pid):
+            there.wait(RUN_SECONDS)
+
+    file = short_experiment.write(tmp_path)
+    outcome = run(file, {"fault": hang, "cleaning up": there.set})
+    assert outcome.record["verdict"] == "INCONCLUSIVE"
+    assert outcome.finding("prometheus")["verdict"] == "INCONCLUSIVE"
+    assert {outcome.finding(kind)["verdict"] for kind in ("availability", "recoveryTime")} == {"HELD"}
+
+
+def test_a_prometheus_that_restarts_never_says_held_of_what_it_missed(cluster: LocalCluster, tmp_path: Path) -> None:
+    outcome = run(short_experiment.write(tmp_path), {"fault": lambda: os.kill(pid_of_prometheus(), signal.SIGKILL)})
+    assert outcome.record["verdict"] == "INCONCLUSIVE"
+    assert outcome.finding("prometheus")["verdict"] == "INCONCLUSIVE"
