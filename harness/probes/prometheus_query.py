@@ -21,7 +21,7 @@ from harness.probe import ProbeContext, SnapshotProbe
 from harness.probes.prometheus import Ambiguous, NoData, NotANumber, Prometheus, PrometheusError, escape
 from harness.probes.prometheus_health import GAP, ClockWatch, Frame, longest_gap, resets, trouble
 from harness.probes.prometheus_targets import unscraped
-from harness.probes.prometheus_text import SCRAPES_PER_WINDOW, Reading, misfit
+from harness.probes.prometheus_text import SCRAPES_PER_WINDOW, Reading, misfit, raw_counter
 from harness.quantities import show_seconds
 
 __all__ = ["SCRAPES_PER_WINDOW", "SERIES", "PrometheusQueries", "misfits", "up_query", "windows"]
@@ -122,7 +122,7 @@ class PrometheusQueries(SnapshotProbe):
         read, warnings, notes = 0, list[str](), list[str]()
         found: dict[str, Any] = {}
         for key, query in question.queries.items():
-            wrong = misfit(query, window, frame.interval, reduced=key == VALUES)
+            wrong = _misfit(key, query, window, frame.interval)
             if wrong:
                 raise PrometheusError(f"{wrong}: {query}")
             text = query.replace("$namespace", escape(frame.namespace)).replace("$window", f"{window}s")
@@ -219,9 +219,15 @@ def _pods_by_workload(timeline: Timeline) -> dict[str, list[str]]:
 def misfits(objective: Objective, window: float, interval: float) -> Iterator[tuple[str, str]]:
     """The fields of a PromQL objective whose queries would not read a phase of this length alone, and why."""
     for key, query in _queries(objective).items():
-        why = misfit(query, window, interval, reduced=key == VALUES)
+        why = _misfit(key, query, window, interval)
         if why:
             yield ("value" if key == VALUES else key), why
+
+
+def _misfit(key: str, query: str, window: float, interval: float) -> str:
+    # A value may be any number, a counter's own, too; a ratio is one of what happened in the phase.
+    counted = raw_counter(query) if key in {"good", "total"} else ""
+    return counted or misfit(query, window, interval, reduced=key == VALUES)
 
 
 def _queries(objective: Objective) -> dict[str, str]:

@@ -31,16 +31,35 @@ _HOURS = {"d": 24, "w": 168, "y": 8760}
 SCRAPES_PER_WINDOW = 4
 # Functions whose argument is a counter, which may begin again.
 COUNTING = frozenset({"rate", "irate", "increase"})
+# Whatever is inside one of these is not the counter's value, which counts since its process started.
+_OF_A_SPAN = COUNTING | {"delta", "idelta", "deriv", "resets", "changes"}
+# What a counter's name ends in by convention; a colon is in the names of recorded rules, which may be anything.
+_COUNTER = re.compile(r"[^:]+_(?:total|count|sum|bucket)")
+_MATCHER = re.compile(rf"(?P<label>\w+)\s*(?P<sign>=~|!~|!=|=)\s*(?P<value>{_STRING})")
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
     """``text`` is its name and matchers; ``range`` what stands in brackets behind, or nothing; ``function`` what it is
-    the first argument of, or nothing."""
+    the first argument of, or nothing; ``raw``: nothing around it asks how much it changed."""
 
     text: str
     range: str
     function: str
+    raw: bool
+
+    @property
+    def name(self) -> str:
+        """The metric's; nothing where it is not told or one of many."""
+        named = [value for label, sign, value in self.matchers if label == "__name__" and sign == "="]
+        return self.text.partition("{")[0].strip() or next(iter(named), "")
+
+    @property
+    def matchers(self) -> list[tuple[str, str, str]]:
+        """The label, the sign and the value of each, as far as they can be read."""
+        braces = self.text[self.text.find("{") :] if "{" in self.text else ""
+        found = _MATCHER.finditer(braces)
+        return [(one["label"], one["sign"], one["value"][1:-1]) for one in found]
 
 
 @dataclass(slots=True)
@@ -134,8 +153,19 @@ class Reading:
         within = self._peek(index + length, "range")
         self._goes_back(self._range(within) if within else 0.0, further=False)
         function = self._levels[-1].function if before == "(" else ""
-        self.selectors.append(Selector(text, self.ranges[-1] if within else "", function))
+        raw = all(level.function not in _OF_A_SPAN for level in self._levels)
+        self.selectors.append(Selector(text, self.ranges[-1] if within else "", function, raw))
         return length + bool(within)
+
+
+def raw_counter(query: str) -> str:
+    """Why a query does not tell what was counted in a phase, or nothing: it takes the value of a counter as it is."""
+    raw = (one.name for one in Reading(query, 0).selectors if one.raw)
+    name = next((name for name in raw if _COUNTER.fullmatch(name)), "")
+    if not name:
+        return ""
+    expected = f"expected a rate or an increase of it, such as increase({name}[{WINDOW}])"
+    return f"found the counter {name} as it is, which counts since its process started and not in the phase, {expected}"
 
 
 def misfit(query: str, window: float, interval: float, *, reduced: bool) -> str:

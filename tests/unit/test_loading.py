@@ -190,6 +190,24 @@ def test_a_query_that_looks_back_before_the_phase_is_told_with_its_line(tmp_path
     ]
 
 
+def test_a_ratio_of_raw_counters_is_told_with_its_line(tmp_path: Path) -> None:
+    text = EXPERIMENT.partition("objectives:")[0].replace("1s", "10s").replace("2s", "10s")
+    text += """objectives:
+  - prometheus:
+      name: served
+      good: sum(hits_total{code="200"})
+      total: sum(increase(hits_total[$window]))
+      min: 99%
+  - prometheus: {name: restarts, value: "max(restarts_total)", max: 3}
+"""
+    (problem,) = problems(tmp_path, text)
+    assert problem == (
+        "one-killed.yaml:12: objectives[0].prometheus.good: found the counter hits_total as it is, which counts since "
+        "its process started and not in the phase, expected a rate or an increase of it, such as "
+        "increase(hits_total[$window])"
+    )
+
+
 def test_two_promql_objectives_need_two_names(tmp_path: Path) -> None:
     text = EXPERIMENT.partition("objectives:")[0].replace("1s", "5s").replace("2s", "5s") + PROMETHEUS
     (problem,) = problems(tmp_path, text + PROMETHEUS.partition("\n")[2])

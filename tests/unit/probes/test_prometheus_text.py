@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from harness.probes.prometheus_text import Reading, Selector, misfit
+from harness.probes.prometheus_text import Reading, Selector, misfit, raw_counter
 
 WINDOW = 10.0
 
@@ -32,9 +32,9 @@ def test_selectors_are_told_from_functions_keywords_and_labels(query: str, selec
 def test_a_selector_knows_its_range_and_what_it_is_an_argument_of() -> None:
     query = 'sum(rate(hits{a="b"}[$window])) + max_over_time(queue[5s]) + up'
     assert Reading(query, WINDOW).selectors == [
-        Selector('hits{a="b"}', "$window", "rate"),
-        Selector("queue", "5s", "max_over_time"),
-        Selector("up", "", ""),
+        Selector('hits{a="b"}', "$window", "rate", raw=False),
+        Selector("queue", "5s", "max_over_time", raw=True),
+        Selector("up", "", "", raw=True),
     ]
 
 
@@ -80,3 +80,26 @@ def test_how_far_a_query_looks_back(query: str, reach: float) -> None:
 def test_a_query_may_read_nothing_but_the_phase(query: str, reduced: bool, told: str) -> None:
     found = misfit(query, WINDOW, 1.0, reduced=reduced)
     assert found.startswith(told) if told else found == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "counter"),
+    [
+        ("http_requests_total", "http_requests_total"),
+        ('sum(http_requests_total{code="200"})', "http_requests_total"),
+        ('sum by (pod) ({code="200", __name__="hits_total"})', "hits_total"),
+        ("max_over_time(hits_total[$window])", "hits_total"),
+        ("sum(increase(hits_total[$window])) + sum(misses_total)", "misses_total"),
+        ('sum(latency_seconds_bucket{le="0.1"})', "latency_seconds_bucket"),
+        ("sum(increase(hits_total[$window]))", ""),
+        ("sum(delta(hits_total[$window]))", ""),
+        ("increase(sum(hits_total)[$window:1s])", ""),
+        ("increase((hits_total[$window]))", ""),
+        ("sum(queue_length)", ""),
+        ("sum(job:hits_total)", ""),
+        ("sum(increase(hits[$window])) # hits_total", ""),
+    ],
+)
+def test_the_value_of_a_counter_is_no_count_of_a_phase(query: str, counter: str) -> None:
+    found = raw_counter(query)
+    assert found.startswith(f"found the counter {counter} as it is") if counter else found == ""
