@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from harness.clock import Clock, SystemClock
+from harness.cluster.answers import read_list, read_object
 from harness.cluster.patience import Patience
 from harness.cluster.read_only import ReadOnlyTransport
 from harness.cluster.resources import NAMESPACES, PODS, Resource
@@ -29,7 +30,8 @@ FIELD_MANAGER = "resilience-harness"
 # frozen or cut off is told from one to which nothing happens. It is noticed within both of these.
 WATCH_SECONDS = 10
 WATCH_GRACE = 5
-# What client-go asks for: a few megabytes of pods, so that neither side ever holds a whole large list as text.
+# What client-go asks for: a few megabytes of pods, so that neither side ever holds a whole large list as text. The server
+# serves pages from its cache since 1.34. Asking for resourceVersion 0 would be no page but all, and of an instant past.
 PAGE = 500
 # Names, UIDs and versions alone; a server that cannot leave the rest out answers with whole objects.
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -108,7 +110,7 @@ class KubeApi:
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         """One object. ApiError 404 when there is none."""
-        return self._object(self._repeat(Request("GET", resource.path(namespace, name))))
+        return read_object(self._repeat(Request("GET", resource.path(namespace, name))))
 
     def find(self, resource: Resource, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None when there is none."""
@@ -138,10 +140,10 @@ class KubeApi:
         keep: Callable[[Object], Kept],
         metadata_only: bool = False,
     ) -> Listing[Kept]:
-        """What ``keep`` makes of each object, page by page, so that a large list never is in memory as a whole.
+        """What ``keep`` makes of each object, one by one, so that a large list never is in memory as a whole.
 
-        All pages show the same instant. Objects are as the server lists them, without kind and version; with
-        ``metadata_only`` nothing but their metadata is sure to be there.
+        All pages show the same instant, never one before the call. Objects are as the server lists them, without kind
+        and version; with ``metadata_only`` nothing but their metadata is sure to be there.
         """
         query = {"labelSelector": selector} if selector else {}
         accept = METADATA_ONLY if metadata_only else "application/json"
@@ -157,9 +159,8 @@ class KubeApi:
     def _digest(self, request: Request, keep: Callable[[Object], Kept], paging: dict[str, str]) -> Listing[Kept]:
         kept: list[Kept] = []
         while True:
-            page = self._object(self._repeat(replace(request, query={**request.query, **paging})))
-            kept += map(keep, page.get("items") or ())
-            metadata = page.get("metadata", {})
+            metadata, items = read_list(self._repeat(replace(request, query={**request.query, **paging})))
+            kept += map(keep, items)
             if not metadata.get("continue"):
                 return Listing(kept, str(metadata.get("resourceVersion", "")))
             paging["continue"] = str(metadata["continue"])
@@ -186,12 +187,12 @@ class KubeApi:
 
     def create(self, resource: Resource, body: Object, namespace: str | None = None) -> Object:
         """Create; ApiError 409 when it exists."""
-        return self._object(self._transport.send(Request("POST", resource.path(namespace), body=body)))
+        return read_object(self._transport.send(Request("POST", resource.path(namespace), body=body)))
 
     def replace(self, resource: Resource, body: Object, namespace: str | None = None) -> Object:
         """Replace; with a resourceVersion in the body ApiError 409 when it has changed since."""
         path = resource.path(namespace, body["metadata"]["name"])
-        return self._object(self._repeat(Request("PUT", path, body=body)))
+        return read_object(self._repeat(Request("PUT", path, body=body)))
 
     def patch(
         self,
@@ -206,7 +207,7 @@ class KubeApi:
         """Patch. ``strategy`` is ``merge``, ``strategic-merge`` or ``json``."""
         path = resource.path(namespace, name, subresource)
         content_type = f"application/{strategy}-patch+json"
-        return self._object(self._repeat(Request("PATCH", path, body=body, content_type=content_type)))
+        return read_object(self._repeat(Request("PATCH", path, body=body, content_type=content_type)))
 
     def apply(self, body: Object, namespace: str | None = None) -> Object:
         """Server-side apply of an object of any kind; the cluster is asked where its kind lives."""
@@ -220,7 +221,7 @@ class KubeApi:
             # JSON is YAML: the server knows server-side apply by this type only.
             "application/apply-patch+yaml",
         )
-        return self._object(self._repeat(request))
+        return read_object(self._repeat(request))
 
     def delete(
         self,
@@ -308,13 +309,3 @@ class KubeApi:
 
     def _repeat(self, request: Request) -> bytes:
         return self.patience.send(self._transport, request)
-
-    @staticmethod
-    def _object(body: bytes) -> Object:
-        try:
-            found = orjson.loads(body)
-        except ValueError as error:
-            raise ApiError(0, "BadAnswer", f"expected JSON: {error}") from error
-        if not isinstance(found, dict):
-            raise ApiError(0, "BadAnswer", f"expected an object, got {type(found).__name__}")
-        return found
