@@ -52,9 +52,10 @@ class Prometheus(Objective):
     Queries may use ``$namespace`` and ``$window`` (the phase's length, such as ``12s``). With a ``reducer`` the value
     is asked once a scrape, and the reducer makes one number of those of a phase; without one it is asked at the phase's
     end, and every range in the query must be ``[$window]``. A ratio's counters stand in a ``rate``, an ``increase`` or
-    the like: as they are, they count since their process started. Wilson's bounds decide about a ratio, in every phase; with
-    ``confidence: null`` what Prometheus counted is taken as it is, however little that was. Missing data, gaps,
-    warnings, NaN and a ratio above 1, which says that ``good`` is no part of ``total``, come out as ``noData`` says.
+    the like: as they are, they count since their process started. Wilson's bounds decide about a ratio, in every phase;
+    with ``confidence: null`` what Prometheus counted is taken as it is, however little that was. Missing data, gaps,
+    targets never scraped, warnings, NaN and a ratio above 1, which says that ``good`` is no part of ``total``, come out
+    as ``noData`` says.
     """
 
     kind: ClassVar[str] = "prometheus"

@@ -5,7 +5,10 @@ hole in the series of the target. Not every end of scrapes is a hole. A pod that
 after some scrapes that fail since the server hears of it late, and a new pod fails some before it listens. So what
 counts is the time between two scrapes that succeeded, and at the end of a phase only for targets that are still there.
 
-What this cannot see: a target that was never scraped successfully, since nothing ties it to the query.
+A target that was never scraped has no series that would tie it to a query. But others of its kind have: those of the
+same job, and of pods those of the same workload. A pod that was ready for longer than it takes Prometheus to hear of it
+must have been scraped meanwhile, and any other target of the job must have been scraped once. The query's own matchers
+say which are not meant. What this cannot see: a workload of which no pod at all has ever been scraped.
 """
 
 from __future__ import annotations
@@ -16,16 +19,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from harness.observation import Phase
-from harness.probes.prometheus import Prometheus, Sample
+from harness.probes.prometheus import Prometheus, Sample, escape
 from harness.probes.prometheus_health import GAP, Frame
-from harness.probes.prometheus_text import SCRAPES_PER_WINDOW, Reading
+from harness.probes.prometheus_text import SCRAPES_PER_WINDOW, Reading, Selector
 from harness.quantities import show_seconds
 
 FAILED = -1
+# Within so many seconds Prometheus hears of a new pod.
+HEARD = 5.0
 # Of every target that had such series: how long ago it was scraped, or that the last scrape failed.
 _SCRAPES = (
     f"((time() - timestamp(up) and up == 1) or (up == 0) + {FAILED})"
     " and on(job, instance) count by(job, instance) (count_over_time({}))"
+)
+# Of all pods' targets in the jobs that had such series: how long ago they were scraped.
+_SCRAPED_PODS = (
+    'time() - timestamp(up{{namespace="{namespace}",pod!=""}}) and up == 1 and on(job) count by(job) ({series})'
+)
+# The targets in the jobs that had such series which are there, and of which every scrape failed; a pod may have several
+# targets, such as one for each of its ports.
+_FAILING = (
+    "(max_over_time(up[{run}s]) == 0 and up and up offset {least}s)"
+    ' unless on(job, namespace, pod) (max_over_time(up{{pod!=""}}[{run}s]) == 1)'
+    " and on(job) count by(job) ({series})"
 )
 
 
@@ -33,9 +49,10 @@ def unscraped(prometheus: Prometheus, query: str, phase: Phase, frame: Frame) ->
     """Which target of a query was not scraped for how long, in words; empty when none was missed. Raises
     PrometheusError. Series without a target of their own, recorded or pushed ones, are not suspected."""
     start, end = frame.theirs(phase.start + frame.interval), frame.theirs(phase.end)
-    for selector in dict.fromkeys(one.text for one in Reading(query, 0).selectors):
-        scrapes = prometheus.range(scrapes_query(selector, phase), start, end, frame.interval)
-        for labels, samples in _by_target(scrapes):
+    for selector in {one.text: one for one in Reading(query, 0).selectors}.values():
+        scrapes = prometheus.range(scrapes_query(selector.text, phase), start, end, frame.interval)
+        targets = _by_target(scrapes)
+        for labels, samples in targets:
             interval = max(frame.interval, frame.intervals.get((labels["job"], labels["instance"]), 0.0))
             who = labels.get("pod") or f"{labels['job']} at {labels['instance']}"
             if phase.end - phase.start < SCRAPES_PER_WINDOW * interval:
@@ -46,7 +63,69 @@ def unscraped(prometheus: Prometheus, query: str, phase: Phase, frame: Frame) ->
                 if first - last > GAP * interval and not died:
                     due = f"every {show_seconds(interval)} was due"
                     return f"{who} was not scraped for {show_seconds(first - last)}, {due}"
+        why = _never_scraped(prometheus, selector, [labels for labels, _ in targets], phase, frame)
+        if why:
+            return why
     return ""
+
+
+def _never_scraped(
+    prometheus: Prometheus, selector: Selector, sources: Sequence[Mapping[str, str]], phase: Phase, frame: Frame
+) -> str:
+    """Which target that series of the selector could come from was not scraped at all, in words. ``sources`` are the
+    labels of the targets that they do come from."""
+    if not sources:
+        return ""
+    own = [frame.intervals.get((labels["job"], labels["instance"]), 0.0) for labels in sources]
+    least = HEARD + GAP * max(frame.interval, *own)
+    run, end = math.ceil(phase.end), frame.theirs(phase.end)
+    series = f"count_over_time({selector.text}[{run}s])"
+    places = {labels.get("namespace") for labels in sources}
+    for target in prometheus.instant(_FAILING.format(run=run, least=math.ceil(least), series=series), end):
+        labels, place = target.labels, target.labels.get("namespace")
+        # What became of the pods in the own namespace is known better than Prometheus could tell.
+        ours = place == frame.namespace and "pod" in labels
+        if place in places and not ours and selector.may_select(labels):
+            who = labels.get("pod") or f"{labels.get('job')} at {labels.get('instance')}"
+            return f"{who} was never scraped: every scrape failed"
+    pods = _mates(sources, selector, frame)
+    if not pods:
+        return ""
+    asked = _SCRAPED_PODS.format(namespace=escape(frame.namespace), series=series)
+    scraped = defaultdict(list)
+    for sample in prometheus.range(asked, frame.theirs(phase.start), end, frame.interval):
+        scraped[sample.labels["pod"]].append(frame.at(sample.at - sample.value))
+    for pod in pods:
+        for since, until in _ready_spans(pod, phase, frame):
+            if until - since > least and not any(since <= at <= until for at in scraped[pod]):
+                return f"{pod} was never scraped in the {show_seconds(until - since)} that it was ready"
+    return ""
+
+
+def _mates(sources: Sequence[Mapping[str, str]], selector: Selector, frame: Frame) -> list[str]:
+    """All pods of the workloads whose pods' targets had series of a selector, as far as it may select them."""
+    seen = [one for one in frame.timeline.observations("pods") if one.error is None]
+    names = {labels.get("pod") for labels in sources if labels.get("namespace") == frame.namespace}
+    workloads = {one.value["owner"] for one in seen if one.subject in names}
+    mates = sorted({one.subject for one in seen if one.value["owner"] in workloads - {""}})
+    return [pod for pod in mates if selector.may_select({"namespace": frame.namespace, "pod": pod})]
+
+
+def _ready_spans(pod: str, phase: Phase, frame: Frame) -> list[tuple[float, float]]:
+    """From when to when within a phase a pod was ready and not on its way out, on the timeline."""
+    seen = [one for one in frame.timeline.observations("pods", pod) if one.error is None and one.at < phase.end]
+    there = [
+        bool(one.value.get("ready")) and not one.value.get("deleting") and one.value.get("event") != "DELETED"
+        for one in seen
+    ]
+    ends = [*(one.at for one in seen[1:]), phase.end]
+    spans: list[tuple[float, float]] = []
+    for one, end, ready in zip(seen, ends, there, strict=False):
+        if ready and spans and spans[-1][1] == one.at:
+            spans[-1] = (spans[-1][0], end)
+        elif ready:
+            spans.append((one.at, end))
+    return [(max(start, phase.start), end) for start, end in spans if end > phase.start]
 
 
 def scrapes_query(selector: str, phase: Phase) -> str:

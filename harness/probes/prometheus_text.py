@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.quantities import parse_duration
@@ -58,8 +59,16 @@ class Selector:
     def matchers(self) -> list[tuple[str, str, str]]:
         """The label, the sign and the value of each, as far as they can be read."""
         braces = self.text[self.text.find("{") :] if "{" in self.text else ""
-        found = _MATCHER.finditer(braces)
-        return [(one["label"], one["sign"], one["value"][1:-1]) for one in found]
+        found = ((one["label"], one["sign"], one["value"]) for one in _MATCHER.finditer(braces))
+        plain = re.compile(r"\\(.)")
+        return [
+            (label, sign, value[1:-1] if value.startswith("`") else plain.sub(r"\1", value[1:-1]))
+            for label, sign, value in found
+        ]
+
+    def may_select(self, labels: Mapping[str, str]) -> bool:
+        """Whether it selects series of a target with these labels, as far as they tell: series have others, too."""
+        return all(_fits(labels[label], sign, value) for label, sign, value in self.matchers if label in labels)
 
 
 @dataclass(slots=True)
@@ -198,6 +207,16 @@ def _once_a_scrape(read: Reading, window: float, least: float) -> str:
         left = f"{SCRAPES_PER_WINDOW} scrapes must be left of a phase of {window:g} s"
         return f"found ranges that look back {read.reach:g} s, expected {most}: {left}"
     return ""
+
+
+def _fits(label: str, sign: str, value: str) -> bool:
+    if sign in {"=", "!="}:
+        return (label == value) is (sign == "=")
+    try:
+        return bool(re.fullmatch(value, label)) is (sign == "=~")
+    except re.error:
+        # RE2 knows some forms that Python does not.
+        return True
 
 
 def _hours(found: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ from harness.probe import ProbeContext
 from harness.probes.prometheus import STARTED
 from harness.probes.prometheus_health import AGE
 from harness.probes.prometheus_query import PrometheusQueries
-from tests.unit.probes.scripted_prometheus import Asked, Scripted, matrix, scalar, series, targets, vector
+from tests.unit.probes.scripted_prometheus import Asked, Scripted, instant, matrix, scalar, series, targets, vector
 
 
 def within(base: float, start: float, end: float, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -37,6 +37,9 @@ class Stand:
         # The answers about the scrapes of a query's own targets: the labels of each, and (seconds after the run began,
         # how old its last good scrape was or that it failed).
         self.scrapes: list[tuple[dict[str, str], list[tuple[float, float]]]] = []
+        # The same of all pods in those targets' jobs, and the labels of the jobs' targets of which every scrape failed.
+        self.scraped_pods: list[tuple[dict[str, str], list[tuple[float, float]]]] = []
+        self.failing: list[dict[str, str]] = []
         self.probes: list[PrometheusQueries] = []
         self.script = Scripted({"query": self._answer, "targets": targets(shop=interval), "query_range": self._range})
         self.context = ProbeContext(FakeCluster(self.clock), "shop", self.timeline, self.clock)
@@ -50,6 +53,8 @@ class Stand:
             return scalar(self.timeline.wall(self.timeline.offset(self.clock.monotonic())) + self.ahead)
         if asked.query["query"].startswith("sum(resets("):
             return vector(self.resets)
+        if asked.query["query"].startswith("(max_over_time(up["):
+            return instant(*self.failing)
         if asked.query["query"] == STARTED:
             return vector() if self.started is None else vector(self.timeline.wall_origin + self.ahead + self.started)
         return self.answer(asked) if isinstance(self.answer, Callable) else self.answer
@@ -59,6 +64,8 @@ class Stand:
         base = self.timeline.wall_origin + self.ahead
         if asked.query["query"] == AGE and self.ages is None:
             return matrix(*((start + number * step, 0.4) for number in range(int((end - start) / step + 1e-6) + 1)))
+        if "and on(job) count by(job)" in asked.query["query"]:
+            return series(*((labels, within(base, start, end, points)) for labels, points in self.scraped_pods))
         if "count_over_time(" in asked.query["query"]:
             return series(*((labels, within(base, start, end, points)) for labels, points in self.scrapes))
         return matrix(*within(base, start, end, (self.ages or []) if asked.query["query"] == AGE else self.values))
@@ -70,7 +77,7 @@ class Stand:
         return list(self.timeline)[before:]
 
     def asked(self) -> list[Asked]:
-        others = ("time()", "sum(resets(", "count(up)", STARTED)
+        others = ("time()", "sum(resets(", "count(up)", "(max_over_time(up[", STARTED)
         return [asked for asked in self.script.queries() if not asked.query["query"].startswith(others)]
 
     def see(self, workload: str, *pods: str) -> None:

@@ -34,6 +34,11 @@ def vector(
     return {"status": "success", "data": {"resultType": "vector", "result": result, **stats}, **extra}
 
 
+def instant(*labels: dict[str, str]) -> dict[str, Any]:
+    result = [{"metric": each, "value": [1.0, "0"]} for each in labels]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
 def matrix(*points: tuple[float, float]) -> dict[str, Any]:
     return series(({}, list(points)))
 

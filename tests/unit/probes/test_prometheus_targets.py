@@ -109,3 +109,91 @@ def test_the_targets_of_a_selector_are_asked_for_since_the_run_began() -> None:
     assert query.endswith(
         'and on(job, instance) count by(job, instance) (count_over_time(hits{namespace="shop"}[31s]))'
     )
+
+
+WEB, READY = "deployment/web", {"owner": "deployment/web", "event": "MODIFIED", "ready": True}
+
+
+def judged_beside(
+    *pod: tuple[float, dict[str, object]],
+    scraped: Scrapes | None = None,
+    failing: dict[str, str] | None = None,
+    query: str = COUNTED,
+) -> tuple:
+    """A query that finds series of web-1, scraped all along, beside another pod or target."""
+    stand = Stand()
+    stand.scrapes = [(POD, scrapes())]
+    stand.scraped_pods = [(POD, scrapes()), (POD | {"pod": "web-2", "instance": "10.0.0.2:80"}, scraped or [])]
+    stand.failing = [failing] if failing else []
+    stand.timeline.add(Observation("pods", "web-1", 0.5, READY))
+    for at, value in pod:
+        stand.timeline.add(Observation("pods", "web-2", at, READY | value))
+    ratio = RATIO.model_copy(update={"good": query, "total": query})
+    stand.look(ratio)
+    finding = ratio.judge(stand.timeline)
+    return finding.verdict, finding.reason
+
+
+@pytest.mark.parametrize(
+    ("pod", "scraped"),
+    [
+        ([(0.5, {})], []),
+        ([(0.5, {})], scrapes(last=19)),
+        ([(0.5, {})], scrapes(first=32)),
+        ([(21.0, {"ready": False}), (21.5, {}), (29.5, {}), (30.0, {"deleting": True})], []),
+        ([(0.5, {}), (20.5, {"event": "DELETED"}), (21.0, {})], scrapes(last=20)),
+    ],
+    ids=["never", "no longer", "too late", "ready for a while", "anew under its name"],
+)
+def test_a_pod_of_the_same_workload_that_was_never_scraped_is_no_data(
+    pod: list[tuple[float, dict[str, object]]], scraped: Scrapes
+) -> None:
+    verdict, reason = judged_beside(*pod, scraped=scraped)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "web-2 was never scraped in the" in reason
+
+
+@pytest.mark.parametrize(
+    ("pod", "scraped"),
+    [
+        ([(0.5, {})], scrapes()),
+        ([(0.5, {})], scrapes(first=26)),
+        ([(24.0, {})], []),
+        ([(0.5, {}), (22.0, {"deleting": True})], []),
+        ([(0.5, {"ready": False})], []),
+        ([(0.5, {"owner": "deployment/other"})], []),
+        ([(0.5, {}), (10.0, {"event": "DELETED"})], []),
+    ],
+    ids=["scraped", "late", "new", "going", "never ready", "another workload", "gone before"],
+)
+def test_a_pod_that_was_scraped_or_need_not_be_is_not_missed(
+    pod: list[tuple[float, dict[str, object]]], scraped: Scrapes
+) -> None:
+    verdict, reason = judged_beside(*pod, scraped=scraped)
+    assert verdict is Verdict.HELD, reason
+
+
+def test_a_pod_that_the_query_does_not_mean_is_not_missed() -> None:
+    for matchers, verdict in (
+        ('pod="web-1"', Verdict.HELD),
+        ('code="200", pod!~"web-[2-9]"', Verdict.HELD),
+        ('pod=~"web-.*",namespace="shop",code!="500"', Verdict.INCONCLUSIVE),
+    ):
+        found, reason = judged_beside((0.5, {}), query=f"sum(increase(hits{{{matchers}}}[$window]))")
+        assert found is verdict, reason
+
+
+@pytest.mark.parametrize(
+    ("labels", "verdict"),
+    [
+        ({"namespace": "shop", "instance": "10.0.0.9:80"}, Verdict.INCONCLUSIVE),
+        ({"namespace": "others", "instance": "10.0.0.9:80", "pod": "web-9"}, Verdict.HELD),
+        ({"instance": "node-1"}, Verdict.HELD),
+        ({"namespace": "shop", "instance": "10.0.0.9:80", "pod": "db-0"}, Verdict.HELD),
+    ],
+    ids=["of the job", "of another namespace", "of no namespace", "a pod that is known"],
+)
+def test_a_target_of_the_same_job_whose_scrapes_all_failed_is_no_data(labels: dict[str, str], verdict: Verdict) -> None:
+    found, reason = judged_beside(failing={"job": "pods"} | labels)
+    assert found is verdict, reason
+    assert found is Verdict.HELD or "pods at 10.0.0.9:80 was never scraped: every scrape failed" in reason
