@@ -74,7 +74,7 @@ class PythonExperiment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._stack:
-            if self.keeper.record.stage != "judged":
+            if not self.keeper.record.has_verdict:
                 self.keeper.give_up(self._ended or "the test ended before it judged anything")
 
     @property

@@ -216,9 +216,10 @@ class EventRecord(Fact):
 class ExperimentRecord(Fact):
     """One experiment or one of its twins."""
 
-    stage: Literal["declared", "observed", "judged"] = Field(
+    stage: Literal["declared", "observed", "judged", "closed"] = Field(
         default="declared",
-        description="how far it came: anything but judged means that the run ended before its verdict",
+        description="how far it came: before judged there is no verdict, and one that stands is closed: everything was "
+        "taken back as far as it could be, and what was left behind looked for",
     )
     id: str = Field(description="the pytest node id")
     name: str
@@ -252,6 +253,11 @@ class ExperimentRecord(Fact):
     attempts: list[ExperimentRecord] = Field(default_factory=list, description="of a series, in their order")
     evidence_files: list[str] = Field(default_factory=list, description="kept on failure, relative to the run's folder")
     notes: list[str] = Field(default_factory=list)
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether it came as far as a verdict."""
+        return self.stage in {"judged", "closed"}
 
 
 class RunRecord(Fact):

@@ -1,4 +1,4 @@
-"""Keeps the record of a live experiment: stored when declared, observed and judged, with evidence on failure."""
+"""The record of a live experiment: stored when declared, observed, judged and closed, with evidence on failure."""
 
 from __future__ import annotations
 
@@ -49,13 +49,14 @@ class RecordKeeper:
 
     @contextmanager
     def to_the_end(self) -> Iterator[None]:
-        """Store what became of the undos, and let no run pass whose effects or namespace could not be taken away."""
+        """Store what became of the undos, and let no run pass whose effects or namespace could not be taken away. The
+        record is closed here and nowhere else: what ends the process before leaves it without a verdict that counts."""
         try:
             yield
         except BaseException as error:
             # Errors of taking back hide in each other's context, and behind the signal that came meanwhile.
             chain = _chain(error)
-            worst_of_all = self.live.undo_failed or error
+            worst_of_all = self.live.undo_failed or self._hidden_in(chain) or error
             if worst_of_all is not self._told and not isinstance(worst_of_all, KeyboardInterrupt):
                 self._spoil(_why(worst_of_all))
             if any(isinstance(each, KeyboardInterrupt) for each in chain):
@@ -64,6 +65,7 @@ class RecordKeeper:
                 raise worst_of_all from error
             raise
         finally:
+            self.record.stage = "closed"
             self._store()
 
     def steady_state(self, findings: Judged) -> None:
@@ -98,6 +100,14 @@ class RecordKeeper:
         record.finished = iso(self._run.clock.wall())
         record.stage = "judged"
         self._store()
+
+    def _hidden_in(self, chain: list[BaseException]) -> BaseException | None:
+        """What went wrong while everything was taken back, when a signal came meanwhile and is raised in its place."""
+        if not isinstance(chain[0], KeyboardInterrupt):
+            return None
+        known = _chain(self._told) if self._told else []
+        errors = (each for each in chain if not isinstance(each, KeyboardInterrupt))
+        return next((each for each in errors if not any(each is other for other in known)), None)
 
     def _spoil(self, reason: str) -> None:
         record = self.record

@@ -1,7 +1,7 @@
 """One experiment from its declaration to its verdict, in the order in which it happens.
 
 deploy → watch and load, ready or dead → steady state → inject → observe → undo → recover → settle → look back → judge.
-Nothing later feeds back. The record is saved when it is declared, observed and judged, so that a crash leaves evidence.
+Nothing later feeds back. The record is saved when it is declared, observed, judged and closed: a crash leaves evidence.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Runner:
         return self._keeper.record
 
     def run(self) -> ExperimentRecord:
-        """Run it. Returns the judged record. Whatever ended it early, other than Inconclusive, goes on after everything
+        """Run it. Returns the closed record. Whatever ended it early, other than Inconclusive, goes on after everything
         is taken back as far as it can be: CapabilityMissing, UndoFailed and KeyboardInterrupt are no mere verdicts."""
         with self._keeper.to_the_end(), self._live, self._keeper.told():
             admit(self._run, self._experiment)

@@ -86,7 +86,7 @@ class Series:
         record.verdict, record.reason = verdict, reason
         record.passed = verdict is (Verdict.BROKEN if record.twin else Verdict.HELD) and self._settled is True
         record.finished = iso(self._run.clock.wall())
-        record.stage = "judged"
+        record.stage = "closed"
         self._run.store.save(record)
 
 
@@ -98,7 +98,7 @@ def seed_of(seed: int, number: int) -> int:
 
 def decided(attempts: Iterable[ExperimentRecord]) -> list[ExperimentRecord]:
     """The attempts that count: those that came to a verdict other than INCONCLUSIVE."""
-    return [each for each in attempts if each.stage == "judged" and each.verdict is not Verdict.INCONCLUSIVE]
+    return [each for each in attempts if each.stage == "closed" and each.verdict is not Verdict.INCONCLUSIVE]
 
 
 def too_many_undecided(attempts: list[ExperimentRecord]) -> bool:

@@ -55,7 +55,7 @@ def families(run: RunRecord) -> list[Family]:
 def contribution(record: ExperimentRecord) -> Verdict:
     """What an experiment adds to the run's verdict. A twin that broke as it must adds HELD; one that did not shows that
     the experiment cannot fail, so that nothing can be concluded from it."""
-    if record.stage != "judged":
+    if not record.has_verdict:
         return Verdict.INCONCLUSIVE
     if record.twin:
         return Verdict.HELD if record.passed else Verdict.INCONCLUSIVE
@@ -97,9 +97,9 @@ def _all(items: Sequence[object], noun: str) -> str:
 
 def reason(record: ExperimentRecord) -> str:
     """Why the verdict is what it is, also for an experiment that never came to one."""
-    if record.stage == "judged":
+    if record.has_verdict:
         return record.reason
-    how_far = {"declared": "it never ran to its end", "observed": "it was observed, but never judged"}[record.stage]
+    how_far = "it was observed, but never judged" if record.stage == "observed" else "it never ran to its end"
     how_far = f"the run ended before the verdict: {how_far}"
     return f"{how_far} ({record.reason})" if record.reason else how_far
 
@@ -109,7 +109,7 @@ def outcome(record: ExperimentRecord) -> str:
     if not record.twin:
         return ""
     must = " and ".join(record.breaks) or "an objective"
-    if record.stage != "judged":
+    if not record.has_verdict:
         return f"must break {must}; not judged"
     return f"broke {must}, as it must" if record.passed else f"must break {must}, and did not"
 
@@ -117,7 +117,7 @@ def outcome(record: ExperimentRecord) -> str:
 def verdict_text(record: ExperimentRecord) -> str:
     """``HELD``, ``BROKEN, as it must``; of a series with how many of the attempts that count came out so that it is
     well: ``HELD 9/10``."""
-    text = str(record.verdict if record.stage == "judged" else Verdict.INCONCLUSIVE)
+    text = str(record.verdict if record.has_verdict else Verdict.INCONCLUSIVE)
     if record.series:
         text += f" {record.series.as_should}/{record.series.as_should + record.series.otherwise}"
     return f"{text}, as it must" if record.twin and record.passed else text

@@ -3,7 +3,7 @@
 ::
 
     reports/<run-id>/
-      experiments/<slug>.json   written anew at every stage: declared, observed, judged
+      experiments/<slug>.json   written anew at every stage: declared, observed, judged, closed
       experiments/<slug>/       what the experiment keeps: its undo journal, the load's requests, the cluster's state
       results.json              the whole run
       index.html summary.md     rendered from results.json alone
@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from harness.durable import sync_folder
 from harness.errors import InputError, Problem
 from harness.record import SCHEMA_VERSION, ExperimentRecord, RunRecord
+from harness.verdict import Verdict
 
 RESULTS = "results.json"
 EXPERIMENTS = "experiments"
@@ -95,13 +96,14 @@ class RunStore:
     def merge(self, run: RunRecord) -> RunRecord:
         """The run with every stored experiment, whichever process stored it, in the order they started.
 
+        One that was judged and never closed has no verdict that counts: what ended it may have left something behind.
         Raises InputError naming each file that is no experiment record.
         """
         problems: list[Problem] = []
         experiments: list[ExperimentRecord] = []
         for file in sorted((self.folder / EXPERIMENTS).glob("*.json")):
             try:
-                experiments.append(_read(file, ExperimentRecord))
+                experiments.append(_standing(_read(file, ExperimentRecord)))
             except InputError as error:
                 problems.extend(error.problems)
         if problems:
@@ -126,6 +128,15 @@ def load(folder: Path) -> RunRecord:
     file = folder if folder.is_file() else folder / RESULTS
     run = _read(file, RunRecord)
     return run if run.finished else RunStore(file.parent).merge(run)
+
+
+def _standing(record: ExperimentRecord) -> ExperimentRecord:
+    """The record with a verdict that counts."""
+    if record.stage != "judged":
+        return record
+    until_then = f"{record.verdict}: {record.reason}"
+    reason = f"the run ended before it was seen that nothing was left behind; its verdict until then: {until_then}"
+    return record.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "passed": False, "reason": reason})
 
 
 def _gathered(records: list[ExperimentRecord]) -> list[ExperimentRecord]:

@@ -48,7 +48,7 @@ def test_it_stops_as_soon_as_it_is_clear_that_it_holds(project: Project) -> None
     result = project.run("--cluster", "--repeat=20", "--resilience-seed=7", "experiments/held.yaml")
     result.assert_outcomes(passed=1)
     (record,) = project.record().experiments
-    assert (record.verdict, record.passed, record.stage) == (Verdict.HELD, True, "judged")
+    assert (record.verdict, record.passed, record.stage) == (Verdict.HELD, True, "closed")
     assert record.series is not None
     assert (record.series.as_should, record.series.otherwise, record.series.at_most) == (5, 0, 20)
     assert record.series.clear_after == 5

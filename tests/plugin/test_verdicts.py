@@ -55,7 +55,7 @@ def test_each_verdict_is_shown_as_what_it_is(project: Project) -> None:
     assert records["missed"].verdict == Verdict.BROKEN
     assert {records[name].verdict for name in ERRORS} == {Verdict.INCONCLUSIVE}
     assert [record.name for record in records.values() if record.passed] == ["held"]
-    assert {record.stage for record in records.values()} == {"judged"}
+    assert {record.stage for record in records.values()} == {"closed"}
     assert "the steady state does not hold, nothing was injected" in records["unsteady"].reason
     assert records["unsteady"].faults[0].injected is None
     assert "403 Forbidden" in records["forbidden"].reason

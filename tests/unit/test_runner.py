@@ -13,11 +13,12 @@ import pytest
 from harness import arrange
 from harness.cluster.api import KubeApi
 from harness.cluster.resources import CONFIG_MAPS
-from harness.errors import ApiError, CapabilityMissing, HarnessError, TimedOut, UndoFailed
+from harness.errors import ApiError, CapabilityMissing, HarnessError, LeftBehind, TimedOut, UndoFailed
 from harness.experiment import Experiment
-from harness.record import ExperimentRecord
+from harness.record import ExperimentRecord, RunRecord
 from harness.reporting.store import RunStore
 from harness.settings import Keep
+from harness.site import Site
 from harness.verdict import Verdict
 from tests.fake_plugin import Mark, Told, kinds
 from tests.fake_run import Stage
@@ -53,7 +54,7 @@ def test_the_steps_come_in_their_order_and_leave_nothing(stage: Stage) -> None:
         *("settle 1 s", "looking back", "HELD: all 1 objectives held", "cleaning up"),
     ]
     assert [phase.name for phase in record.phases] == ["baseline", "fault", "recovery", "settle"]
-    assert (record.verdict, record.passed, record.stage) == (Verdict.HELD, True, "judged")
+    assert (record.verdict, record.passed, record.stage) == (Verdict.HELD, True, "closed")
     assert undo_states(record) == ["done"]
     assert marks(stage) == []
     assert stage.namespaces() == []
@@ -111,7 +112,7 @@ def test_whatever_ends_it_early_is_undone_told_and_passed_on(
     with pytest.raises(raised):
         stage.play(marked(stage, fails=step, error=error))
     record = stage.stored()
-    assert record.stage == "judged"
+    assert record.stage == "closed"
     assert record.verdict == Verdict.INCONCLUSIVE
     assert record.reason.startswith("interrupted by SIGINT" if error == "interrupt" else "the experiment could not be")
     assert marks(stage) == []
@@ -226,6 +227,41 @@ def test_a_signal_while_cleaning_up_waits_until_it_is_done(stage: Stage, monkeyp
     assert stage.stored().verdict == Verdict.HELD
 
 
+def test_a_leak_behind_a_signal_is_told_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaking(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise LeftBehind("configmap/forgotten is still there")
+
+    monkeypatch.setattr(Site, "leave", leaking)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        stage.play(marked(stage))
+    record = stage.stored()
+    assert (record.verdict, record.passed) == (Verdict.INCONCLUSIVE, False)
+    assert "configmap/forgotten is still there; before that: HELD" in record.reason
+
+
+def test_no_verdict_counts_until_it_was_seen_that_nothing_is_left(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is found when the process dies at the last moment of the cleaning up."""
+    found: list[ExperimentRecord] = []
+    leave = Site.leave
+
+    def dying(*arguments: Any) -> None:
+        leave(*arguments)
+        found.extend(stage.store.merge(RunRecord(run="run1", started="", seed=1, harness="")).experiments)
+
+    monkeypatch.setattr(Site, "leave", dying)
+    stage.play(marked(stage))
+    (record,) = found
+    assert (record.verdict, record.passed) == (Verdict.INCONCLUSIVE, False)
+    assert record.reason == (
+        "the run ended before it was seen that nothing was left behind; its verdict until then: "
+        "HELD: all 1 objectives held"
+    )
+    assert stage.stored().verdict is Verdict.HELD
+
+
 @pytest.mark.parametrize(
     ("keep", "says", "kept"),
     [
@@ -255,7 +291,7 @@ def test_the_record_is_stored_at_every_stage(stage: Stage, monkeypatch: pytest.M
 
     monkeypatch.setattr(RunStore, "save", saving)
     stage.play(marked(stage))
-    assert list(dict.fromkeys(stages)) == ["declared", "observed", "judged"]
+    assert list(dict.fromkeys(stages)) == ["declared", "observed", "judged", "closed"]
 
 
 def test_evidence_is_kept_only_of_what_did_not_pass(stage: Stage) -> None:
@@ -272,7 +308,7 @@ def test_a_record_that_cannot_be_described_keeps_its_verdict(stage: Stage, monke
     with pytest.raises(LookupError):
         stage.play(marked(stage))
     record = stage.stored()
-    assert (record.verdict, record.stage) == (Verdict.INCONCLUSIVE, "judged")
+    assert (record.verdict, record.stage) == (Verdict.INCONCLUSIVE, "closed")
     assert "LookupError: a bug in the chart" in record.reason
 
 

@@ -39,7 +39,7 @@ def series(stage: Stage, at_most: int = 9, *, objective: Told | None = None) -> 
 def attempt(number: int, high: float | None, low: float = 1.0, state: str = "recovered") -> ExperimentRecord:
     """A judged attempt with one recovery on the users' clock."""
     clock = ClockRecord.model_validate({"clock": "user", "subject": "web", "state": state, "low": low, "high": high})
-    held = {"verdict": Verdict.HELD, "passed": True, "stage": "judged"}
+    held = {"verdict": Verdict.HELD, "passed": True, "stage": "closed"}
     return ExperimentRecord(id=NODE, name="x", attempt=number, recovery=[clock], **held)
 
 
@@ -71,7 +71,7 @@ def test_what_interrupts_an_attempt_ends_the_series_and_keeps_what_was_made(
     with pytest.raises(KeyboardInterrupt):
         series(stage).run()
     (gathered,) = merged(stage).experiments
-    assert (gathered.stage, gathered.verdict, gathered.passed) == ("judged", Verdict.INCONCLUSIVE, False)
+    assert (gathered.stage, gathered.verdict, gathered.passed) == ("closed", Verdict.INCONCLUSIVE, False)
     assert gathered.reason.startswith("attempt")
     assert "interrupted by SIGINT" in gathered.reason
     assert gathered.attempts[0].verdict is Verdict.HELD
@@ -165,7 +165,7 @@ def gathered(*verdicts: Verdict, twin: str = "") -> ExperimentRecord:
             attempt=number,
             verdict=each,
             passed=each is wanted,
-            stage="judged",
+            stage="closed",
             reason=f"told {each}",
         )
         for number, each in enumerate(verdicts, 1)

@@ -42,7 +42,7 @@ def attempt(number: int, took: float | None, available: float = 99.0, **changes:
         comparison=">=",
         samples=1000,
     )
-    fields = {"verdict": Verdict.HELD, "passed": True, "stage": "judged", "objectives": [objective], **changes}
+    fields = {"verdict": Verdict.HELD, "passed": True, "stage": "closed", "objectives": [objective], **changes}
     return ExperimentRecord(
         id="x::web",
         name="web",
@@ -57,7 +57,7 @@ def run(name: str, attempts: list[ExperimentRecord], verdict: Verdict = Verdict.
     held = sum(each.passed for each in attempts)
     tally = {"at_most": 20, "as_should": held, "otherwise": len(attempts) - held}
     series = SeriesRecord(good=0.95, bad=0.5, confidence=0.95, **tally)
-    whole = {"id": "x::web", "name": "web", "file": "web.yaml", "stage": "judged", "series": series}
+    whole = {"id": "x::web", "name": "web", "file": "web.yaml", "stage": "closed", "series": series}
     lead = ExperimentRecord(**whole, verdict=verdict, passed=verdict is Verdict.HELD, attempts=attempts)
     fields = {"run": name, "started": "a", "finished": "b", "seed": 1, "harness": "1", **changes}
     return RunRecord(experiments=[lead], **fields)

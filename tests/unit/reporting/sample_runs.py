@@ -214,7 +214,7 @@ def experiment(name: str = "pod-kill", shape: Shape | None = None, **changes: ob
     seen = timeline(shape)
     failed = [request for request in seen.requests if not request.ok]
     record = ExperimentRecord(
-        stage="judged",
+        stage="closed",
         id=f"experiments/self_healing/{name.replace('-', '_')}.yaml::{name}",
         name=name,
         file="pod_kill.yaml",

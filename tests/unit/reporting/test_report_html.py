@@ -119,7 +119,7 @@ def test_the_verdict_and_what_broke_by_how_much_come_first() -> None:
 def test_every_stage_of_an_experiment_can_be_rendered() -> None:
     """Declared only, observed only, without load, faults, objectives, chart or environment: a page all the same."""
     bare = ExperimentRecord(id="a.yaml::a", name="a")
-    for record in (bare, bare.model_copy(update={"stage": "judged"}), sample_runs.cut_short()):
+    for record in (bare, bare.model_copy(update={"stage": "closed"}), sample_runs.cut_short()):
         made = sample_runs.run(record).model_copy(update={"environment": None, "finished": ""})
         text = "".join(Page(render(made)).text)
         assert "INCONCLUSIVE" in text

@@ -10,11 +10,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from harness.comparison.samples import outcomes
 from harness.errors import InputError
 from harness.record import ChartRecord, ExperimentRecord, LoadRecord, ObjectiveRecord, PhaseRecord, RunRecord
+from harness.reporting import overview
 from harness.reporting.publish import write_report
 from harness.reporting.schema import PUBLISHED, published_text, results_schema
 from harness.reporting.store import RunStore, load, slug
+from harness.reporting.summary import junit_properties
 from harness.verdict import Verdict
 
 from . import sample_runs
@@ -44,9 +47,24 @@ def test_a_crash_while_saving_keeps_the_last_stage(tmp_path: Path, monkeypatch: 
 
 def test_each_stage_replaces_the_one_before_it(tmp_path: Path) -> None:
     store, record = RunStore(tmp_path), declared("a.yaml::a")
-    for stage in ("declared", "observed", "judged"):
+    for stage in ("declared", "observed", "judged", "closed"):
         store.save(record.model_copy(update={"stage": stage}))
-    assert [merged.stage for merged in store.merge(sample_runs.run()).experiments] == ["judged"]
+    assert [merged.stage for merged in store.merge(sample_runs.run()).experiments] == ["closed"]
+
+
+@pytest.mark.parametrize("record", [sample_runs.experiment(), sample_runs.twin(), sample_runs.broken()])
+def test_a_verdict_that_was_never_closed_counts_nowhere(tmp_path: Path, record: ExperimentRecord) -> None:
+    store = RunStore(tmp_path)
+    store.save(record.model_copy(update={"stage": "judged"}))
+    store.write(store.merge(sample_runs.run()))
+    run = load(tmp_path)
+    (found,) = run.experiments
+    until_then = f"nothing was left behind; its verdict until then: {record.verdict}: {record.reason}"
+    assert (found.verdict, found.passed, found.reason.endswith(until_then)) == (Verdict.INCONCLUSIVE, False, True)
+    assert overview.run_verdict(run) is Verdict.INCONCLUSIVE
+    assert overview.verdict_text(found) == "INCONCLUSIVE"
+    assert ("verdict", "INCONCLUSIVE") in junit_properties(found)
+    assert [outcome.attempts for outcome in outcomes(run).values()] == [0]
 
 
 def test_slugs_are_safe_and_unique() -> None:
