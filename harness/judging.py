@@ -13,6 +13,7 @@ from harness.experiment import Experiment, describes
 from harness.objective import Finding, Objective
 from harness.observation import BASELINE, Stop, Timeline
 from harness.quantities import show_seconds
+from harness.reporting.overview import tightest
 from harness.verdict import Verdict, worst
 
 Judged = list[tuple[Objective, Finding]]
@@ -116,8 +117,14 @@ def _in_sight_of(stopped: Stop | None, verdict: Verdict, reason: str) -> tuple[V
 
 
 def _reason(verdict: Verdict, findings: Judged) -> str:
-    if verdict is Verdict.HELD:
-        return f"all {len(findings)} objectives held"
+    """What to read if only one sentence is read: every objective that did not hold, or how near the nearest came."""
     if not findings:
         return "no objective was judged"
-    return next(f"{objective.title}: {finding.reason}" for objective, finding in findings if finding.verdict is verdict)
+    said = [f"{objective.title}: {finding.reason}" for objective, finding in findings if finding.verdict is verdict]
+    if verdict is not Verdict.HELD or len(findings) == 1:
+        return "; ".join(said)
+    nearest = tightest([finding for _, finding in findings])
+    if nearest is None or nearest.margin is None:
+        return f"all {len(findings)} objectives held"
+    title = next(objective.title for objective, finding in findings if finding is nearest)
+    return f"all {len(findings)} objectives held, the closest to its limit: {title}: {nearest.reason}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from harness.record import BesideRecord, ClockRecord, ExperimentRecord, ObjectiveRecord, RunRecord
 from harness.reporting import figures
@@ -192,18 +193,36 @@ def time_to_recover(record: ExperimentRecord) -> str:
     return ", ".join(f"{recovery_text(clock)} ({clock.clock})" for clock in shown)
 
 
-def tightest(objectives: Sequence[ObjectiveRecord]) -> ObjectiveRecord | None:
+class Measured(Protocol):
+    """What an objective showed, on record or not yet."""
+
+    @property
+    def verdict(self) -> Verdict: ...
+    @property
+    def margin(self) -> float | None: ...
+    @property
+    def limit(self) -> float | None: ...
+    @property
+    def comparison(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+
+
+M = TypeVar("M", bound=Measured)
+
+
+def tightest(objectives: Sequence[M]) -> M | None:
     """The objective nearest to its limit or furthest beyond it: broken ones first, then inconclusive ones."""
     return min(objectives, key=_tightness, default=None)
 
 
-def _tightness(objective: ObjectiveRecord) -> tuple[int, bool, float]:
+def _tightness(objective: Measured) -> tuple[int, bool, float]:
     # A count that held says little by its margin: "no write lost" is always at its limit. Measured ones come first.
     counted = objective.verdict is Verdict.HELD and objective.unit not in figures.MEASURED
     return _ORDER[objective.verdict], counted, _slack(objective)
 
 
-def _slack(objective: ObjectiveRecord) -> float:
+def _slack(objective: Measured) -> float:
     """The margin in parts of what the limit allows: the error budget of a share, the limit itself of other units."""
     if objective.margin is None or objective.limit is None:
         return float("inf")

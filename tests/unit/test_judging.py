@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as some
 from harness.experiment import Experiment
 from harness.judging import judge, judge_baseline, unbroken
 from harness.manifests import Workload
+from harness.objective import Finding
 from harness.observation import Injection, Interval, Timeline
 from harness.verdict import Verdict, worst
 from tests.fake_plugin import Mark, ReplicasTold, Told
@@ -35,7 +38,35 @@ def test_the_worst_finding_wins_and_its_reason_is_given(says: list[Verdict]) -> 
     found = judge(experiment(*says), timeline(PROVEN))
     assert found.verdict == worst(says)
     assert found.passed is (set(says) == {HELD})
-    assert (str(found.verdict) in found.reason) or found.reason == f"all {len(says)} objectives held"
+    assert found.reason.count(f"told: told {found.verdict}") == (
+        says.count(found.verdict) if set(says) != {HELD} else 1
+    )
+    assert found.reason.startswith(f"all {len(says)} objectives held") is (set(says) == {HELD} and len(says) > 1)
+
+
+class Measured(Told):
+    """Allows ``limit`` seconds, and saw one; not even that where there is no limit."""
+
+    title: ClassVar[str] = "measured"  # type: ignore[assignment]
+    limit: float | None = None
+
+    def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
+        del timeline, phases
+        observed = None if self.limit is None else 1.0
+        return Finding(HELD, f"1 s of {self.limit} s", observed, observed, observed, self.limit, "s", "<=")
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ([8.0, 1.5, 4.0], "all 3 objectives held, the closest to its limit: measured: 1 s of 1.5 s"),
+        ([None, 4.0], "all 2 objectives held, the closest to its limit: measured: 1 s of 4.0 s"),
+        ([None, None], "all 2 objectives held"),
+    ],
+)
+def test_how_near_the_nearest_came_to_its_limit_is_told(limits: list[float | None], said: str) -> None:
+    objectives = tuple(Measured(limit=limit) for limit in limits)
+    assert judge(replace(experiment(), objectives=objectives), timeline(PROVEN)).reason == said
 
 
 def test_of_nothing_the_verdict_is_inconclusive() -> None:

@@ -51,7 +51,7 @@ def test_the_steps_come_in_their_order_and_leave_nothing(stage: Stage) -> None:
     steps = [line.partition(": ")[2] for line in stage.said]
     assert steps == [
         *("deploying", "baseline 1 s", "fault 2 s", "mark → configmap/broken", "undoing", "recovery at most 5 s"),
-        *("settle 1 s", "looking back", "HELD: all 1 objectives held", "cleaning up"),
+        *("settle 1 s", "looking back", "HELD: told: told HELD", "cleaning up"),
     ]
     assert [phase.name for phase in record.phases] == ["baseline", "fault", "recovery", "settle"]
     assert (record.verdict, record.passed, record.stage) == (Verdict.HELD, True, "closed")
@@ -188,7 +188,7 @@ def test_a_namespace_that_stays_makes_the_run_fail(stage: Stage, monkeypatch: py
     assert (record.verdict, record.passed) == (Verdict.INCONCLUSIVE, False)
     assert record.reason.startswith("UNDO FAILED: remove namespace rh-one-killed-run1")
     assert "LEFT BEHIND: namespaces/rh-one-killed-run1 was not there before" in record.notes
-    assert "before that: HELD: all 1 objectives held" in record.reason
+    assert "before that: HELD: told: told HELD" in record.reason
 
 
 def test_an_undo_that_fails_is_not_hidden_by_a_namespace_that_stays(
@@ -256,8 +256,7 @@ def test_no_verdict_counts_until_it_was_seen_that_nothing_is_left(
     (record,) = found
     assert (record.verdict, record.passed) == (Verdict.INCONCLUSIVE, False)
     assert record.reason == (
-        "the run ended before it was seen that nothing was left behind; its verdict until then: "
-        "HELD: all 1 objectives held"
+        "the run ended before it was seen that nothing was left behind; its verdict until then: HELD: told: told HELD"
     )
     assert stage.stored().verdict is Verdict.HELD
 
