@@ -30,8 +30,8 @@ FIELD_MANAGER = "resilience-harness"
 # frozen or cut off is told from one to which nothing happens. It is noticed within both of these.
 WATCH_SECONDS = 10
 WATCH_GRACE = 5
-# What client-go asks for: a few megabytes of pods, so that neither side ever holds a whole large list as text. The server
-# serves pages from its cache since 1.34. Asking for resourceVersion 0 would be no page but all, and of an instant past.
+# What client-go asks for: a few megabytes of pods, so that neither side ever holds a whole large list as text. Since
+# Kubernetes 1.34 pages come from the server's cache. Resource version 0 would give all at once, and of an earlier instant.
 PAGE = 500
 # Names, UIDs and versions alone; a server that cannot leave the rest out answers with whole objects.
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
