@@ -31,7 +31,7 @@ FIELD_MANAGER = "resilience-harness"
 WATCH_SECONDS = 10
 WATCH_GRACE = 5
 # What client-go asks for: a few megabytes of pods, so that neither side ever holds a whole large list as text. Since
-# Kubernetes 1.34 pages come from the server's cache. Resource version 0 would give all at once, and of an earlier instant.
+# Kubernetes 1.34 pages come from the server's cache; resource version 0 would give all at once, and of an instant past.
 PAGE = 500
 # Names, UIDs and versions alone; a server that cannot leave the rest out answers with whole objects.
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
