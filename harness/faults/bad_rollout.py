@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from harness.clock import parse_kubernetes_time
 from harness.cluster.api import KubeApi, Object
 from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from harness.errors import ApiError, HarnessError, Inconclusive, NotYet
 from harness.fault import Evidence, Fault, FaultContext
+from harness.faults.rollout_trouble import is_ready, stalled, troubles
 from harness.guard import check_victims
 from harness.guard.rollouts import may_lose
 from harness.observation import Victim
@@ -32,18 +32,20 @@ REVISION = "deployment.kubernetes.io/revision"
 HASH_LABEL = "pod-template-hash"
 # On the Deployment while the fault is there: tells the fault's own change from every other.
 MARK = "resilience.harness/bad-rollout"
-# What a container waits for on its way to running: no sign of trouble yet.
-_STARTING = {None, "ContainerCreating", "PodInitializing"}
-# Running this long without becoming ready is a sign of trouble; a good version of a test workload starts faster.
-UNREADY_SECONDS = 5.0
 # For how long a change is tried again that met one of the Deployment's status.
 CONFLICT_SECONDS = 5.0
+_HARMLESS = ", as after a harmless change: a version that is bad all the same needs badThoughReady: true"
 _BEFORE = re.compile(r"revision (\d+)")
 _LOST = re.compile(r"may take (\d+) of its pods")
 
 
 class BadRollout(WorkloadTarget, Fault):
-    """Change a Deployment's pod template to one that does not work."""
+    """Change a Deployment's pod template to one that does not work.
+
+    It has bitten when a pod of the new revision is in trouble, cannot be made, or the rollout has stalled. Pods that
+    become ready are no evidence: so would those of a harmless change. What is bad about a version that passes for
+    ready, such as errors in its answers, only its author knows, and says so with ``badThoughReady``.
+    """
 
     kind: ClassVar[str] = "badRollout"
     kinds: ClassVar[tuple[str, ...]] = ("deployment",)
@@ -52,6 +54,9 @@ class BadRollout(WorkloadTarget, Fault):
     container: str | None = Field(None, description="whose image; needed when the pods have several containers")
     patch: dict[str, Any] | None = Field(
         None, min_length=1, description="strategic merge patch of the pod template, instead of an image"
+    )
+    bad_though_ready: bool = Field(
+        False, description="the version is bad even where its pods count as ready, which is then evidence enough"
     )
 
     @model_validator(mode="after")
@@ -105,11 +110,9 @@ class BadRollout(WorkloadTarget, Fault):
                 raise Inconclusive(f"{self.of} is that way already: rolling it out changed nothing")
 
     def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
-        """A pod of a ReplicaSet newer than the revision before is in trouble, or could not even be made.
-
-        With a ``patch`` a pod that counts as ready proves it as well: what is bad about it only its author knows, and a
-        workload that lets it pass is what the experiment wants to hear of.
-        """
+        """A pod of a ReplicaSet newer than the revision before is in trouble or could not even be made, the rollout to
+        it has stalled, or a pod of it is ready that should not be: a workload that lets a version pass which is
+        ``badThoughReady`` is what the experiment wants to hear of."""
         outcomes = [self._outcome(context, victim) for victim in victims]
         text = "; ".join(text for _, text in outcomes)
         return Evidence(proven=bool(outcomes) and all(proven for proven, _ in outcomes), text=text)
@@ -123,16 +126,21 @@ class BadRollout(WorkloadTarget, Fault):
         newest = max(newer, key=_revision)
         uid = newest["metadata"]["uid"]
         pods = [pod for pod in context.api.list(PODS, context.namespace).items if _owned_by(pod, uid)]
-        trouble = [text for pod in pods for text in _trouble(pod, context.clock.wall())]
+        trouble = [text for pod in pods for text in troubles(pod, context.clock.wall())]
         trouble += [
             f"its pods cannot be made: {condition.get('message')}"
             for condition in newest.get("status", {}).get("conditions", ())
             if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         ]
-        if self.patch is not None:
-            trouble += [f"{pod['metadata']['name']} counts as ready: nothing stopped it" for pod in pods if _ready(pod)]
-        seen = "; ".join(trouble) or f"{len(pods)} pods, none in trouble"
-        return bool(trouble), f"revision {_revision(newest)}, ReplicaSet {newest['metadata']['name']}: {seen}"
+        name = newest["metadata"]["name"]
+        trouble += stalled(self.find_workload(context.api, context.namespace), name)
+        ready = [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
+        if self.bad_though_ready:
+            trouble += [f"{pod} counts as ready: nothing stopped it" for pod in ready]
+        seen = (
+            "; ".join(trouble) or f"{len(pods)} pods, none in trouble, {len(ready)} ready{_HARMLESS if ready else ''}"
+        )
+        return bool(trouble), f"revision {_revision(newest)}, ReplicaSet {name}: {seen}"
 
     @classmethod
     def undo(cls, cluster: Cluster, parameters: Mapping[str, Any]) -> str:
@@ -261,34 +269,6 @@ def _take_back(api: KubeApi, found: Object, parameters: Mapping[str, Any], templ
         if error.status != 422:
             raise
         raise NotYet(f"deployment/{parameters['name']} has changed meanwhile: {error}") from error
-
-
-def _trouble(pod: Object, now: float) -> Iterator[str]:
-    """What keeps a pod from being ready, other than that it is just starting. ``now`` is Unix seconds."""
-    name, status = pod["metadata"]["name"], pod.get("status", {})
-    conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
-    if _ready(pod):
-        return
-    scheduled = conditions.get("PodScheduled", {})
-    if scheduled.get("status") == "False":
-        yield f"{name} is not scheduled: {scheduled.get('message', scheduled.get('reason'))}"
-    for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
-        current = container.get("state", {})
-        waiting = current.get("waiting", {})
-        if waiting and waiting.get("reason") not in _STARTING:
-            yield f"{name}/{container['name']} waits: {waiting['reason']} {waiting.get('message', '')}".strip()
-        ended = current.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-        if ended and ended.get("exitCode"):
-            yield f"{name}/{container['name']} ended with exit code {ended['exitCode']}"
-        started = current.get("running", {}).get("startedAt")
-        running_for = now - parse_kubernetes_time(started) if started else 0.0
-        if not container.get("ready") and running_for >= UNREADY_SECONDS:
-            yield f"{name}/{container['name']} has run for {running_for:.0f} s and is not ready"
-
-
-def _ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _owned_by(item: Object, uid: str) -> bool:

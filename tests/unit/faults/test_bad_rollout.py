@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from harness.errors import Inconclusive
 from harness.fault import Evidence, FaultContext
-from harness.faults.bad_rollout import UNREADY_SECONDS, BadRollout
+from harness.faults.bad_rollout import BadRollout
+from harness.faults.rollout_trouble import UNREADY_SECONDS
 from harness.observation import Victim
 from tests.fake_world import NAMESPACE, World, deployment
 
@@ -198,8 +199,43 @@ def test_what_cannot_be_rolled_out_is_refused(parameters: dict[str, Any], said: 
         BadRollout.model_validate({"of": "deployment/podinfo", **parameters})
 
 
-def test_a_patched_revision_that_passes_every_gate_has_bitten_too(world: World) -> None:
+HARMLESS = {"metadata": {"annotations": {"revision": "bad"}}}
+
+
+def test_a_patched_revision_whose_pods_become_ready_is_no_evidence(world: World) -> None:
+    evidence = _evidence(world, patch=HARMLESS)
+    assert not evidence.proven
+    assert "none in trouble, 3 ready, as after a harmless change" in evidence.text
+
+
+@pytest.mark.parametrize("how", [{"patch": HARMLESS}, {"image": "podinfo:2"}])
+def test_a_revision_that_is_bad_though_ready_has_bitten_once_it_passes_for_ready(
+    world: World, how: dict[str, Any]
+) -> None:
     """Without a readiness probe a revision that cannot serve counts as ready: that is the harm, not the lack of one."""
-    evidence = _evidence(world, patch={"metadata": {"annotations": {"revision": "bad"}}})
+    evidence = _evidence(world, **how, bad_though_ready=True)
     assert evidence.proven
     assert "counts as ready: nothing stopped it" in evidence.text
+
+
+def test_a_revision_that_is_bad_though_ready_has_not_bitten_before_any_pod_of_it_is(world: World) -> None:
+    world.kubelet.unready.add(BAD)
+    assert not _evidence(world, image=BAD, bad_though_ready=True).proven
+
+
+@pytest.mark.parametrize(("of_the_new", "proven"), [(True, True), (False, False)])
+def test_a_rollout_that_has_stalled_is_evidence(
+    world: World, monkeypatch: pytest.MonkeyPatch, of_the_new: bool, proven: bool
+) -> None:
+    """Its pods may wait for something that looks like starting, such as a volume that does not exist."""
+    fault, context, victims = _inject(world, patch=HARMLESS)
+    newest = max(world.api.list(REPLICA_SETS, NAMESPACE).items, key=lambda item: item["spec"]["replicas"])
+    name = newest["metadata"]["name"] if of_the_new else "podinfo-before"
+    message = f'ReplicaSet "{name}" has timed out progressing.'
+    condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": message}
+    found = fault.find_workload(context.api, NAMESPACE)
+    told = {**found, "status": {"conditions": [condition]}}
+    monkeypatch.setattr(BadRollout, "find_workload", lambda *_: told)
+    evidence = fault.evidence(context, victims)
+    assert evidence.proven is proven
+    assert ("has timed out progressing" in evidence.text) is proven
