@@ -9,6 +9,9 @@ On a cluster of ours every difference counts. On any other, a difference is ours
 or stands on an object that the harness was the last to change; what else changed meanwhile is told as a note.
 
 What may not be listed is told, and not looked at.
+
+Where the machines of the nodes are here (a cluster of ours, seen from where it runs), they are looked at, too: see
+``harness.cluster.node_traces``.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.clock import Clock
+from harness.cluster import node_traces
 from harness.cluster.api import FIELD_MANAGER, KubeApi, Object
+from harness.cluster.nodes import NodeControl, NodeTraces
 from harness.cluster.permissions import allow
 from harness.cluster.resources import (
     API_SERVICES,
@@ -63,6 +68,7 @@ _KINDS = (NODES, NAMESPACES, *_CLUSTER_WIDE, *_WORKLOADS, AUTOSCALERS)
 PERMISSIONS = frozenset().union(*(allow(resource, "list", place="cluster") for resource in _KINDS))
 # Labels and taints by which the cluster itself tells how a node is doing: its readiness says the same.
 _CONDITIONS = ("node.kubernetes.io/",)
+_OF_NODES = f"{NODES.plural}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +92,28 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was seen: objects by ``kind/namespace/name``, and the kinds that could not be looked at."""
+    """What was seen: objects by ``kind/namespace/name``, and the kinds that could not be looked at.
+
+    ``elsewhere`` are the namespaces of other experiments, ``pod_networks`` the CIDRs of all nodes' pods.
+    """
 
     items: dict[str, Item] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
+    elsewhere: frozenset[str] = frozenset()
+    pod_networks: frozenset[str] = frozenset()
 
 
 class LeakCheck:
-    """Looks when it is made, and again when it is asked whether anything was left behind. Raises ApiError."""
+    """Looks when it is made, and again when it is asked whether anything was left behind.
 
-    def __init__(self, api: KubeApi, scope: Scope, clock: Clock) -> None:
-        self._api, self._scope, self._clock = api, scope, clock
+    ``nodes`` are the machines, None where they are not here. Raises ApiError, and TimedOut when a machine could not be
+    looked at.
+    """
+
+    def __init__(self, api: KubeApi, scope: Scope, clock: Clock, nodes: NodeControl | None = None) -> None:
+        self._api, self._scope, self._clock, self._nodes = api, scope, clock, nodes
         self._before = look(api, scope)
+        self._machines = wait_until("a look at the machines", self._look_at_machines, RESIDUE_GONE, clock, every=1.0)
 
     def nothing_left(self) -> list[str]:
         """Notes of what could not be looked at, and of what others seem to have changed meanwhile.
@@ -109,12 +125,14 @@ class LeakCheck:
         left: list[str] = []
 
         def see() -> tuple[bool | None, str]:
+            machines, why = self._look_at_machines()
             after = look(self._api, self._scope)
             left[:], others = compare(self._before, after, strict=self._scope.strict)
+            left.extend(node_traces.differences(self._machines, machines or {}, after.pod_networks, after.elsewhere))
             hidden = sorted({*self._before.unseen, *after.unseen})
             notes[:] = [f"not checked for residue, since it may not be listed: {', '.join(hidden)}"] if hidden else []
             notes.extend(f"changed meanwhile, not by this run: {text}" for text in others)
-            return (None if left else True), "; ".join(left)
+            return (None if left or machines is None else True), "; ".join(left) or why
 
         try:
             wait_until("nothing left behind", see, RESIDUE_GONE, self._clock, every=1.0)
@@ -124,6 +142,10 @@ class LeakCheck:
                 raise
             raise LeftBehind(f"LEFT BEHIND: {'; '.join(left)}") from error
         return notes
+
+    def _look_at_machines(self) -> tuple[dict[str, NodeTraces] | None, str]:
+        names = (name.removeprefix(_OF_NODES) for name in self._before.items if name.startswith(_OF_NODES))
+        return node_traces.look(self._nodes, names) if self._nodes else ({}, "")
 
 
 def look(api: KubeApi, scope: Scope) -> Snapshot:
@@ -147,7 +169,8 @@ def look(api: KubeApi, scope: Scope) -> Snapshot:
                 facts = _facts(resource, item, scope, scaled)
                 if facts is not None:
                     items[_name(resource, item)] = Item(item["metadata"]["uid"], facts, _is_ours(item, scope))
-    return Snapshot(items, tuple(unseen))
+    networks = (cidr for node in listed.get(NODES, []) for cidr in node.get("spec", {}).get("podCIDRs") or ())
+    return Snapshot(items, tuple(unseen), places.others, frozenset(networks))
 
 
 @dataclass(frozen=True, slots=True)

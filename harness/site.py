@@ -12,8 +12,9 @@ from pathlib import Path
 
 from harness import arrange, belongings, registry
 from harness.cluster.api import Object
+from harness.cluster.nodes import NodeControl
 from harness.deadman import MACHINES_ARE_HERE, DeadMan
-from harness.errors import ApiError, HarnessError, LeftBehind
+from harness.errors import ApiError, CapabilityMissing, ClusterBroken, HarnessError, LeftBehind
 from harness.experiment import Experiment
 from harness.interrupts import deferred
 from harness.residue import LeakCheck, Scope
@@ -47,10 +48,13 @@ class Site:
         self._dead_man: DeadMan | None = None
 
     def look_around(self, namespaces: Sequence[str]) -> None:
-        """See what there is before these namespaces are made. Raises ApiError."""
+        """See what there is before these namespaces are made. Raises ApiError, TimedOut."""
         strict = self._run.cluster.provider != "kubeconfig"
         scope = Scope(self._run.id, self._experiment.name, tuple(namespaces), strict=strict)
-        self._leaks = LeakCheck(self._api, scope, self._clock)
+        nodes: NodeControl | None = None
+        with suppress(CapabilityMissing, ClusterBroken):
+            nodes = self._run.cluster.nodes()
+        self._leaks = LeakCheck(self._api, scope, self._clock, nodes)
 
     def claim_objects(self, objects: Sequence[Object]) -> list[Object]:
         """The objects as they may be applied: see ``belongings.claim_objects``."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.cluster.api import Object
 from harness.cluster.fake_server import Call, FakeApiServer
-from harness.cluster.nodes import PowerState, Service
+from harness.cluster.nodes import SERVICES, NodeTraces, PowerState, Service, Trace
 from harness.cluster.resources import NODES
 from harness.errors import ApiError, ClusterBroken
 
@@ -15,13 +15,15 @@ METHOD = "NODE"
 
 
 class FakeNodes:
-    """A NodeControl that remembers. ``states``, ``cut`` and ``stopped`` are the handles for tests."""
+    """A NodeControl that remembers. ``states``, ``cut``, ``stopped`` and ``left`` (what else of a node is to be seen)
+    are the handles for tests."""
 
     def __init__(self, server: FakeApiServer) -> None:
         self._server = server
         self.states: dict[str, PowerState] = {}
         self.cut: set[str] = set()
         self.stopped: set[tuple[str, Service]] = set()
+        self.left: dict[str, set[Trace]] = {}
 
     @property
     def broken(self) -> set[str]:
@@ -85,6 +87,14 @@ class FakeNodes:
         self._do(f"start-{service}", node)
         self.stopped.discard((node, service))
         self._tell(node)
+
+    def traces(self, node: str) -> NodeTraces:
+        power = self.power(node)
+        if power != "running":
+            return NodeTraces(power)
+        active = frozenset(service for service in SERVICES if self.is_active(node, service))
+        cut = {Trace("iptables raw -A PREROUTING -j DROP")} if node in self.cut else set()
+        return NodeTraces(power, active, frozenset(cut | self.left.get(node, set())))
 
     def _do(self, action: str, node: str) -> None:
         self._check(node)

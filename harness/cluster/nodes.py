@@ -10,10 +10,34 @@ had on disk stays.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 PowerState = Literal["running", "paused", "stopped"]
 Service = Literal["kubelet", "containerd"]
+SERVICES: tuple[Service, ...] = ("kubelet", "containerd")
+Matters = Literal["new", "gone", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One fact about a machine. ``matters``: whether it is damage when it comes, when it goes, or either.
+
+    ``namespace`` is that of the pod that it is about, empty when it is about none.
+    """
+
+    text: str
+    matters: Matters = "both"
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTraces:
+    """A machine at one moment. One that does not run shows its power and nothing else."""
+
+    power: PowerState
+    services: frozenset[Service] = frozenset()
+    lines: frozenset[Trace] = frozenset()
 
 
 class NodePower(Protocol):
@@ -68,4 +92,7 @@ class NodeServices(Protocol):
 
 
 class NodeControl(NodePower, NodeNetwork, NodeServices, Protocol):
-    """All that can be done to the nodes of one cluster."""
+    """All that can be done to the nodes of one cluster, and what it could leave behind."""
+
+    def traces(self, node: str) -> NodeTraces:
+        """How its machine is, for a comparison with later: changes nothing, and takes a fraction of a second."""

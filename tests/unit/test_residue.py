@@ -9,9 +9,11 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.cluster.fake import FakeCluster
+from harness.cluster.fake_nodes import FakeNodes
 from harness.cluster.fake_server import BUDGETS
+from harness.cluster.nodes import NodeTraces, Trace
 from harness.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NODES, PODS, SERVICES
-from harness.errors import LeftBehind
+from harness.errors import ClusterBroken, LeftBehind, TimedOut
 from harness.naming import EXPERIMENT_LABEL, MANAGED_BY, RUN_LABEL
 from harness.residue import LeakCheck, Scope
 from tests.fake_world import bare_pod, deployment
@@ -225,6 +227,76 @@ def test_nothing_large_is_listed(cluster: FakeCluster) -> None:
     listed = {call.path.rpartition("/")[2] for call in cluster.server.calls[before:]}
     assert listed.isdisjoint({each.plural for each in (PODS, EVENTS, LEASES, CONFIG_MAPS, SERVICES, BUDGETS)})
     assert len(cluster.server.calls) - before < 20
+
+
+def _check_machines(cluster: FakeCluster, act: Act) -> list[str]:
+    leaks = LeakCheck(cluster.api, OURS, cluster.clock, cluster.nodes())
+    act(cluster)
+    return leaks.nothing_left()
+
+
+def _leave(text: str, namespace: str = "") -> Act:
+    return lambda cluster: cluster.machines.left.setdefault("node-1", set()).add(Trace(text, "new", namespace))
+
+
+ON_MACHINES: dict[str, tuple[Act, str]] = {
+    "power": (lambda cluster: cluster.machines.states.update({"node-1": "stopped"}), "running → stopped"),
+    "cut off": (lambda cluster: cluster.machines.cut.add("node-1"), "iptables raw .* was not there before"),
+    "service": (lambda cluster: cluster.machines.stopped.add(("node-1", "kubelet")), "kubelet no longer runs"),
+    "process": (_leave("process 7 (web), stopped,"), "process 7 .web., stopped, was not there before"),
+}
+
+
+@pytest.mark.parametrize("kind", list(ON_MACHINES))
+def test_what_is_left_on_a_machine_fails_and_is_named(cluster: FakeCluster, kind: str) -> None:
+    act, text = ON_MACHINES[kind]
+    with pytest.raises(LeftBehind, match=f"LEFT BEHIND: node/node-1: {text}"):
+        _check_machines(cluster, act)
+
+
+def test_what_was_put_back_on_a_machine_is_no_leak(cluster: FakeCluster) -> None:
+    def there_and_back(cluster: FakeCluster) -> None:
+        cluster.machines.kill("node-1")
+        cluster.machines.start("node-1")
+
+    assert _check_machines(cluster, there_and_back) == []
+
+
+def test_a_process_in_a_pod_of_another_experiment_is_its_own_affair(cluster: FakeCluster) -> None:
+    cluster.server.seed(_namespace("rh-other-run2", THEIRS))
+    assert _check_machines(cluster, _leave("process 7", "rh-other-run2")) == []
+    with pytest.raises(LeftBehind, match="process 7 was not there before"):
+        _check_machines(cluster, _leave("process 7", "production"))
+
+
+def test_a_route_to_the_pods_of_a_node_comes_by_itself(cluster: FakeCluster) -> None:
+    cluster.api.patch(NODES, "node-1", {"spec": {"podCIDRs": ["198.18.66.0/24"]}})
+
+    def joined(cluster: FakeCluster) -> None:
+        cluster.machines.left["node-1"] = {Trace("route 198.18.66.0/24 via 198.18.0.12 dev eth0")}
+
+    assert _check_machines(cluster, joined) == []
+
+
+@pytest.mark.parametrize("failures", [1, 99])
+def test_a_machine_that_cannot_be_looked_at_is_asked_again_and_then_told(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    traces, left = FakeNodes.traces, iter(range(failures))
+
+    def failing(nodes: FakeNodes, node: str) -> NodeTraces:
+        if next(left, None) is not None:
+            raise ClusterBroken("the runtime does not answer")
+        return traces(nodes, node)
+
+    def fails(_: FakeCluster) -> None:
+        monkeypatch.setattr(FakeNodes, "traces", failing)
+
+    if failures == 1:
+        assert _check_machines(cluster, fails) == []
+    else:
+        with pytest.raises(TimedOut, match="the runtime does not answer"):
+            _check_machines(cluster, fails)
 
 
 ROLES = FakeCluster().server.resource_of(RBAC, "ClusterRole")

@@ -9,8 +9,9 @@ import pytest
 from harness.belongings import claim_objects, undo_actions, undo_namespace
 from harness.cluster.api import Object
 from harness.cluster.fake import FakeCluster
+from harness.cluster.nodes import Trace
 from harness.cluster.resources import CONFIG_MAPS
-from harness.errors import ApiError, HarnessError, Inconclusive, LeftBehind, UndoFailed
+from harness.errors import ApiError, CapabilityMissing, HarnessError, Inconclusive, LeftBehind, UndoFailed
 from harness.naming import EXPERIMENT_LABEL, RUN_LABEL, SYSTEM_NAMESPACE
 from harness.settings import Keep
 from harness.site import Site
@@ -167,6 +168,33 @@ def test_a_leak_fails_an_experiment_that_held(stage: Stage, monkeypatch: pytest.
     record = stage.stored()
     assert not record.passed
     assert record.reason.startswith("LEFT BEHIND: clusterroles/reader was not there before; before that: HELD")
+
+
+def test_a_leak_on_a_machine_fails_an_experiment_that_held(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    stage.cluster.server.seed({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}, "status": ready})
+    undo = Mark.undo
+
+    def leaking(cluster: FakeCluster, parameters: dict[str, object]) -> str:
+        cluster.machines.left["node-1"] = {Trace("route blackhole 198.18.70.0/24")}
+        return undo(cluster, parameters)
+
+    monkeypatch.setattr(Mark, "undo", leaking)
+    left = "LEFT BEHIND: node/node-1: route blackhole 198.18.70.0/24 was not there before"
+    with pytest.raises(LeftBehind, match=left):
+        stage.play(stage.experiment(MARKED))
+    record = stage.stored()
+    assert not record.passed
+    assert record.reason.startswith(f"{left}; before that: HELD")
+
+
+def test_where_the_machines_are_not_here_they_are_not_looked_at(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_cluster: FakeCluster) -> None:
+        raise CapabilityMissing("the machines are elsewhere")
+
+    monkeypatch.setattr(FakeCluster, "nodes", missing)
+    stage.play(stage.experiment(MARKED))
+    assert stage.stored().passed
 
 
 def test_an_object_without_a_namespace_is_journalled_labelled_and_taken_away(

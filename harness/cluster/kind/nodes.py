@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from harness.cluster import drop_rules
-from harness.cluster.kind import commands
-from harness.cluster.nodes import PowerState, Service
+from harness.cluster import drop_rules, node_traces
+from harness.cluster.kind import commands, node_look
+from harness.cluster.nodes import NodeTraces, PowerState, Service
 from harness.errors import ClusterBroken
 
 # Orderly, as kubelet's pods may take their grace period; the runtime kills what is left then.
@@ -69,6 +69,18 @@ class KindNodes:
 
     def start_service(self, node: str, service: Service) -> None:
         self._inside(node, ["systemctl", "start", service])
+
+    def traces(self, node: str) -> NodeTraces:
+        try:
+            # One call, since each takes a runtime a tenth of a second.
+            said = self._inside(node, ["sh", "-c", node_look.SCRIPT])
+        except ClusterBroken:
+            power = self.power(node)
+            if power == "running":
+                raise
+            return NodeTraces(power)
+        shown = node_traces.sections(said)
+        return NodeTraces("running", node_look.services(shown), node_look.lines(shown))
 
     def _inside(self, node: str, command: Sequence[str]) -> str:
         return self._runtime("exec", node, *command)

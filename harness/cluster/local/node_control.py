@@ -15,7 +15,7 @@ from harness.cluster.local.node_machine import NodeMachine
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import Node
 from harness.cluster.local.state import ClusterState
-from harness.cluster.nodes import PowerState, Service
+from harness.cluster.nodes import NodeTraces, PowerState, Service
 from harness.errors import ClusterBroken
 
 LOCK_SECONDS = 60.0
@@ -78,6 +78,9 @@ class LocalNodes:
     def start_service(self, node: str, service: Service) -> None:
         with self._alone():
             self._machine(node).start_program(service)
+
+    def traces(self, node: str) -> NodeTraces:
+        return self._machine(node).traces()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

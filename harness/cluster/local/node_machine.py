@@ -14,14 +14,15 @@ from pathlib import Path
 
 from harness.clock import Clock
 from harness.cluster import drop_rules
-from harness.cluster.local import cgroups, containerd, freezer, network, nodes
+from harness.cluster.local import cgroups, containerd, freezer, network, node_look, nodes
 from harness.cluster.local.inventory import NODE_PROGRAMS, Inventory, programs_of
 from harness.cluster.local.namespaces import HOLDER, READY, SYSTEM_GROUP, Namespaces, node_holder
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import SWITCH, Node
 from harness.cluster.local.processes import run
 from harness.cluster.local.state import ClusterState
-from harness.cluster.nodes import PowerState
+from harness.cluster.node_traces import NETWORK_SCRIPT, parse_network, sections
+from harness.cluster.nodes import SERVICES, NodeTraces, PowerState
 from harness.errors import ClusterBroken, TimedOut
 from harness.waiting import wait_until
 
@@ -129,6 +130,18 @@ class NodeMachine:
         self._start(name)
         self._check_that_they_stay([name])
 
+    def traces(self) -> NodeTraces:
+        """How it is now, for a comparison with later."""
+        power = self.power()
+        if power != "running":
+            return NodeTraces(power)
+        services = frozenset(service for service in SERVICES if self.runs(service))
+        said = sections(self._in_network()(["sh", "-c", NETWORK_SCRIPT]))
+        found = parse_network(said) | node_look.look(
+            self._group, self.namespaces, self._paths.node(self._node.role).var / "log/pods"
+        )
+        return NodeTraces(power, services, frozenset(found))
+
     def _start(self, name: str) -> None:
         # containerd is waited for, since a kubelet that misses it gives up.
         if not self.runs(name):
@@ -149,7 +162,7 @@ class NodeMachine:
 
     def _in_network(self) -> drop_rules.Inside:
         namespaces = self.namespaces
-        return lambda command: run(namespaces.enter_network(*command), f"firewall of {self._node.name}")
+        return lambda command: run(namespaces.enter_network(*command), f"network of {self._node.name}")
 
     def _end_pods(self) -> None:
         def pods() -> set[int]:

@@ -8,10 +8,11 @@ import pytest
 
 from harness.cluster.kind import nodes
 from harness.cluster.kind.nodes import KindNodes
-from harness.cluster.nodes import NodeNetwork, NodePower, NodeServices
+from harness.cluster.nodes import NodeControl, NodeNetwork, NodePower, NodeServices, NodeTraces, Trace
 from harness.errors import ClusterBroken
 
 NODE = "mine-worker"
+UID = "0f8e3c52-90aa-4d0b-a2c7-6d1f6a1b2c3d"
 
 
 class Runtime:
@@ -23,6 +24,7 @@ class Runtime:
         self.active = {"kubelet": True, "containerd": True}
         self.calls: list[list[str]] = []
         self.routed = True
+        self.shown: str | None = ""
 
     def run(self, command: Sequence[str], _seconds: float) -> str:
         verb, *rest = command[1:]
@@ -41,6 +43,10 @@ class Runtime:
                 return "active\n" if self.active[service] else "inactive\n"
             self.active[service] = verb == "start"
             return ""
+        if command[0] == "sh":
+            if self.shown is None:
+                raise ClusterBroken("exec failed")
+            return self.shown
         if command[0] == "ip":
             return "default via 198.18.128.1 dev eth1 \n" if self.routed else ""
         program, _, _, table, action, chain, *match = command
@@ -63,7 +69,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
     return found
 
 
-@pytest.mark.parametrize("protocol", [NodePower, NodeNetwork, NodeServices])
+@pytest.mark.parametrize("protocol", [NodePower, NodeNetwork, NodeServices, NodeControl])
 def test_kinds_nodes_can_do_all_of_it(protocol: type) -> None:
     wanted = {name for name in vars(protocol) if not name.startswith("_")}
     assert wanted
@@ -119,6 +125,52 @@ def test_a_node_whose_link_is_not_known_is_not_cut_off_by_guess(runtime: Runtime
     with pytest.raises(ClusterBroken, match="no default route"):
         KindNodes().cut_off(NODE)
     assert runtime.rules == []
+
+
+SHOWN = f"""\
+== link
+3: eth0@if9: <BROADCAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP mode DEFAULT
+== service
+active
+inactive
+== limit
+/sys/fs/cgroup/cpu.max:max 100000
+== file
+/run/resilience-left
+== pod
+shop_web-1_{UID}
+kube-system_proxy_1234
+== process
+stopped 7 0::/kubelet.slice/kubelet-kubepods-pod{UID.replace("-", "_")}.slice/cri-1.scope podinfo
+ours 9 / ip6tables
+"""
+
+
+def test_what_is_to_be_seen_of_a_node_is_asked_in_one_call(runtime: Runtime) -> None:
+    runtime.shown = SHOWN
+    seen = KindNodes().traces(NODE)
+    assert [call[:4] for call in runtime.calls] == [["exec", NODE, "sh", "-c"]]
+    assert (seen.power, seen.services) == ("running", {"kubelet"})
+    assert seen.lines == {
+        Trace("link eth0 mtu 1500"),
+        Trace("control group: cpu.max max 100000"),
+        Trace("file /run/resilience-left", "new"),
+        Trace("process 7 (podinfo) of pod shop/web-1, stopped,", "new", "shop"),
+        Trace("process 9 (ip6tables), started by the harness,", "new"),
+    }
+
+
+@pytest.mark.parametrize(("state", "power"), [("paused", "paused"), ("exited", "stopped")])
+def test_a_node_in_which_nothing_can_be_run_shows_its_power_alone(runtime: Runtime, state: str, power: str) -> None:
+    runtime.state, runtime.shown = state, None
+    assert KindNodes().traces(NODE) == NodeTraces(power)  # type: ignore[arg-type]
+
+
+def test_a_node_that_runs_and_cannot_be_looked_at_is_told(runtime: Runtime) -> None:
+    """What it did not say would seem to be gone."""
+    runtime.shown = None
+    with pytest.raises(ClusterBroken, match="exec failed"):
+        KindNodes().traces(NODE)
 
 
 def test_services_stop_and_start(runtime: Runtime) -> None:

@@ -1,0 +1,73 @@
+"""What can be seen of a local node from out here, to tell later whether anything was left on it: no program is run."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from harness.cluster.local import cgroups, freezer
+from harness.cluster.local.namespace_members import members, namespace_of
+from harness.cluster.local.namespaces import Namespaces
+from harness.cluster.node_traces import HELPERS, LIMITS, MARK, file_left, group_frozen, limit, process
+from harness.cluster.nodes import Trace
+
+_STOPPED = re.compile(r"\) T [^)]*$")
+
+
+def look(group: str, namespaces: Namespaces, logs: Path) -> set[Trace]:
+    """The control group, the processes and the files of a node that runs. ``logs`` is its /var/log/pods."""
+    return _groups(group) | _processes(group, namespaces, logs) | _files(namespaces)
+
+
+def _groups(group: str) -> set[Trace]:
+    found = set()
+    for top in cgroups.folders(group):
+        found |= {limit(name, value) for name in LIMITS if (value := _read(top / name))}
+        if (top / freezer.V1).exists() or (top / freezer.V2).exists():
+            # Not a glob: groups of pods go while it looks.
+            folders = [Path(folder) for folder, _, _ in os.walk(top)]
+            found |= {group_frozen(str(folder.relative_to(top))) for folder in folders if _is_frozen(folder)}
+    return found
+
+
+def _is_frozen(folder: Path) -> bool:
+    return _read(folder / freezer.V1) not in {"", "THAWED"} or _read(folder / freezer.V2) == "1"
+
+
+def _processes(group: str, namespaces: Namespaces, logs: Path) -> set[Trace]:
+    pods = [path.name for path in logs.iterdir()] if logs.is_dir() else []
+    found = set()
+    for pid in cgroups.processes(group):
+        if _STOPPED.search(_text(pid, "stat")):
+            found.add(process(pid, _text(pid, "comm"), _text(pid, "cgroup"), pods, stopped=True))
+        if MARK in _text(pid, "cmdline"):
+            found.add(process(pid, _text(pid, "comm"), _text(pid, "cgroup"), pods))
+    # What the harness runs in the network of a node is in no group of it, unlike all that runs on the node.
+    network = namespace_of(namespaces.holder, "net")
+    for pid in members({network}, "net") if network else ():
+        name, groups = _text(pid, "comm"), _text(pid, "cgroup")
+        if name in HELPERS and groups and f"/{group}/" not in groups:
+            found.add(process(pid, name))
+    return found
+
+
+def _files(namespaces: Namespaces) -> set[Trace]:
+    found = set()
+    for folder in ("/run", "/tmp", "/var/tmp"):  # noqa: S108 - the node's own, and only looked at
+        with suppress(OSError):
+            names = [path.name for path in namespaces.file(folder).iterdir()]
+            found |= {file_left(f"{folder}/{name}") for name in names if "resilience" in name}
+    return found
+
+
+def _text(pid: int, file: str) -> str:
+    return _read(Path(f"/proc/{pid}/{file}"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
