@@ -11,13 +11,10 @@ from pathlib import Path
 
 from harness.clock import SystemClock
 from harness.cluster.api import KubeApi
-from harness.cluster.local import cgroups
-from harness.cluster.local.node_machine import NodeMachine
-from harness.cluster.local.paths import ClusterPaths
-from harness.cluster.local.processes import run
-from harness.cluster.local.state import ClusterState
-from harness.cluster.protocol import Cluster
-from harness.cluster.resources import CONFIG_MAPS, LEASES, NAMESPACES, PODS
+from harness.cluster.node_traces import differences
+from harness.cluster.nodes import NodeTraces
+from harness.cluster.protocol import NODE_CONTROL, Cluster
+from harness.cluster.resources import CONFIG_MAPS, LEASES, NAMESPACES, NODES, PODS
 from harness.naming import RUN_LABEL, SYSTEM_NAMESPACE
 from harness.residue import Scope, Snapshot, compare, look
 
@@ -175,54 +172,23 @@ def stopped_processes(api: KubeApi, namespaces: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What of the machines of a local cluster's nodes must be the same before and after, one line each."""
+    """What of the machines of a cluster's nodes must be the same before and after, and whose switches are at work."""
 
-    lines: frozenset[str]
+    machines: dict[str, NodeTraces]
+    guards: frozenset[str]
 
     @classmethod
     def of(cls, cluster: Cluster) -> NodeFacts:
-        name = cluster.context.removeprefix("local-")
-        paths = ClusterPaths.of(name)
-        state = ClusterState.load(paths)
-        if name == cluster.context or state is None:
-            return cls(frozenset())
-        machines = {node.name: NodeMachine(state, paths, node, CLOCK) for node in state.plan.nodes}
-        lines = {line for node, machine in machines.items() for line in _machine(node, machine)}
-        return cls(frozenset(lines | _frozen(name) | _guards(cluster)))
+        if not cluster.capabilities() >= NODE_CONTROL:
+            return cls({}, frozenset(_guards(cluster)))
+        nodes = cluster.nodes()
+        machines = {
+            name: nodes.traces(name) for item in cluster.api.list(NODES).items if (name := item["metadata"]["name"])
+        }
+        return cls(machines, frozenset(_guards(cluster)))
 
     def changed_by(self, after: NodeFacts) -> list[str]:
-        gone = [f"no longer: {line}" for line in sorted(self.lines - after.lines)]
-        return gone + [f"now: {line}" for line in sorted(after.lines - self.lines)]
-
-
-def _machine(node: str, machine: NodeMachine) -> set[str]:
-    power = machine.power()
-    lines = {f"{node} is {power}", *(f"{node} runs {each}" for each in ("kubelet", "containerd") if machine.runs(each))}
-    if power == "stopped":
-        return lines
-    said = {
-        line.rstrip()
-        for command in (("ip", "-4", "route"), ("ip", "-4", "-o", "address"), ("iptables-save",))
-        for line in run(machine.namespaces.enter_network(*command), "look").splitlines()
-        # What comes and goes with pods and services. The numbers of links are others after a node was switched on.
-        if not any(mark in line for mark in ("KUBE-", "CNI-", "cni0", "veth", "#", "*", "[", "COMMIT"))
-    }
-    return lines | {f"{node}: {line.partition(': ')[2] or line}" for line in said}
-
-
-def _frozen(name: str) -> set[str]:
-    """Groups that stand still, and processes that are stopped."""
-    group = cgroups.group(name)
-    states = {
-        f"{folder} is frozen"
-        for top in cgroups.folders(group)
-        # Not a glob: groups of pods go while it looks.
-        for folder, _, _ in os.walk(top)
-        if (_text(Path(folder, "freezer.state")) or "THAWED", _text(Path(folder, "cgroup.freeze")) or "0")
-        != ("THAWED", "0")
-    }
-    stats = (_text(Path(f"/proc/{pid}/stat")) for pid in cgroups.processes(group))
-    return states | {f"stopped: {stat.split(') ')[0]})" for stat in stats if ") T " in stat}
+        return differences(self.machines, after.machines, (), ()) + sorted(after.guards - self.guards)
 
 
 def _guards(cluster: Cluster) -> set[str]:
