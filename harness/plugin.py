@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -29,12 +30,15 @@ from harness.reporting.summary import junit_properties, terminal_lines
 from harness.run import new_run_id
 from harness.session import Session
 from harness.settings import OPTIONS, resolve, without_passwords
+from harness.terminal import is_worker, notice, progress
 
 # Outcomes of pytest itself end at 5; this one says that the cluster could not be had.
 CLUSTER_UNUSABLE = 6
 # Seconds that a worker of pytest-xdist gets to take everything back.
 WORKER_EXIT = 180
 _RUN_KEY = pytest.StashKey[RunRecord]()
+# Held from an item's set-up until everything of it is taken down.
+_TURN_KEY = pytest.StashKey[ExitStack]()
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -78,6 +82,10 @@ def pytest_configure(config: pytest.Config) -> None:
     shared = getattr(config, "workerinput", {}).get("resilience") or {}
     clock = SystemClock()
     begun = clock.monotonic()
+
+    def told(message: str) -> str:
+        return f"{clock.monotonic() - begun:5.0f} s  {message}"
+
     run_id = shared.get("run_id") or new_run_id(clock)
     config.stash[SESSION_KEY] = Session(
         settings=settings,
@@ -86,7 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
         run_id=run_id,
         seed=shared.get("seed", settings.seed if settings.seed is not None else int(run_id[-4:], 16)),
         command=without_passwords(" ".join(["pytest", *config.invocation_params.args])),
-        progress=lambda message: _progress(config, f"{clock.monotonic() - begun:5.0f} s  {message}"),
+        progress=lambda message: progress(config, told(message)),
+        notice=lambda message: notice(config, told(message)),
         clock=clock,
     )
     if chosen:
@@ -140,15 +149,24 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  #
     _connect(node.config)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with ExitStack() as item.stash[_TURN_KEY]:
+        yield
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    halted = item.config.stash[SESSION_KEY].halted if _needs_cluster(item) else None
-    if halted:
-        pytest.skip(halted)
-    requires = {Capability(name) for mark in item.iter_markers("requires") for name in mark.args}
-    if requires and _needs_cluster(item):
-        missing = requires - item.config.stash[SESSION_KEY].connect().cluster.capabilities()
-        if missing:
-            _lacking(item.config, ", ".join(sorted(missing)))
+    if not _needs_cluster(item):
+        return
+    session = item.config.stash[SESSION_KEY]
+    _skip_if_halted(session)
+    cluster = session.connect().cluster
+    alone = item.get_closest_marker("disruptive") is not None
+    item.stash[_TURN_KEY].enter_context(session.turn(item.name, partial(_skip_if_halted, session), alone=alone))
+    missing = {Capability(name) for mark in item.iter_markers("requires") for name in mark.args}
+    missing -= cluster.capabilities() if missing else set()
+    if missing:
+        _lacking(item.config, ", ".join(sorted(missing)))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -174,7 +192,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Last of all: fixtures end and workers stop in this hook too, and both may still have to take something back."""
     ours = session.config.stash[SESSION_KEY]
-    if _is_worker(session.config):
+    if is_worker(session.config):
         ours.close()
         return
     # Another Ctrl-C could only leave half a cluster behind; the session ends right after this anyway.
@@ -256,8 +274,9 @@ def timeline(experiment: PythonExperiment) -> Timeline:
     return experiment.timeline
 
 
-def _is_worker(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput")
+def _skip_if_halted(session: Session) -> None:
+    if session.halted:
+        pytest.skip(session.halted)
 
 
 def _needs_cluster(item: pytest.Item) -> bool:
@@ -273,7 +292,7 @@ def _connect(config: pytest.Config) -> None:
     if session.connected or not session.settings.cluster:
         return
     try:
-        _progress(config, session.header())
+        progress(config, session.header())
     except (HarnessError, OSError) as error:
         pytest.exit(f"{type(error).__name__}: {error}", returncode=CLUSTER_UNUSABLE)
 
@@ -290,17 +309,6 @@ def _told(session: pytest.Session, what: str) -> Iterator[None]:
     try:
         yield
     except (HarnessError, OSError) as error:
-        _progress(session.config, f"{what}: {error}")
+        progress(session.config, f"{what}: {error}")
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-
-
-def _progress(config: pytest.Config, message: str) -> None:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    if reporter is None or _is_worker(config):
-        return
-    # A terminal that is gone must not keep anything from being taken back.
-    with suppress(OSError), capture.global_and_fixture_disabled() if capture else nullcontext():
-        reporter.ensure_newline()
-        reporter.write_line(harmless(message), light=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from harness.reporting.store import EXPERIMENTS, RunStore
 from harness.run import Run, cluster_uid, environment
 from harness.settings import Keep, Settings
 from harness.sources import Sources
+from harness.turns import Turns
 from harness.waiting import wait_until
 
 PROMETHEUS_SECONDS = 30.0
@@ -42,7 +44,8 @@ PROMETHEUS_SECONDS = 30.0
 
 @dataclass
 class Session:
-    """What one process of a pytest session knows. ``run_id`` and ``seed`` are the same in all of its processes."""
+    """What one process of a pytest session knows. ``run_id`` and ``seed`` are the same in all of its processes.
+    ``notice`` tells what is to be seen from a worker too, where ``progress`` is silent."""
 
     settings: Settings
     root: Path
@@ -52,6 +55,7 @@ class Session:
     progress: Progress
     clock: Clock = field(default_factory=SystemClock)
     guard: GuardFile = field(default_factory=GuardFile)
+    notice: Progress = lambda _message: None
     started: str = ""
     _run: Run | None = None
     disruptive: bool = False
@@ -91,7 +95,9 @@ class Session:
         if self._run is None:
             self._refuse(halt_of_file(self._halt_file))
             self.store.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.store.folder / ".cluster.lock"):
+            # A worker may be that late that another one is at its first experiment.
+            turn = self.turn("connecting", lambda: self._refuse(halt_of_file(self._halt_file)))
+            with turn, FileLock(self.store.folder / ".cluster.lock"):
                 chosen = choose(self._wish, self.progress)
                 if chosen.made:
                     # The process that takes it down at the end need not be the one that made it.
@@ -164,6 +170,12 @@ class Session:
     def halted(self) -> str | None:
         """Why nothing may begin any more, or None."""
         return self._run.halted() if self._run else None
+
+    def turn(self, what: str, go_on: Callable[[], None], *, alone: bool = False) -> AbstractContextManager[None]:
+        """A turn among the processes of the run: see ``Turns.taken``. What is only planned needs none."""
+        if self.settings.plan:
+            return nullcontext()
+        return Turns(self.store.folder, self.clock, self.notice).taken(what, go_on, alone=alone)
 
     def _watch_for_halt(self, cluster: Cluster) -> Callable[[], str | None]:
         self._halt_watch = HaltWatch(cluster.api.clone(), self.clock, self._halt_file)

@@ -8,6 +8,37 @@ from harness.plugin import CLUSTER_UNUSABLE
 from tests.plugin.conftest import Project
 
 WORKERS = ("-p", "xdist", "-n", "2")
+# Every experiment stays where it is until it was seen what the other one does: it waits, or it is there too.
+WATCH_TURNS = """
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.items import SESSION_KEY
+
+LOG = Path(__file__).with_name("turns.log")
+
+
+def log(line):
+    with LOG.open("a") as stream:
+        stream.write(line + "\\n")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    session, say = config.stash[SESSION_KEY], config.stash[SESSION_KEY].notice
+    session.notice = lambda message: ("connecting" in message or log("wait"), say(message))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    log("begin")
+    while len(LOG.read_text().split()) < 2:
+        time.sleep(0.001)
+    yield
+    log("end")
+"""
 
 
 def _run(project: Project, *arguments: str) -> tuple[str, int]:
@@ -44,3 +75,14 @@ def test_an_unreachable_cluster_ends_all_workers(project: Project) -> None:
     text, code = _run(project, "experiments")
     assert code == CLUSTER_UNUSABLE, text
     assert "ClusterUnreachable: nobody answers" in text
+
+
+def test_a_disruptive_experiment_is_alone_among_the_workers(project: Project) -> None:
+    project.experiment("ordinary")
+    project.experiment("everywhere", "disruptive: true\nfaults: [mark: {}]\nobjectives: [told: {}]\n")
+    project.pytester.makepyfile(watch_turns=WATCH_TURNS)
+    text, code = _run(project, "-p", "watch_turns", "--allow-disruptive", "experiments")
+    assert code == pytest.ExitCode.OK, text
+    happened = (project.root / "turns.log").read_text().split()
+    assert [line for line in happened if line != "wait"] == ["begin", "end", "begin", "end"]
+    assert "everywhere: waiting for " in text or "ordinary: waiting for " in text
