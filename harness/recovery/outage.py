@@ -130,19 +130,36 @@ def not_disrupted(clock: ClockName, subject: str, blind: float, reason: str) -> 
     return Recovery(clock, subject, "not disrupted", Interval(0.0, blind), None, None, reason)
 
 
-def conclude(clock: ClockName, subject: str, outages: Sequence[Outage], origin: Origin) -> Recovery:
-    """The recovery that at least one outage, in order of time, amounts to."""
+def conclude(
+    clock: ClockName,
+    subject: str,
+    outages: Sequence[Outage],
+    origin: Origin,
+    *,
+    least: Sequence[Outage] | None = None,
+    most: Sequence[Outage] | None = None,
+) -> Recovery:
+    """The recovery that at least one outage, in order of time, amounts to.
+
+    Where a clock did not look all the time, ``least`` are the outages if all was well whenever it did not, and ``most``
+    if nothing was: the bounds are those of both.
+    """
     counted = _belonging(outages, origin)
+    shortest, longest = (_belonging(outages if read is None else read, origin) for read in (least, most))
     last = counted[-1]
-    length = origin.length(last.ended)
+    low, high = min(last.ended.low, shortest[-1].ended.low), max(last.ended.high, longest[-1].ended.high)
+    length = origin.length(Interval(low, high))
     began = counted[0].sign
+    sure = shortest == counted == longest
+    in_all = _several(counted) if sure else _at_least_and_most(shortest, longest)
     if not last.over:
-        reason = f"still down {show_seconds(length.low)} {_after(origin)}, when last seen"
-        return Recovery(clock, subject, "not recovered", length, began, None, reason + _several(counted))
+        seen = origin.length(last.ended).low
+        reason = f"still down {show_seconds(seen)} {_after(origin)}, when last seen"
+        return Recovery(clock, subject, "not recovered", length, began, None, reason + in_all)
     later = len(outages) - len(counted)
     ignored = f"; {later} later disrupted again, after {show_seconds(origin.settle)} of good, not counted"
     when = f"{show(length)} {_after(origin)}" if length.high > 0 else "before the undo"
-    reason = f"back {when}" + _several(counted) + (ignored if later else "")
+    reason = f"back {when}" + in_all + (ignored if later else "")
     back = last.likely.high if last.likely else last.ended.high
     likely = max(0.0, back - (origin.counted.low + origin.counted.high) / 2)
     return Recovery(clock, subject, "recovered", length, began, last.ended.high, reason, likely)
@@ -174,3 +191,10 @@ def _several(outages: Sequence[Outage]) -> str:
     # An outage that never ended has failed at least up to its low end.
     total = sum((outage.ended.high if outage.over else outage.ended.low) - outage.sign for outage in outages)
     return f"; {len(outages)} outages, {show_seconds(max(0.0, total))} down in all, counted to the end of the last"
+
+
+def _at_least_and_most(shortest: Sequence[Outage], longest: Sequence[Outage]) -> str:
+    low = sum(outage.length.low for outage in shortest)
+    high = sum(outage.length.high for outage in longest)
+    most = f"and at most {show_seconds(high)}" if math.isfinite(high) else "or more"
+    return f"; nothing was sent for a while, so it was down for at least {show_seconds(low)} {most} in all"

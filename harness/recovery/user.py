@@ -14,6 +14,10 @@ from the latest start of a failed request to the earliest end of a good one afte
 before or after is told by the order of sending: in the order of ends, the time-outs of an outage would fall among the
 good ones after it. With refused connections both are one period wide; where requests are swallowed, one time-out more.
 
+All this takes for granted that requests were sent all the time. Where none were, or what became of them is lost, the
+service may have been up between two failed ones, and down between two good ones. So a silence within an outage may be
+two outages, of which the later is perhaps no longer the fault's; one after it may hide another. Both widen the bounds.
+
 Within these bounds, D most likely lies halfway between the two starts around it. So does U, save where good requests
 waited for it: those were sent before it, and answered right after it.
 """
@@ -22,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import Final
@@ -83,6 +87,10 @@ def _streams_of(timeline: Timeline, workload: str, origin: Origin) -> list[Probe
     return [stream for stream in timeline.probes if stream.service in services or not services]
 
 
+# The last request before a while in which none was sent, and the first after it.
+_Silence = tuple[RequestSeen, RequestSeen]
+
+
 @dataclass(frozen=True, slots=True)
 class _Witness:
     """Whose requests are asked: what the recovery is called, what the requests are, and how many are a recovery."""
@@ -100,16 +108,49 @@ def _as_seen(timeline: Timeline, origin: Origin, witness: _Witness) -> Recovery:
     if len(later) < 2:
         return no_data(CLOCK, subject, f"no {noun} were sent after the fault")
     found = outages(sent, start, witness.in_a_row)
+    # The last arrivals of a run may still be under way when it is read: only a silence beyond doubt counts.
+    silence = max(1.0, 10 * median(after.started - before.started for before, after in pairwise(later)))
     if found:
-        return conclude(CLOCK, subject, found, origin)
+        silences = [(before, after) for before, after in pairwise(later) if after.started - before.started > silence]
+        least, most = _apart(found, silences, later), _with_hidden(found, silences, origin)
+        return conclude(CLOCK, subject, found, origin, least=least, most=most)
     recovery = timeline.phase(RECOVERY)
     quiet = min(recovery.end, origin.until) - later[-1].started if recovery else 0.0
-    period = median(after.started - before.started for before, after in pairwise(later))
-    # The last arrivals of a run may still be under way when it is read: only a silence beyond doubt counts.
-    if quiet > max(1.0, 10 * period):
+    if quiet > silence:
         reason = f"none of the {noun} failed, but the last one was sent {show_seconds(quiet)} before the end"
         return no_data(CLOCK, subject, reason)
     return not_disrupted(CLOCK, subject, _blind(later, start), f"none of {len(later)} {noun} failed")
+
+
+def _apart(found: Sequence[Outage], silences: Sequence[_Silence], sent: Sequence[RequestSeen]) -> list[Outage]:
+    """The outages if the service was up whenever nothing was sent: each is split by the silences in it."""
+    split: list[Outage] = []
+    failed = [request for request in sent if not request.ok]
+    for outage in found:
+        rest = outage
+        for before, after in silences:
+            if rest.sign <= before.started and after.started <= outage.ended.low:
+                down = max(request.started for request in failed if request.started <= before.started)
+                later = [request for request in failed if request.started >= after.started]
+                split.append(replace(rest, ended=Interval(down, down), likely=None))
+                began = Interval(down, min(request.finished for request in later))
+                rest = replace(rest, began=began, sign=later[0].started)
+        split.append(rest)
+    return split
+
+
+def _with_hidden(found: Sequence[Outage], silences: Sequence[_Silence], origin: Origin) -> list[Outage]:
+    """The outages if the service was down whenever nothing was sent."""
+    hidden: list[Outage] = []
+    for before, after in silences:
+        within = any(outage.sign <= before.started and after.started <= outage.ended.low for outage in found)
+        if not before.ok or within or before.started < found[0].sign:
+            continue
+        gone = Interval(before.started, after.finished)
+        # One that may have begun in the settle phase belongs to the fault like any that is seen there.
+        sign = after.started if after.started >= origin.settling else before.started
+        hidden.append(Outage(gone, gone, sign))
+    return sorted([*found, *hidden], key=lambda outage: outage.began.low)
 
 
 def _sent(requests: Sequence[RequestSeen], after: float) -> list[RequestSeen]:

@@ -35,6 +35,19 @@ def test_the_bounds_of_the_worst_clock_decide(limit: str, verdict: Verdict) -> N
     assert (finding.unit, finding.comparison) == ("s", "<=")
 
 
+@pytest.mark.parametrize(
+    ("limit", "since", "verdict"),
+    [("6s", 14.5, HELD), ("3s", 14.5, INCONCLUSIVE), ("0.5s", 14.5, BROKEN), ("3s", 0.0, HELD), ("11s", 20.0, HELD)],
+)
+def test_a_silence_of_the_users_leaves_a_limit_between_its_bounds_open(
+    limit: str, since: float, verdict: Verdict
+) -> None:
+    """Down for a second as far as anybody asked; from 12 s on nothing was sent for a while."""
+    story = Story().replicas_ready("a", "b").requests(0, 12, failing=(10.0, 11)).injected(10.0)
+    story.requests(max(12.0, since), 55)
+    assert RecoveryTime(of=PODINFO, max=limit, clocks=["user"]).judge(story.timeline).verdict is verdict
+
+
 def test_each_clock_can_be_the_worst() -> None:
     assert RecoveryTime(of=PODINFO, max="5s").judge(killed(pods=16).timeline).verdict is BROKEN
     assert RecoveryTime(of=PODINFO, max="5s").judge(killed(slices=16).timeline).verdict is BROKEN

@@ -151,3 +151,58 @@ def test_no_requests_after_the_fault_are_no_data() -> None:
 def test_from_an_undo_only_the_rest_of_the_outage_counts() -> None:
     story = Story().injected(10.0, took=0.0, undone=20.0).requests(0, 55, rate=10, failing=(11, 23))
     assert clock(story, since="undone").length.high == pytest.approx(3.01)
+
+
+def silent(*spans: tuple[float, float], down: tuple[float, float], settle: float = 5) -> Story:
+    """Twenty requests a second, save in these spans; down between two instants, as far as anybody asked."""
+    story = Story(settle=settle).injected(10.0, took=0.0)
+    for number in range(55 * 20):
+        at = number / 20
+        if not any(start <= at < end for start, end in spans):
+            story.request(at, ok=not down[0] <= at < down[1])
+    return story
+
+
+def test_a_silence_in_an_outage_counts_for_its_most_and_not_for_its_least() -> None:
+    found = clock(silent((12, 15), down=(10, 17)))
+    assert (found.length.low, found.length.high) == pytest.approx((6.95, 7.01))
+    assert "so it was down for at least 3.88 s and at most 7.01 s in all" in found.reason
+
+
+def test_what_follows_a_long_silence_is_perhaps_no_longer_the_fault_s() -> None:
+    found = clock(silent((12, 20), down=(10, 22)))
+    assert found.state == "recovered"
+    assert (found.length.low, found.length.high) == pytest.approx((1.95, 12.01))
+
+
+def test_what_is_still_down_after_a_long_silence_is_perhaps_no_longer_the_fault_s() -> None:
+    found = clock(silent((12, 20), down=(10, 60)))
+    assert found.state == "not recovered"
+    assert found.length.low == pytest.approx(1.95)
+    assert "or more in all" in found.reason
+
+
+def test_a_silence_soon_after_an_outage_may_hide_that_it_began_again() -> None:
+    found = clock(silent((13, 16), down=(10, 12)))
+    assert (found.length.low, found.length.high) == pytest.approx((1.95, 6.01))
+    assert "at least 1.94 s and at most" in found.reason
+
+
+def test_an_outage_that_a_silence_ties_to_the_one_before_may_be_the_fault_s() -> None:
+    story = silent((15, 18), down=(10, 12))
+    for number in range(10):
+        story.request(21 + number / 100, ok=False)
+    assert clock(story).length.high == pytest.approx(11.11, abs=0.06)
+
+
+def test_a_silence_in_the_settle_phase_may_hide_a_relapse() -> None:
+    found = clock(silent((51, 53), down=(10, 12)))
+    assert (found.length.low, found.length.high) == pytest.approx((1.95, 43.01))
+
+
+def test_a_silence_long_after_the_recovery_has_held_changes_nothing() -> None:
+    assert clock(silent((30, 33), down=(10, 12))) == clock(silent(down=(10, 12)))
+
+
+def test_a_pause_of_a_few_periods_is_no_silence() -> None:
+    assert clock(silent((11, 11.9), down=(10, 12))) == clock(silent(down=(10, 12)))
