@@ -9,7 +9,7 @@ from harness.cluster.api import Object
 
 # What a container waits for on its way to running: no sign of trouble yet.
 _STARTING = {None, "ContainerCreating", "PodInitializing"}
-# Running this long without becoming ready is a sign of trouble; a good version of a test workload starts faster.
+# Running this long without becoming ready, once its probes ask, is a sign of trouble; a good version starts faster.
 UNREADY_SECONDS = 5.0
 
 
@@ -32,8 +32,15 @@ def troubles(pod: Object, now: float) -> Iterator[str]:
             yield f"{name}/{container['name']} ended with exit code {ended['exitCode']}"
         started = current.get("running", {}).get("startedAt")
         running_for = now - parse_kubernetes_time(started) if started else 0.0
-        if not container.get("ready") and running_for >= UNREADY_SECONDS:
+        if not container.get("ready") and running_for >= UNREADY_SECONDS + _first_asked(pod, container["name"]):
             yield f"{name}/{container['name']} has run for {running_for:.0f} s and is not ready"
+
+
+def _first_asked(pod: Object, container: str) -> float:
+    """For how many seconds a container's own probes leave it alone after its start."""
+    specs = [spec for spec in pod.get("spec", {}).get("containers", ()) if spec["name"] == container]
+    probes = [spec.get(kind) or {} for spec in specs for kind in ("startupProbe", "readinessProbe")]
+    return float(sum(probe.get("initialDelaySeconds", 0) for probe in probes))
 
 
 def stalled(deployment: Object, replica_set: str) -> list[str]:

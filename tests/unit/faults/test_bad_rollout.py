@@ -61,6 +61,17 @@ def test_a_pod_that_has_just_started_is_not_yet_in_trouble(world: World) -> None
     assert "is not ready" in evidence.text
 
 
+def test_a_pod_that_its_own_probe_still_leaves_alone_is_not_yet_in_trouble(world: World) -> None:
+    world.kubelet.unready.add("podinfo:1")
+    probe = {"initialDelaySeconds": 20, "httpGet": {"port": 80}}
+    patch = {"spec": {"containers": [{"name": "podinfo", "readinessProbe": probe}]}}
+    fault, context, victims = _inject(world, patch=patch)
+    world.clock.advance(20 + UNREADY_SECONDS - 1)
+    assert not fault.evidence(context, victims).proven
+    world.clock.advance(2)
+    assert fault.evidence(context, victims).proven
+
+
 def test_the_old_version_s_troubles_are_not_the_fault_s(world: World) -> None:
     """An unready pod of the revision before must not pass for a rollout that bit."""
     context = world.context()
