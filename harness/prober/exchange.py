@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from abc import ABC, abstractmethod
 from contextlib import suppress
 
 from harness.prober.wire import OK, StreamSettings
+from harness.retired_ports import RetiredPorts, family_of
 
 READ = 65536
 
@@ -79,9 +81,10 @@ class ConnectedProber(Prober):
     first to finish leaves its connection as the kept one.
     """
 
-    def __init__(self, settings: StreamSettings, connection: type[Connection]) -> None:
+    def __init__(self, settings: StreamSettings, connection: type[Connection], ports: RetiredPorts) -> None:
         super().__init__(settings)
-        self._connection = connection
+        self._connection, self._ports = connection, ports
+        self._family = family_of(settings.host)
         self._idle: Connection | None = None
 
     async def probe(self) -> str:
@@ -110,8 +113,22 @@ class ConnectedProber(Prober):
         return connection if usable else None
 
     async def _dial(self) -> Connection:
-        reader, writer = await asyncio.open_connection(self.settings.host, self.settings.port)
-        return self._connection(self.settings, reader, writer)
+        address = (self.settings.host, self.settings.port)
+        if self._family is None:
+            return self._connection(self.settings, *await asyncio.open_connection(*address))
+        dialled = socket.socket(self._family, socket.SOCK_STREAM)
+        try:
+            dialled.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(dialled, address)
+            streams = await asyncio.open_connection(sock=dialled)
+        except ConnectionRefusedError:
+            dialled.close()
+            raise
+        except BaseException:
+            # Also when it is cancelled, since its time is over.
+            self._ports.close(dialled)
+            raise
+        return self._connection(self.settings, *streams)
 
 
 class TcpConnection(Connection):

@@ -19,6 +19,7 @@ from harness.priority import raise_priority
 from harness.prober.exchange import ConnectedProber, Prober, ProtocolError, TcpConnection, outcome_of
 from harness.prober.schedule import Schedule, staggered
 from harness.prober.wire import STOPPED, Settings, StreamSettings, record_line
+from harness.retired_ports import MOST, RetiredPorts
 
 # Room for what the process needs besides sockets, and for connections that the kernel still closes.
 SPARE_FILES = 64
@@ -31,11 +32,9 @@ START_AFTER = 0.05
 class Stream:
     """The probes of one stream, started by their schedule."""
 
-    def __init__(
-        self, number: int, settings: StreamSettings, schedule: Schedule, write: Callable[[bytes], None]
-    ) -> None:
-        self._number, self._settings, self._schedule, self._write = number, settings, schedule, write
-        self._prober = prober_of(settings)
+    def __init__(self, number: int, prober: Prober, schedule: Schedule, write: Callable[[bytes], None]) -> None:
+        self._number, self._prober, self._schedule, self._write = number, prober, schedule, write
+        self._settings = settings = prober.settings
         self._most = math.ceil(settings.timeout / settings.period) + SPARE_PROBES
         self._flying: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -72,23 +71,23 @@ class Stream:
         self._write(record_line("dropped", self._number, intended, reason))
 
 
-def prober_of(settings: StreamSettings) -> Prober:
+def prober_of(settings: StreamSettings, ports: RetiredPorts) -> Prober:
     """The prober of a stream; what other protocols need is not even imported."""
     match settings.protocol:
         case "http":
             from harness.prober.http import HttpConnection  # noqa: PLC0415
 
-            return ConnectedProber(settings, HttpConnection)
+            return ConnectedProber(settings, HttpConnection, ports)
         case "grpc":
             from harness.prober.grpc_health import GrpcHealthConnection  # noqa: PLC0415
 
-            return ConnectedProber(settings, GrpcHealthConnection)
+            return ConnectedProber(settings, GrpcHealthConnection, ports)
         case "dns":
             from harness.prober.dns import DnsProber  # noqa: PLC0415
 
             return DnsProber(settings)
         case "tcp":
-            return ConnectedProber(settings, TcpConnection)
+            return ConnectedProber(settings, TcpConnection, ports)
     raise ValueError(settings.protocol)
 
 
@@ -99,8 +98,9 @@ async def run(settings: Settings, records: Path) -> None:
     with records.open("ab", buffering=0) as file:
         begin = time.monotonic()
         schedules = staggered(begin + START_AFTER, [stream.period for stream in settings.streams])
+        ports = RetiredPorts()
         streams = [
-            Stream(number, stream, schedule, file.write)  # type: ignore[arg-type]
+            Stream(number, prober_of(stream, ports), schedule, file.write)  # type: ignore[arg-type]
             for number, (stream, schedule) in enumerate(zip(settings.streams, schedules, strict=True))
         ]
         gone = _input_closed()
@@ -130,8 +130,12 @@ def _input_closed() -> asyncio.Future[str]:
 
 
 def raise_file_limit(settings: Settings) -> None:
-    """Let every probe time out at once without running out of sockets."""
-    wanted = SPARE_FILES + sum(math.ceil(stream.timeout / stream.period) + SPARE_PROBES for stream in settings.streams)
+    """Let every probe time out at once, and hold the ports of those before, without running out of sockets."""
+    wanted = (
+        MOST
+        + SPARE_FILES
+        + sum(math.ceil(stream.timeout / stream.period) + SPARE_PROBES for stream in settings.streams)
+    )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))

@@ -30,6 +30,7 @@ from harness.load.schedule import ArrivalSchedule
 from harness.load.secrets import with_secrets
 from harness.load.wire import STOPPED, EnterPhase, Stop, record_line
 from harness.priority import raise_priority
+from harness.retired_ports import RetiredPorts
 
 PROBE_EVERY = 0.1
 # So many arrivals are started in a row when several are due: a turn of the event loop for each costs more than it does.
@@ -72,7 +73,7 @@ class Arrivals:
         self._landed = Event()
         self._metrics = Metrics(settings, lambda: self._in_flight)
         self._recorder = Recorder(records, self._metrics, environment)
-        self._connections = HttpConnections(settings, self._behaviour)
+        self._connections = HttpConnections(settings, self._behaviour, RetiredPorts())
         self._changed = Event()
         self._end: str | None = None
         self._end_at = 0.0

@@ -6,7 +6,6 @@ send a request again when its connection was closed, which hides exactly what is
 
 from __future__ import annotations
 
-import ipaddress
 import socket as plain_socket
 from collections.abc import Mapping
 from functools import lru_cache
@@ -19,6 +18,7 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTP
 
 from harness.load.behaviour import Behaviour
 from harness.load.plan import Settings
+from harness.retired_ports import RetiredPorts, family_of
 
 BLOCK_SIZE = 65536
 KNOWN_MESSAGES = 256
@@ -46,7 +46,8 @@ class HttpReply:
 class HttpConnections:
     """Connections to the one target: dialled for every request, or kept and used again."""
 
-    def __init__(self, settings: Settings, behaviour: Behaviour) -> None:
+    def __init__(self, settings: Settings, behaviour: Behaviour, ports: RetiredPorts) -> None:
+        self._ports = ports
         self._host, self._port = settings.host, settings.port
         self._connect_timeout = behaviour.connect_timeout
         self._read_timeout = behaviour.read_timeout
@@ -54,7 +55,7 @@ class HttpConnections:
         self._idle: list[socket.socket] = []
         # The patched one goes around the event loop even to look once.
         self._poll = get_original("select", "poll")
-        self._family = _family(settings.host)
+        self._family = family_of(settings.host)
         shown = f"[{self._host}]" if self._family == plain_socket.AF_INET6 else self._host
         # Most loads send the same few messages again and again.
         self._bare = lru_cache(KNOWN_MESSAGES)(self._message)
@@ -115,15 +116,10 @@ class HttpConnections:
             connection = socket.socket(self._family, plain_socket.SOCK_STREAM)
             try:
                 connection.connect((self._host, self._port))
-            except BaseException:
+            except ConnectionRefusedError:
                 connection.close()
                 raise
+            except BaseException:
+                self._ports.close(connection)
+                raise
             return connection
-
-
-def _family(host: str) -> int | None:
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
-        return None
-    return plain_socket.AF_INET if version == 4 else plain_socket.AF_INET6
