@@ -125,6 +125,18 @@ def test_create_hands_kind_a_config_and_waits_for_all_nodes(
 
 
 @pytest.mark.usefixtures("nodes_waited_for")
+def test_nodes_of_ours_soon_forget_connections_that_nobody_answered(log: Path, tmp_path: Path) -> None:
+    tell(log, "kind")
+    tell(log, "docker", '[ "$1" = ps ] && echo mine-worker mine-control-plane; exit 0')
+    kind.create("mine", 1, tmp_path / "kubeconfig")
+    told = "sh -c echo 10 > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent"
+    assert [line for line in log.read_text().splitlines() if " exec " in line] == [
+        f"docker exec mine-control-plane {told}",
+        f"docker exec mine-worker {told}",
+    ]
+
+
+@pytest.mark.usefixtures("nodes_waited_for")
 def test_a_node_image_that_was_asked_for_is_handed_on(log: Path, tmp_path: Path) -> None:
     tell(log, "kind")
     kind.create("mine", 1, tmp_path / "kubeconfig", "example/node:v1")
