@@ -33,7 +33,8 @@ RECORD_KEY = pytest.StashKey[ExperimentRecord]()
 
 def is_experiment(path: Path) -> bool:
     """Whether a YAML file says in its head that it is an experiment; everything else is left to others."""
-    if path.suffix not in {".yaml", ".yml"}:
+    # A pipe or a device would never end.
+    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
         return False
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from harness.documents import MAX_BYTES, MAX_DEPTH, load_document, load_documents, show_place
+from harness.documents import (
+    MAX_BYTES,
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_PROBLEMS,
+    load_document,
+    load_documents,
+    show_place,
+)
 from harness.errors import InputError
 
 FILE = Path("some.yaml")
@@ -64,10 +74,99 @@ def test_deep_nesting_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line"), [("a: [1\nb: 2\n", 2), ("a: 1\n b: 2\n", 2), ("a\tb: 1: 2\n", 1), ("? {a: 1}\n: 2\n", 1)]
+    ("text", "line"), [("a: [1\nb: 2\n", 2), ("a: 1\n b: 2\n", 2), ("a\tb: 1: 2\n", 1), ("a: 1\nb: !!map x\n", 2)]
 )
 def test_what_is_no_yaml_is_told_with_its_line(text: str, line: int) -> None:
     assert problems(text)[0].startswith(f":{line}: not valid YAML: ")
+
+
+# Nine times the last one, again and again.
+LAUGHS = "&a0 [x, x], " + ", ".join(f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (f"? [{LAUGHS}]\n: 1\n", ":1: found a list for a key, expected text"),
+        ("? {a: 1}\n: 2\n", ":1: found a mapping for a key, expected text"),
+        (f"a: 1\n? {'k' * 1025}\n: 2\n", ":2: found a key of 1025 characters, expected at most 1024"),
+        ("!!binary aGk=: 1\n", ":1: aGk=: found the tag tag:yaml.org,2002:binary of a key, expected none"),
+        (f"a: 0x{'f' * 9000}\n", ":1: a: found a number of 9002 characters, expected at most 100"),
+        (f"a: {'1:' * 300}1.0\n", ":1: a: found a number of 603 characters, expected at most 100"),
+        (f"a: {'1:' * 50000}1\n", ":1: a: found a number of 100001 characters, expected at most 100"),
+        ("a:\n  b: !!bool perhaps\n", ":2: not valid YAML: found 'perhaps', which is no bool"),
+        ("a: !!int ''\n", ":1: not valid YAML: found '', which is no int"),
+        ('a: "\\ud800"\n', ":1: a: found half of a character (U+D800 to U+DFFF), expected text"),
+        ('"\\ud800": {a: 1, a: 2}\n', ":1: found half of a character (U+D800 to U+DFFF), expected text"),
+        ('a: "\\UFFFFFFFF"\n', ": not valid YAML: "),
+        ("a: \0\n", ": not valid YAML: "),
+        ("a: &a {<<: *a}\n", f":1: nested deeper than {MAX_DEPTH} levels"),
+        (f"a: &a {'x' * 99_000}\nb: [{'*a, ' * 30}]\n", f": unfolds to more than {MAX_CHARACTERS} characters"),
+        ("---\na: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b]\n" * 3000, ": unfolds to more than 100000 values"),
+    ],
+)
+def test_what_is_hostile_is_refused_in_a_line(text: str, what: str) -> None:
+    assert problems(text)[0].startswith(what)
+
+
+def test_no_more_problems_are_told_than_anybody_reads() -> None:
+    """Each names its place: a long one would fill the memory."""
+    assert len(problems(f"{'k' * 1000}: {{{'a: 1, ' * 9000}}}\n")) == MAX_PROBLEMS
+
+
+def test_keys_are_the_text_that_they_are_written_as() -> None:
+    """Numbers could be chosen so that they all have one hash."""
+    assert load_document(FILE, "1: a\n0x1: b\non: c\n~: d\nx: {<<: {1: e}}\n").data == {
+        "1": "a", "0x1": "b", "on": "c", "~": "d",
+        "x": {"1": "e"},
+    }
+
+
+def work(text: str) -> int:
+    """How many calls it takes to make data or a problem of a text."""
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        with suppress(InputError):
+            load_documents(FILE, text)
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "grows",
+    [
+        lambda n: "[" * n,
+        lambda n: "? " * n,
+        lambda n: "- " * n,
+        lambda n: "[[[[[[[[[[" + "[a, b], " * n,
+        lambda n: "---\n" * n,
+        lambda n: "a: &a [*a]\n---\n" * n,
+        lambda n: "".join(f"k{i}: &a{i} {{<<: {{x: 1}}}}\n" for i in range(n)),
+        lambda n: "x: &x {a: 1}\ny: {<<: [" + "*x, " * n + "]}\n",
+        lambda n: "&a " * n,
+        lambda n: "!a!b " * n,
+        lambda n: f"a: {'1:' * n}1\n",
+        lambda n: f"a: {'x' * n}\n",
+        lambda n: f"a: '{' x' * n}'\n",
+        lambda n: "a: |\n" + "  x\n" * n,
+        lambda n: "%TAG !a! b\n" * n + "--- a\n",
+        lambda n: "{" + "a: 1, " * n + "}\n",
+        lambda n: "".join(f"a{i}: 1\n" for i in range(n)),
+        lambda n: f"a: &a0 [x, x]\n? [{', '.join(f'&a{i} [*a{i - 1}, *a{i - 1}]' for i in range(1, n))}]\n: 1\n",
+    ],
+)
+def test_the_work_grows_no_faster_than_the_text(grows: Callable[[int], str]) -> None:
+    """Counted in calls, so that it says the same on any machine."""
+    work(grows(300))
+    assert work(grows(1200)) < 5 * work(grows(300))
 
 
 def test_one_document_is_expected() -> None:
@@ -99,10 +198,15 @@ def test_places_are_shown_as_people_write_them() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(some.text(alphabet=some.sampled_from("ab01:-[]{}&*!|>'\"#%,? \n\t=<~\\é\x00"), max_size=60))
-def test_any_text_is_data_or_a_problem(text: str) -> None:
+@given(
+    some.text(alphabet=some.sampled_from("ab01:-[]{}&*!|>'\"#%,? \n\t=<~\\xuU.eé\x00"), max_size=60).map(str.encode)
+    | some.binary(max_size=60)
+)
+def test_any_bytes_are_data_or_a_problem(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """Nothing but InputError ever comes out, and all data can be sent to an API server."""
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_bytes(content)
     found: list[object] = []
     with suppress(InputError):
-        found = [document.data for document in load_documents(FILE, text)]
-    json.dumps(found)
+        found = [document.data for document in load_documents(file)]
+    json.dumps(found, ensure_ascii=False).encode()
