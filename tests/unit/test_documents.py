@@ -117,7 +117,10 @@ def test_no_more_problems_are_told_than_anybody_reads() -> None:
 def test_keys_are_the_text_that_they_are_written_as() -> None:
     """Numbers could be chosen so that they all have one hash."""
     assert load_document(FILE, "1: a\n0x1: b\non: c\n~: d\nx: {<<: {1: e}}\n").data == {
-        "1": "a", "0x1": "b", "on": "c", "~": "d",
+        "1": "a",
+        "0x1": "b",
+        "on": "c",
+        "~": "d",
         "x": {"1": "e"},
     }
 
