@@ -115,10 +115,10 @@ class LeakCheck:
         self._before = look(api, scope)
         self._machines = wait_until("a look at the machines", self._look_at_machines, RESIDUE_GONE, clock, every=1.0)
 
-    def nothing_left(self) -> list[str]:
+    def nothing_left(self, within: float = RESIDUE_GONE) -> list[str]:
         """Notes of what could not be looked at, and of what others seem to have changed meanwhile.
 
-        Raises LeftBehind when something is still different after ``RESIDUE_GONE`` seconds: controllers need a moment;
+        Raises LeftBehind when something is still different after ``within`` seconds: controllers need a moment;
         TimedOut or ApiError when it could not be looked at.
         """
         notes: list[str] = []
@@ -135,7 +135,7 @@ class LeakCheck:
             return (None if left or machines is None else True), "; ".join(left) or why
 
         try:
-            wait_until("nothing left behind", see, RESIDUE_GONE, self._clock, every=1.0)
+            wait_until("nothing left behind", see, within, self._clock, every=1.0)
         except TimedOut as error:
             if not left:
                 # Nothing was seen at all: that is the API's failure and no residue.

@@ -19,7 +19,7 @@ from harness.experiment import Experiment
 from harness.interrupts import deferred
 from harness.residue import LeakCheck, Scope
 from harness.run import Run
-from harness.timeouts import EFFECT_GRACE
+from harness.timeouts import EFFECT_GRACE, NODES_WHOLE, RESIDUE_GONE
 from harness.undo import Journal
 
 
@@ -45,6 +45,7 @@ class Site:
         # The entries up to this one are what was made for the experiment.
         self._arranged = 0
         self._leaks: LeakCheck | None = None
+        self._on_machines = False
         self._dead_man: DeadMan | None = None
 
     def look_around(self, namespaces: Sequence[str]) -> None:
@@ -69,6 +70,7 @@ class Site:
 
     def guard_machines(self) -> None:
         """What happens from now on is done to machines: take it back even when this process is gone."""
+        self._on_machines = True
         if self._dead_man is None and self._run.cluster.provider in MACHINES_ARE_HERE:
             folder = self._run.store.folder
             self._dead_man = DeadMan(self._run.cluster, self._run.id, folder, self._file, self._arranged)
@@ -140,7 +142,7 @@ class Site:
         if self._leaks is None:
             return
         try:
-            self.notes += self._leaks.nothing_left()
+            self.notes += self._leaks.nothing_left(NODES_WHOLE if self._on_machines else RESIDUE_GONE)
         except LeftBehind as error:
             self.notes.append(str(error))
             raise

@@ -9,6 +9,9 @@ NAMESPACE_GONE = 90.0
 UNDONE = 60.0
 UNDONE_AT_LEAST = 5.0
 RESIDUE_GONE = 20.0
+# A node that was switched off is whole again when its network plug-in's pod has run and set the routes to other nodes'
+# pods: 18 s after its power came back on an idle kind cluster, 10 s of them after it had become Ready.
+NODES_WHOLE = 60.0
 EVIDENCE_EVERY = 0.5
 # A look for evidence may hold up the end of a fault, which an objective or a halt can order at any time.
 EVIDENCE_LOOK = 0.7

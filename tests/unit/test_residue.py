@@ -185,6 +185,28 @@ def test_what_needs_a_moment_to_go_is_waited_for(cluster: FakeCluster, monkeypat
     assert leaks.nothing_left() == []
 
 
+@pytest.mark.parametrize(("within", "whole"), [(60.0, True), (20.0, False)])
+def test_how_long_it_is_waited_for_is_the_caller_s_to_say(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, within: float, whole: bool
+) -> None:
+    leaks = LeakCheck(cluster.api, OURS, cluster.clock)
+    cluster.server.seed(_role("mine", MINE))
+    begun, sleep = cluster.clock.monotonic(), FakeClock.sleep
+
+    def sleeping(clock: FakeClock, seconds: float) -> None:
+        sleep(clock, seconds)
+        if clock.monotonic() - begun > 40.0 and whole:
+            cluster.api.delete(ROLES, "mine")
+
+    monkeypatch.setattr(FakeClock, "sleep", sleeping)
+    if whole:
+        assert leaks.nothing_left(within) == []
+    else:
+        with pytest.raises(LeftBehind):
+            leaks.nothing_left(within)
+        assert cluster.clock.monotonic() - begun < 40.0
+
+
 def test_on_a_shared_cluster_what_is_not_ours_is_a_note(cluster: FakeCluster) -> None:
     (note,) = _check(cluster, LEAKS["cluster role of nobody"][0], SHARED)
     assert note == "changed meanwhile, not by this run: clusterroles/x was not there before"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from harness.cluster.nodes import Trace
 from harness.cluster.resources import CONFIG_MAPS
 from harness.errors import ApiError, CapabilityMissing, HarnessError, Inconclusive, LeftBehind, UndoFailed
 from harness.naming import EXPERIMENT_LABEL, RUN_LABEL, SYSTEM_NAMESPACE
+from harness.residue import LeakCheck
 from harness.settings import Keep
 from harness.site import Site
+from harness.timeouts import NODES_WHOLE, RESIDUE_GONE
 from harness.undo import Journal, read_journal
 from harness.undo_copy import find_copies
 from tests.fake_plugin import Mark, kinds
@@ -186,6 +189,18 @@ def test_a_leak_on_a_machine_fails_an_experiment_that_held(stage: Stage, monkeyp
     record = stage.stored()
     assert not record.passed
     assert record.reason.startswith(f"{left}; before that: HELD")
+
+
+@pytest.mark.parametrize(("on_machines", "waited"), [(True, NODES_WHOLE), (False, RESIDUE_GONE)])
+def test_nodes_that_were_hit_are_given_longer_to_be_whole_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, on_machines: bool, waited: float
+) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(LeakCheck, "nothing_left", lambda _self, within: given.append(within) or [])
+    experiment = replace(stage.experiment(MARKED), disruptive=on_machines)
+    monkeypatch.setattr(Mark, "disruptive", on_machines)
+    stage.play(experiment)
+    assert given == [waited]
 
 
 def test_where_the_machines_are_not_here_they_are_not_looked_at(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
