@@ -37,6 +37,8 @@ class Table:
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
     ended: list[str] = field(default_factory=list)
+    # Of those the ones whose place was no instant, which a quicker run than the one it was drawn from may never see.
+    missed: list[str] = field(default_factory=list)
     residue: list[str] = field(default_factory=list)
 
     def count(self, kill: Kill, exit_code: int) -> None:
@@ -45,6 +47,7 @@ class Table:
             self.kills[kill.kind, kill.step] += 1
         else:
             self.ended.append(f"{kill.kind} at {kill.place} (exit code {exit_code})")
+            self.missed += self.ended[-1:] if kill.step != RANDOM else []
 
     def lines(self) -> list[str]:
         """As Markdown."""

@@ -89,7 +89,7 @@ def test_killed_at_every_step_of_a_node_fault_the_node_comes_back_by_itself(
         print(f"{kill.kind} killed at {kill.place}: taken back", flush=True)
         _tell(f"kills-of-{kind}", table, begun)
     assert table.residue == []
-    assert table.ended == []
+    assert table.missed == []
 
 
 @NEEDS_ROOT
@@ -106,7 +106,7 @@ def test_killed_together_with_its_dead_man_switch_a_sweep_takes_the_node_back(
         print(f"{kill.kind} and its dead-man switch killed at {kill.place}: swept", flush=True)
         _tell(f"kills-with-the-switch-of-{kind}", table, begun)
     assert table.residue == []
-    assert table.ended == []
+    assert table.missed == []
 
 
 class Looks:
