@@ -19,17 +19,19 @@ from contextlib import suppress
 
 # Linux forgets a connection that was never answered after 120 s (nf_conntrack_tcp_timeout_syn_sent).
 HOLD_SECONDS = 125.0
-# A seventh of the ports that Linux dials from, and a quarter of the files that a process may open: the rest is for use.
+# A seventh of the ports that Linux dials from: the rest is for use.
 MOST = 4096
-OF_FILES = 0.25
 
 
 class RetiredPorts:
-    """The ports of one process: at most ``most`` at a time, the oldest is let go for the next. Each is an open file."""
+    """The ports of one process: at most ``most`` at a time, the oldest is let go for the next.
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, most: int = MOST) -> None:
+    Each is an open file, and ``files`` is how many the process needs for all else: those are left to it.
+    """
+
+    def __init__(self, files: int, now: Callable[[], float] = time.monotonic, most: int = MOST) -> None:
         self._now = now
-        self._most = min(most, int(OF_FILES * resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+        self._most = max(0, min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - files))
         self._held: deque[tuple[float, socket.socket]] = deque()
 
     def close(self, unanswered: socket.socket) -> None:
@@ -40,7 +42,7 @@ class RetiredPorts:
         with suppress(OSError):
             local = unanswered.getsockname()
         unanswered.close()
-        if not local or not local[1]:
+        if not local or not local[1] or not self._most:
             return
         with suppress(OSError):
             holder = socket.socket(unanswered.family, socket.SOCK_STREAM)

@@ -14,7 +14,7 @@ from harness import arrange, belongings, registry
 from harness.cluster.api import Object
 from harness.cluster.nodes import NodeControl
 from harness.deadman import MACHINES_ARE_HERE, DeadMan
-from harness.errors import ApiError, CapabilityMissing, ClusterBroken, HarnessError, LeftBehind
+from harness.errors import ApiError, CapabilityMissing, ClusterBroken, HarnessError, LeftBehind, TimedOut
 from harness.experiment import Experiment
 from harness.interrupts import deferred
 from harness.residue import LeakCheck, Scope
@@ -96,22 +96,25 @@ class Site:
                 self.undo()
                 self.journal.keep()
                 kept = True
-                return
-            try:
-                if made:
-                    say("cleaning up")
-                    self._remove(made)
-            finally:
-                # Again what could not be taken back, too: it may have gone with a namespace.
-                self.journal.undo_all(registry.undo_actions())
+            else:
+                self._clean_up(made, say)
         except HarnessError:
             # What it was that stays is told beside why it stays.
-            with suppress(LeftBehind, ApiError):
-                self._nothing_left()
+            with suppress(LeftBehind, ApiError, TimedOut):
+                self._nothing_left(kept=False)
             raise
         finally:
             self._dismiss(kept=kept)
-        self._nothing_left()
+        self._nothing_left(kept=kept)
+
+    def _clean_up(self, made: Sequence[str], say: Callable[[str], None]) -> None:
+        try:
+            if made:
+                say("cleaning up")
+                self._remove(made)
+        finally:
+            # Again what could not be taken back, too: it may have gone with a namespace.
+            self.journal.undo_all(registry.undo_actions())
 
     def _dismiss(self, *, kept: bool) -> None:
         """Let the dead-man switch go, or, when anything could not be taken back, let it go on trying at once."""
@@ -138,11 +141,11 @@ class Site:
             # Whatever became of that one. What is raised here has its error, and the interruption, as its context.
             self._remove_each(names[:-1])
 
-    def _nothing_left(self) -> None:
+    def _nothing_left(self, *, kept: bool) -> None:
         if self._leaks is None:
             return
         try:
-            self.notes += self._leaks.nothing_left(NODES_WHOLE if self._on_machines else RESIDUE_GONE)
+            self.notes += self._leaks.nothing_left(NODES_WHOLE if self._on_machines else RESIDUE_GONE, kept=kept)
         except LeftBehind as error:
             self.notes.append(str(error))
             raise

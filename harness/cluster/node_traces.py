@@ -36,8 +36,10 @@ LIMITS = (
 MARK = "resilience-deadman"
 HELPERS = ("ip", "iptables", "ip6tables", "systemctl")
 
-_LINKS_OF_PODS = ("veth", "cni", "kube-", "cali", "lxc", "cilium", "flannel", "vxlan.", "tunl", "nodelocaldns")
-_RULES_OF_THE_CLUSTER = re.compile(r"KUBE-|CNI-|KIND-|DOCKER|127\.0\.0\.11\b|cali-|CILIUM_|FLANNEL")
+_LINKS_OF_PODS = ("veth", "cni", "kube-", "cali", "lxc", "cilium", "flannel", "vxlan.", "tunl", "nodelocaldns", "weave")
+_RULES_OF_THE_CLUSTER = re.compile(
+    r"KUBE-|CNI-|KIND-|DOCKER|127\.0\.0\.11\b|cali[-:]|CILIUM_|FLANNEL|flanneld|WEAVE|NFQUEUE"
+)
 _TABLES_OF_THE_CLUSTER = re.compile(r"(filter|nat|mangle|raw|security)$|kube|kindnet|cni|cilium|calico|flannel")
 _LASTING = frozenset({"kernel", "boot", "static"})
 _POD_UID = re.compile(r"/(?:[^/]*-)?pod([0-9a-f][0-9a-f_-]+)")

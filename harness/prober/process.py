@@ -93,12 +93,12 @@ def prober_of(settings: StreamSettings, ports: RetiredPorts) -> Prober:
 
 async def run(settings: Settings, records: Path) -> None:
     """Probe until standard input closes or the time is over."""
-    raise_file_limit(settings)
+    files = raise_file_limit(settings)
     raise_priority()
     with records.open("ab", buffering=0) as file:
         begin = time.monotonic()
         schedules = staggered(begin + START_AFTER, [stream.period for stream in settings.streams])
-        ports = RetiredPorts()
+        ports = RetiredPorts(files)
         streams = [
             Stream(number, prober_of(stream, ports), schedule, file.write)  # type: ignore[arg-type]
             for number, (stream, schedule) in enumerate(zip(settings.streams, schedules, strict=True))
@@ -129,13 +129,14 @@ def _input_closed() -> asyncio.Future[str]:
     return closed
 
 
-def raise_file_limit(settings: Settings) -> None:
-    """Let every probe time out at once, and hold the ports of those before, without running out of sockets."""
-    wanted = (
-        MOST
-        + SPARE_FILES
-        + sum(math.ceil(stream.timeout / stream.period) + SPARE_PROBES for stream in settings.streams)
-    )
+def raise_file_limit(settings: Settings) -> int:
+    """Let every probe time out at once, and hold the ports of those before, without running out of sockets.
+
+    Returns how many files it needs without those ports.
+    """
+    probes = sum(math.ceil(stream.timeout / stream.period) + SPARE_PROBES for stream in settings.streams)
+    files = SPARE_FILES + probes
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    if soft < files + MOST:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(files + MOST, hard), hard))
+    return files

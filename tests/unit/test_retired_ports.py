@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 import struct
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def unanswered() -> tuple[socket.socket, int]:
 
 def test_a_port_is_held_until_its_time_is_over() -> None:
     now = Hand()
-    ports = RetiredPorts(now)
+    ports = RetiredPorts(0, now)
     first, port = unanswered()
     ports.close(first)
     assert first.fileno() == -1
@@ -67,13 +68,22 @@ def test_a_port_is_held_until_its_time_is_over() -> None:
 
 
 def test_the_oldest_is_let_go_for_the_next() -> None:
-    ports = RetiredPorts(Hand(), most=2)
+    ports = RetiredPorts(0, Hand(), most=2)
     numbers = []
     for _ in range(3):
         made, port = unanswered()
         numbers.append(port)
         ports.close(made)
     assert [is_free(port) for port in numbers] == [True, False, False]
+
+
+def test_files_that_others_need_are_left_to_them() -> None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for files, held in ((limit, False), (limit - 1, True)):
+        ports = RetiredPorts(files, Hand())
+        made, port = unanswered()
+        ports.close(made)
+        assert is_free(port) is not held
 
 
 def test_the_kernel_gives_a_held_port_to_no_connection(listener: socket.socket) -> None:
@@ -84,7 +94,7 @@ def test_the_kernel_gives_a_held_port_to_no_connection(listener: socket.socket) 
     except OSError:
         pytest.skip("a socket's own range of ports needs Linux 6.3")
     low = next(low for low in range(48_000, 60_000, 8) if all(is_free(low + each) for each in range(8)))
-    ports = RetiredPorts(Hand())
+    ports = RetiredPorts(0, Hand())
     made = socket.socket()
     made.bind(("127.0.0.1", low + 3))
     ports.close(made)
@@ -110,7 +120,7 @@ def test_the_kernel_gives_a_held_port_to_no_connection(listener: socket.socket) 
 
 def test_a_socket_that_never_got_a_port_is_just_closed() -> None:
     fresh = socket.socket()
-    RetiredPorts(Hand()).close(fresh)
+    RetiredPorts(0, Hand()).close(fresh)
     assert fresh.fileno() == -1
 
 
@@ -121,7 +131,7 @@ def test_where_a_port_cannot_be_held_nothing_is_raised(monkeypatch: pytest.Monke
         raise OSError(errno.EMFILE, "too many open files")
 
     monkeypatch.setattr("harness.retired_ports.socket.socket", none_left)
-    RetiredPorts(Hand()).close(made)
+    RetiredPorts(0, Hand()).close(made)
     monkeypatch.undo()
     assert is_free(port)
 

@@ -196,11 +196,30 @@ def test_nodes_that_were_hit_are_given_longer_to_be_whole_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, on_machines: bool, waited: float
 ) -> None:
     given: list[float] = []
-    monkeypatch.setattr(LeakCheck, "nothing_left", lambda _self, within: given.append(within) or [])
+    monkeypatch.setattr(LeakCheck, "nothing_left", lambda _self, within, *, kept: given.append(within) or [])
     experiment = replace(stage.experiment(MARKED), disruptive=on_machines)
     monkeypatch.setattr(Mark, "disruptive", on_machines)
     stage.play(experiment)
     assert given == [waited]
+
+
+def test_what_is_left_on_a_machine_fails_an_experiment_whose_namespace_is_kept(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the API shows is kept on purpose; a route on a node is not."""
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    stage.cluster.server.seed({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}, "status": ready})
+    stage.keep = Keep.ALWAYS
+    undo = Mark.undo
+
+    def leaking(cluster: FakeCluster, parameters: dict[str, object]) -> str:
+        cluster.machines.left["node-1"] = {Trace("route blackhole 198.18.70.0/24")}
+        return undo(cluster, parameters)
+
+    monkeypatch.setattr(Mark, "undo", leaking)
+    with pytest.raises(LeftBehind, match="LEFT BEHIND: node/node-1: route blackhole"):
+        stage.play(stage.experiment(MARKED))
+    assert not stage.stored().passed
 
 
 def test_where_the_machines_are_not_here_they_are_not_looked_at(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,9 @@ class LocalNodes:
             self._machine(node).start_program(service)
 
     def traces(self, node: str) -> NodeTraces:
+        if all(node != each.name for each in self._state().plan.nodes):
+            # An object in the API without a machine of this cluster: there is nothing to look at.
+            return NodeTraces("stopped")
         return self._machine(node).traces()
 
     @contextmanager

@@ -35,6 +35,8 @@ from harness.retired_ports import RetiredPorts
 PROBE_EVERY = 0.1
 # So many arrivals are started in a row when several are due: a turn of the event loop for each costs more than it does.
 TURN = 8
+# For Locust and the records; besides, each worker has a connection in use and one that is kept.
+SPARE_FILES = 256
 # The kernel ends the process this long after its time even when nothing in it runs any more.
 ALARM_GRACE = 30
 
@@ -73,7 +75,7 @@ class Arrivals:
         self._landed = Event()
         self._metrics = Metrics(settings, lambda: self._in_flight)
         self._recorder = Recorder(records, self._metrics, environment)
-        self._connections = HttpConnections(settings, self._behaviour, RetiredPorts())
+        self._connections = HttpConnections(settings, self._behaviour, RetiredPorts(SPARE_FILES + 2 * settings.workers))
         self._changed = Event()
         self._end: str | None = None
         self._end_at = 0.0

@@ -40,6 +40,9 @@ COMMIT
 :KUBE-FORWARD - [0:0]
 :MINE - [0:0]
 -A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+-A FORWARD -m comment --comment "cali:S93hcgKJrXEqnTfs" -m mark --mark 0x10000/0x10000 -j ACCEPT
+-A FORWARD -m comment --comment "flanneld forward" -j ACCEPT
+-A PREROUTING -j NFQUEUE --queue-num 101
 -A OUTPUT -d 127.0.0.11/32 -p udp -j DNAT --to-destination 127.0.0.11:41123
 COMMIT
 == ip6tables

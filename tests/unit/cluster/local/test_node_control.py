@@ -15,7 +15,7 @@ from harness.cluster.local.node_machine import NodeMachine
 from harness.cluster.local.paths import CACHE_VARIABLE, STATE_VARIABLE, ClusterPaths
 from harness.cluster.local.processes import Programs
 from harness.cluster.local.state import ClusterState
-from harness.cluster.nodes import NodeControl
+from harness.cluster.nodes import NodeControl, NodeTraces
 from harness.errors import ClusterBroken
 
 STATE = ClusterState("shop", 2, 0, "/binaries", "/images", ready=True)
@@ -54,6 +54,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(cgroups, "end_processes", end_all)
     monkeypatch.setattr(freezer, "is_frozen", lambda _path: False)
     return said
+
+
+def test_an_object_in_the_api_without_a_machine_has_nothing_to_look_at(nodes: NodeControl) -> None:
+    assert nodes.traces("kwok-node-17") == NodeTraces("stopped")
 
 
 def test_a_node_is_shut_down_from_kubelet_to_its_pods_to_the_rest(nodes: NodeControl, told: list[Any]) -> None:
