@@ -35,7 +35,9 @@ _CORE = "tag:yaml.org,2002:"
 _KNOWN_TAGS = frozenset(_CORE + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge"))
 
 _NUMBERS = frozenset((f"{_CORE}int", f"{_CORE}float"))
-# UTF-8 has no way to write them.
+# JSON escapes a character beyond U+FFFF in two halves.
+_PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+# UTF-8 has no way to write one that is alone.
 _HALVES = re.compile("[\ud800-\udfff]")
 
 Place = tuple[str | int, ...]
@@ -58,6 +60,11 @@ class _Loader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         finally:
             self._depth -= 1
+
+    def compose_scalar_node(self, anchor: dict[Any, yaml.Node]) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        node.value = _PAIRS.sub(_joined, node.value)
+        return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
         try:
@@ -233,6 +240,10 @@ class _Walk:
         self.problems.append(Problem(message, self.file, line, _HALVES.sub("�", show_place(place))))
         if len(self.problems) == MAX_PROBLEMS:
             raise InputError(self.problems)
+
+
+def _joined(halves: re.Match[str]) -> str:
+    return halves[0].encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _too_deep(file: Path, line: int) -> Problem:

@@ -97,6 +97,8 @@ LAUGHS = "&a0 [x, x], " + ", ".join(f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" f
         ("a:\n  b: !!bool perhaps\n", ":2: not valid YAML: found 'perhaps', which is no bool"),
         ("a: !!int ''\n", ":1: not valid YAML: found '', which is no int"),
         ('a: "\\ud800"\n', ":1: a: found half of a character (U+D800 to U+DFFF), expected text"),
+        ('a: "\\ude00\\ud83d"\n', ":1: a: found half of a character (U+D800 to U+DFFF), expected text"),
+        ('a: "\\ud83d\\ud83d\\ude00"\n', ":1: a: found half of a character (U+D800 to U+DFFF), expected text"),
         ('"\\ud800": {a: 1, a: 2}\n', ":1: found half of a character (U+D800 to U+DFFF), expected text"),
         ('a: "\\UFFFFFFFF"\n', ": not valid YAML: "),
         ("a: \0\n", ": not valid YAML: "),
@@ -107,6 +109,13 @@ LAUGHS = "&a0 [x, x], " + ", ".join(f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" f
 )
 def test_what_is_hostile_is_refused_in_a_line(text: str, what: str) -> None:
     assert problems(text)[0].startswith(what)
+
+
+def test_characters_that_json_escapes_in_two_halves_are_one() -> None:
+    data = {"a": "so \U0001f600\U0010ffff", "\U0001f680": ["\U00010000"]}
+    document = load_document(FILE, json.dumps(data))
+    assert document.data == data
+    assert document.lines["\U0001f680", 0] == 1
 
 
 def test_no_more_problems_are_told_than_anybody_reads() -> None:
