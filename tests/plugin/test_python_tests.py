@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from harness.verdict import Verdict
 from tests.plugin.conftest import Project
 
@@ -129,3 +133,31 @@ def test_a_halt_ends_the_body_of_a_test_even_in_its_sleep(project: Project) -> N
     assert record.verdict is Verdict.INCONCLUSIVE
     assert "halt" in record.reason
     assert [undo.state for undo in record.faults[0].undo] == ["done"]
+
+
+# As pytest-rerunfailures does it, within one protocol of the item.
+TWICE = """
+import pytest
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    for _ in range(2):
+        runtestprotocol(item, nextitem=nextitem, log=False)
+    return True
+"""
+
+
+def test_an_item_that_is_set_up_twice_does_not_wait_for_itself(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_once(what: str, look: Callable[[], tuple[bool | None, str]], *_: object) -> None:
+        assert look()[0], f"{what} is waited for"
+
+    monkeypatch.setattr("harness.turns.wait_until", at_once)
+    project.pytester.makeconftest(TWICE)
+    project.pytester.makepyfile(
+        test_shop="import pytest\n@pytest.mark.disruptive\n"
+        "def test_it(cluster):\n    with open('calls', 'a') as calls:\n        calls.write('called ')\n"
+    )
+    project.run("--cluster", "--allow-disruptive", "test_shop.py")
+    assert (project.root / "calls").read_text() == "called called "
