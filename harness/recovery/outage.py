@@ -50,9 +50,9 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What one clock says. ``length`` bounds the seconds from the origin to the recovery; for "not recovered" its high
-    end is infinite, and it is None without data. ``likely`` is the likeliest length within it. ``began`` and ``ended``
-    are timeline seconds."""
+    """What one clock says. ``length`` bounds the seconds from the origin to the recovery; its high end is infinite for
+    "not recovered", and where what came after a silence may be the fault's and is not over; it is None without data.
+    ``likely`` is the likeliest length within it. ``began`` and ``ended`` are timeline seconds."""
 
     clock: ClockName
     subject: str
@@ -166,8 +166,9 @@ def conclude(
 
 
 def show(length: Interval) -> str:
-    """Bounds for people: ``2.10 s to 3.05 s``."""
-    return f"{show_seconds(length.low)} to {show_seconds(length.high)}"
+    """Bounds for people: ``2.10 s to 3.05 s``, or ``2.10 s or more`` where nothing bounds them from above."""
+    high = f"to {show_seconds(length.high)}" if math.isfinite(length.high) else "or more"
+    return f"{show_seconds(length.low)} {high}"
 
 
 def _belonging(outages: Sequence[Outage], origin: Origin) -> Sequence[Outage]:

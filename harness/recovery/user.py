@@ -42,6 +42,9 @@ GOOD_IN_A_ROW = 10
 LEAST_IN_A_ROW = 3
 # What took this many times as long as usual, and as many seconds longer, has waited for the service.
 WAITED, WAITED_SECONDS = 3.0, 0.005
+# The last arrivals of a run may still be under way when it is read: only a silence beyond doubt counts, which is this
+# many times as long as the gaps around it, and as many seconds. Around it, since a load may slow down on purpose.
+SILENCE, SILENCE_SECONDS, AROUND = 10.0, 1.0, 6
 
 
 def user(timeline: Timeline, workload: str, origin: Origin) -> list[Recovery]:
@@ -108,18 +111,29 @@ def _as_seen(timeline: Timeline, origin: Origin, witness: _Witness) -> Recovery:
     if len(later) < 2:
         return no_data(CLOCK, subject, f"no {noun} were sent after the fault")
     found = outages(sent, start, witness.in_a_row)
-    # The last arrivals of a run may still be under way when it is read: only a silence beyond doubt counts.
-    silence = max(1.0, 10 * median(after.started - before.started for before, after in pairwise(later)))
     if found:
-        silences = [(before, after) for before, after in pairwise(later) if after.started - before.started > silence]
+        silences = _silences(later)
         least, most = _apart(found, silences, later), _with_hidden(found, silences, origin)
         return conclude(CLOCK, subject, found, origin, least=least, most=most)
     recovery = timeline.phase(RECOVERY)
     quiet = min(recovery.end, origin.until) - later[-1].started if recovery else 0.0
-    if quiet > silence:
+    if _is_silence(quiet, [after.started - before.started for before, after in pairwise(later[-2 * AROUND :])]):
         reason = f"none of the {noun} failed, but the last one was sent {show_seconds(quiet)} before the end"
         return no_data(CLOCK, subject, reason)
     return not_disrupted(CLOCK, subject, _blind(later, start), f"none of {len(later)} {noun} failed")
+
+
+def _silences(sent: Sequence[RequestSeen]) -> list[_Silence]:
+    gaps = [after.started - before.started for before, after in pairwise(sent)]
+    return [
+        (sent[index], sent[index + 1])
+        for index, gap in enumerate(gaps)
+        if _is_silence(gap, gaps[max(0, index - AROUND) : index + AROUND + 1])
+    ]
+
+
+def _is_silence(gap: float, around: Sequence[float]) -> bool:
+    return gap > SILENCE_SECONDS and gap > SILENCE * median(around)
 
 
 def _apart(found: Sequence[Outage], silences: Sequence[_Silence], sent: Sequence[RequestSeen]) -> list[Outage]:

@@ -206,3 +206,47 @@ def test_a_silence_long_after_the_recovery_has_held_changes_nothing() -> None:
 
 def test_a_pause_of_a_few_periods_is_no_silence() -> None:
     assert clock(silent((11, 11.9), down=(10, 12))) == clock(silent(down=(10, 12)))
+
+
+@pytest.mark.parametrize("phases", [4, 3], ids=["in the end", "while it runs"])
+def test_what_a_silence_may_tie_to_the_fault_and_is_not_over_leaves_the_recovery_without_a_latest_end(
+    phases: int,
+) -> None:
+    story = silent((16, 18), down=(11, 13))
+    for number in range(340):
+        story.request(21 + number / 10, ok=False)
+    del story.timeline.phases[phases:]
+    found = clock(story)
+    assert found.state == "recovered"
+    assert found.length.low == pytest.approx(2.95)
+    assert math.isinf(found.length.high)
+    assert "back 2.95 s or more after the fault" in found.reason
+
+
+def slowing(*down: tuple[float, float]) -> Story:
+    """Twenty requests a second for the first half of the recovery, one in one and a half seconds for the second."""
+    story = Story().injected(10.0, took=0.0)
+    for at in [*(number / 20 for number in range(600)), *(30 + number * 1.5 for number in range(17))]:
+        story.request(at, ok=not any(start <= at < end for start, end in down))
+    return story
+
+
+def test_a_load_that_slows_down_falls_not_silent_at_each_of_its_requests() -> None:
+    assert clock(slowing((10, 12))).length.high == pytest.approx(2.01)
+    assert "nothing was sent" not in clock(slowing((10, 12))).reason
+
+
+def test_a_load_that_has_slowed_down_is_not_silent_at_the_end() -> None:
+    story = Story(settle=0).injected(10.0)
+    for at in [*(number / 20 for number in range(600)), *(30 + number * 1.5 for number in range(12))]:
+        story.request(at)
+    assert clock(story).state == "not disrupted"
+
+
+def test_a_silence_is_one_beside_the_gaps_around_it() -> None:
+    """Slow for most of the run and fast at last: three seconds are nothing among the slow ones, much among the fast."""
+    story = Story().injected(10.0, took=0.0)
+    slow, fast = [number / 2 for number in range(60)], [30 + number / 10 for number in range(14)]
+    for at in [*slow, *fast, *(34.3 + number / 10 for number in range(20))]:
+        story.request(at, ok=not 10 <= at < 34.8)
+    assert "nothing was sent for a while" in clock(story).reason
