@@ -6,7 +6,8 @@ its input, which the kernel brings about however the run ends; and the age of th
 experiment that started it, since a run that hangs or was stopped by Ctrl-Z never ends. Either way it replays that one
 journal from disk. It asks no Lease first: the journal is its own experiment's, whatever other processes of the same
 run are at work. It needs no API for what was done to machines, and tries again while something is left, for a bounded
-time. ``harness sweep`` follows, for what no journal tells of. A run that has taken everything back stands it down.
+time. ``harness sweep`` follows, for what no journal tells of. A run that has taken everything back stands it down. As
+long as it lives, no other experiment of the run begins: it would take the damage for the steady state.
 
 Effects in pods expire where they are (``harness/faults/process_hang.py``); effects in the API are for ``harness sweep``
 and the janitor, from anywhere.
@@ -27,6 +28,7 @@ from harness.clock import Clock, parse_kubernetes_time
 from harness.cluster.api import KubeApi
 from harness.cluster.protocol import Cluster
 from harness.errors import ApiError, HarnessError
+from harness.turns import machines_held
 from harness.undo import UndoAction, append_line, take_back
 from harness.undo_copy import delete_if_there, find_copies
 from harness.undo_entry import Origin, Page, UndoEntry, decode
@@ -56,10 +58,10 @@ class DeadMan:
         where = ["--context", cluster.context, *kubeconfig, "--reports", str(folder)]
         whose = ["--orphaned", str(journal), "--made", str(made), "--run", run]
         command = [sys.executable, "-m", "harness.cli", "sweep", *whose, *where]
-        with (folder / "deadman.log").open("ab") as log:
+        with (folder / "deadman.log").open("ab") as log, machines_held(folder) as held:
             # A session of its own: a Ctrl-C at the terminal is for the run.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, pass_fds=[held]
             )
 
     def stand_down(self) -> None:
@@ -74,7 +76,7 @@ class DeadMan:
                 self._process.wait(STOP_WITHIN)
 
     def take_over(self) -> None:
-        """The run could not take everything back and tries no more: it is to try now, and is not waited for."""
+        """The run could not take everything back and tries no more: it is to try now. The next turn waits for it."""
         if self._process.stdin:
             self._process.stdin.close()
 

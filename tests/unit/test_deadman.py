@@ -26,6 +26,7 @@ from harness.cluster.protocol import Cluster
 from harness.deadman import ALL_IS_WELL, LOOK_EVERY, TRY_FOR, DeadMan, Ending
 from harness.errors import ApiError, ClusterUnreachable, HarnessError, UndoFailed
 from harness.settings import Keep
+from harness.turns import Turns
 from harness.undo import Journal, read_journal
 from harness.undo_copy import find_copies
 from tests.fake_plugin import Mark, kinds
@@ -42,12 +43,15 @@ DOOMED = """
 import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
+from harness.clock import SystemClock
 from harness.deadman import DeadMan
+from harness.turns import Turns
 folder = Path(sys.argv[1])
 nowhere = SimpleNamespace(context="nowhere", kubeconfig=folder / "kubeconfig")
-made = DeadMan(nowhere, "run1", folder, folder / "undo.jsonl", 0)
-print(made._process.pid, flush=True)
-sys.stdin.read()
+with Turns(folder, SystemClock(), print).taken("it", lambda: None, alone=True):
+    made = DeadMan(nowhere, "run1", folder, folder / "undo.jsonl", 0)
+    print(made._process.pid, flush=True)
+    sys.stdin.read()
 """
 
 
@@ -86,6 +90,10 @@ def _armed(folder: Path) -> DeadMan:
     return DeadMan(_nowhere(folder), "run1", folder, folder / "undo.jsonl", 0)
 
 
+def _armed_still() -> None:
+    raise HarnessError("armed")
+
+
 def test_a_run_that_ends_in_order_stands_it_down(tmp_path: Path) -> None:
     made = _armed(tmp_path)
     made.stand_down()
@@ -108,6 +116,46 @@ def test_a_run_that_is_killed_is_swept(tmp_path: Path) -> None:
         finally:
             os.close(guard)
     assert "kubeconfig" in (tmp_path / "deadman.log").read_text(), "there is no such cluster, and it looked for it"
+
+
+def test_no_turn_begins_before_it_has_taken_back_what_a_killed_run_left(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DOOMED, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        number = int(run.stdout.readline())
+        guard = os.pidfd_open(number)
+        # It needs as long as it takes until somebody has been seen to wait for it.
+        os.kill(number, signal.SIGSTOP)
+        run.kill()
+        run.wait(PATIENCE)
+        waits: list[bool] = []
+
+        def let_it_end() -> None:
+            waits.append(not select.select([guard], [], [], 0)[0])
+            os.kill(number, signal.SIGCONT)
+            select.select([guard], [], [], PATIENCE)
+
+        try:
+            with Turns(tmp_path, FakeClock(), pytest.fail).taken("next", let_it_end, alone=False):
+                assert waits == [True]
+        finally:
+            if not waits:
+                os.kill(number, signal.SIGCONT)
+            os.close(guard)
+
+
+def test_one_that_is_stood_down_keeps_nobody_waiting(tmp_path: Path) -> None:
+    made = _armed(tmp_path)
+    try:
+        with (
+            pytest.raises(HarnessError, match="armed"),
+            Turns(tmp_path, FakeClock(), pytest.fail).taken("next", _armed_still, alone=True),
+        ):
+            pytest.fail("it is not its turn")
+    finally:
+        made.stand_down()
+    with Turns(tmp_path, FakeClock(), pytest.fail).taken("next", _armed_still, alone=True):
+        pass
 
 
 def test_one_that_is_slow_to_end_is_no_error_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

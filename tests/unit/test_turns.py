@@ -12,7 +12,7 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.errors import Inconclusive
-from harness.turns import Turns
+from harness.turns import MACHINES_BACK, Turns, machines_held
 from tests.fake_run import PATIENCE
 
 HOLDER = """
@@ -157,3 +157,40 @@ def test_a_process_that_is_killed_lets_go(tmp_path: Path) -> None:
         looks: list[None] = []
         with Turns(tmp_path, FakeClock(), lambda _: None).taken("it", lambda: looks.append(kill()), alone=False):
             assert len(looks) == 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_no_turn_begins_before_machines_are_taken_back(
+    process: Callable[[], Process], tmp_path: Path, alone: bool
+) -> None:
+    one = process()
+    with machines_held(tmp_path):
+        one.begin(alone=alone)
+        one.look_again()
+        assert not one.inside.is_set()
+    one.look_again()
+    assert one.inside.wait(PATIENCE)
+    # It was only looked at: the experiment whose turn it is may have machines of its own to be taken back.
+    with machines_held(tmp_path):
+        one.end()
+
+
+def test_waiting_for_machines_is_told_in_one_line_and_ended_by_a_halt(tmp_path: Path) -> None:
+    looks: list[str | None] = [None, None, None, "halted by ann@desk"]
+    said: list[str] = []
+
+    def go_on() -> None:
+        halted = looks.pop(0)
+        if halted:
+            raise Inconclusive(halted)
+
+    turns = Turns(tmp_path, FakeClock(), said.append)
+    with (
+        machines_held(tmp_path),
+        pytest.raises(Inconclusive, match="halted by ann"),
+        turns.taken("node-stop", go_on, alone=True),
+    ):
+        pytest.fail("it is not its turn")
+    assert said == [f"node-stop: waiting for {MACHINES_BACK}"]
+    with turns.taken("next", lambda: pytest.fail("waits"), alone=True):
+        pass
