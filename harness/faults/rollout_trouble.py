@@ -32,15 +32,26 @@ def troubles(pod: Object, now: float) -> Iterator[str]:
             yield f"{name}/{container['name']} ended with exit code {ended['exitCode']}"
         started = current.get("running", {}).get("startedAt")
         running_for = now - parse_kubernetes_time(started) if started else 0.0
-        if not container.get("ready") and running_for >= UNREADY_SECONDS + _first_asked(pod, container["name"]):
+        if not container.get("ready") and running_for >= UNREADY_SECONDS + _given(pod, container):
             yield f"{name}/{container['name']} has run for {running_for:.0f} s and is not ready"
 
 
-def _first_asked(pod: Object, container: str) -> float:
-    """For how many seconds a container's own probes leave it alone after its start."""
-    specs = [spec for spec in pod.get("spec", {}).get("containers", ()) if spec["name"] == container]
-    probes = [spec.get(kind) or {} for spec in specs for kind in ("startupProbe", "readinessProbe")]
-    return float(sum(probe.get("initialDelaySeconds", 0) for probe in probes))
+def _given(pod: Object, container: Object) -> float:
+    """The seconds from its start that a container's own probes give it: to be started, while it has a startup probe
+    that still asks, and else to be ready. One that listens just after it was asked is only asked again a period later.
+    ``container`` is its status."""
+    spec = pod.get("spec", {})
+    specs = [*spec.get("initContainers", ()), *spec.get("containers", ())]
+    own: Object = next((one for one in specs if one["name"] == container["name"]), {})
+    startup, readiness = own.get("startupProbe"), own.get("readinessProbe")
+    if startup and not container.get("started"):
+        return _seconds(startup, startup.get("failureThreshold", 3))
+    return _seconds(readiness, readiness.get("successThreshold", 1)) if readiness else 0.0
+
+
+def _seconds(probe: Object, times: int) -> float:
+    """How long a probe takes to ask so many times, with the API's own defaults."""
+    return float(probe.get("initialDelaySeconds", 0) + probe.get("periodSeconds", 10) * times)
 
 
 def stalled(deployment: Object, replica_set: str) -> list[str]:

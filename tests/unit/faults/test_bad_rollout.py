@@ -11,7 +11,7 @@ from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from harness.errors import Inconclusive
 from harness.fault import Evidence, FaultContext
 from harness.faults.bad_rollout import BadRollout
-from harness.faults.rollout_trouble import UNREADY_SECONDS
+from harness.faults.rollout_trouble import UNREADY_SECONDS, troubles
 from harness.observation import Victim
 from tests.fake_world import NAMESPACE, World, deployment
 
@@ -61,15 +61,28 @@ def test_a_pod_that_has_just_started_is_not_yet_in_trouble(world: World) -> None
     assert "is not ready" in evidence.text
 
 
-def test_a_pod_that_its_own_probe_still_leaves_alone_is_not_yet_in_trouble(world: World) -> None:
-    world.kubelet.unready.add("podinfo:1")
-    probe = {"initialDelaySeconds": 20, "httpGet": {"port": 80}}
-    patch = {"spec": {"containers": [{"name": "podinfo", "readinessProbe": probe}]}}
-    fault, context, victims = _inject(world, patch=patch)
-    world.clock.advance(20 + UNREADY_SECONDS - 1)
-    assert not fault.evidence(context, victims).proven
-    world.clock.advance(2)
-    assert fault.evidence(context, victims).proven
+@pytest.mark.parametrize(
+    ("probes", "started", "given"),
+    [
+        ({"readinessProbe": {"initialDelaySeconds": 20, "periodSeconds": 1}}, True, 21),
+        ({"readinessProbe": {}}, True, 0),
+        ({"readinessProbe": {"httpGet": {"port": 80}}}, True, 10),
+        ({"readinessProbe": {"periodSeconds": 2, "successThreshold": 3}}, True, 6),
+        ({"startupProbe": {"initialDelaySeconds": 5, "httpGet": {"port": 80}}}, False, 35),
+        ({"startupProbe": {"periodSeconds": 10, "failureThreshold": 30}}, False, 300),
+        ({"startupProbe": {"failureThreshold": 30}, "readinessProbe": {"periodSeconds": 1}}, True, 1),
+    ],
+)
+@pytest.mark.parametrize("sidecar", [False, True])
+def test_a_pod_that_its_own_probes_still_give_time_is_not_yet_in_trouble(
+    probes: dict[str, Any], started: bool, given: float, sidecar: bool
+) -> None:
+    status = {"name": "c", "state": {"running": {"startedAt": "2023-11-14T22:13:20Z"}}, "started": started}
+    kind, statuses = ("initContainers", "initContainerStatuses") if sidecar else ("containers", "containerStatuses")
+    pod = {"metadata": {"name": "p"}, "spec": {kind: [{"name": "c"} | probes]}, "status": {statuses: [status]}}
+    began = 1_700_000_000.0
+    assert not list(troubles(pod, began + UNREADY_SECONDS + given - 0.5))
+    assert list(troubles(pod, began + UNREADY_SECONDS + given))
 
 
 def test_the_old_version_s_troubles_are_not_the_fault_s(world: World) -> None:
