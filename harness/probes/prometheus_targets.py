@@ -5,10 +5,13 @@ hole in the series of the target. Not every end of scrapes is a hole. A pod that
 after some scrapes that fail since the server hears of it late, and a new pod fails some before it listens. So what
 counts is the time between two scrapes that succeeded, and at the end of a phase only for targets that are still there.
 
-A target that was never scraped has no series that would tie it to a query. But others of its kind have: those of the
-same job, and of pods those of the same workload. A pod that was ready for longer than it takes Prometheus to hear of it
-must have been scraped meanwhile, and any other target of the job must have been scraped once. The query's own matchers
-say which are not meant. What this cannot see: a workload of which no pod at all has ever been scraped.
+A target that was never scraped has no series that would tie it to a query. But others of its kind have: of pods in the
+experiment's namespace those of the same workload, of other targets those of the same job and namespace. A pod that was
+ready for longer than it takes Prometheus to hear of it must have been scraped meanwhile, and any other target must have
+been scraped once. In a foreign namespace one job may hold whatever is there, dead things that nobody asks about, too:
+there a target is of a kind only with those whose labels say that they are the same thing (``_WHAT``), and is no matter
+of the query's where none says so. The query's own matchers say which are not meant. What this cannot see: a workload of
+which no pod at all has ever been scraped, and one elsewhere whose targets carry no such label.
 """
 
 from __future__ import annotations
@@ -27,6 +30,15 @@ from harness.quantities import show_seconds
 FAILED = -1
 # Within so many seconds Prometheus hears of a new pod.
 HEARD = 5.0
+# Labels that by custom say what a target is, and are the same for all replicas of one thing.
+_WHAT = {"service", "app", "app_kubernetes_io_name", "k8s_app", "name"} | {
+    "app_kubernetes_io_component",
+    "component",
+    "deployment",
+    "statefulset",
+    "daemonset",
+    "container",
+}
 # Of every target that had such series: how long ago it was scraped, or that the last scrape failed.
 _SCRAPES = (
     f"((time() - timestamp(up) and up == 1) or (up == 0) + {FAILED})"
@@ -80,12 +92,12 @@ def _never_scraped(
     least = HEARD + GAP * max(frame.interval, *own)
     run, end = math.ceil(phase.end), frame.theirs(phase.end)
     series = f"count_over_time({selector.text}[{run}s])"
-    places = {labels.get("namespace") for labels in sources}
     for target in prometheus.instant(_FAILING.format(run=run, least=math.ceil(least), series=series), end):
-        labels, place = target.labels, target.labels.get("namespace")
+        labels = target.labels
         # What became of the pods in the own namespace is known better than Prometheus could tell.
-        ours = place == frame.namespace and "pod" in labels
-        if place in places and not ours and selector.may_select(labels):
+        ours = labels.get("namespace") == frame.namespace and "pod" in labels
+        akin = any(_akin(labels, source, frame.namespace) for source in sources)
+        if akin and not ours and selector.may_select(labels):
             who = labels.get("pod") or f"{labels.get('job')} at {labels.get('instance')}"
             return f"{who} was never scraped: every scrape failed"
     pods = _mates(sources, selector, frame)
@@ -100,6 +112,17 @@ def _never_scraped(
             if until - since > least and not any(since <= at <= until for at in scraped[pod]):
                 return f"{pod} was never scraped in the {show_seconds(until - since)} that it was ready"
     return ""
+
+
+def _akin(target: Mapping[str, str], source: Mapping[str, str], own: str) -> bool:
+    """Whether two targets are of one kind: of one job and namespace, and in a namespace that is not our own of all
+    those labels that say what they are and that both have, at least one, with the same values."""
+    if any(target.get(label) != source.get(label) for label in ("job", "namespace")):
+        return False
+    if target.get("namespace") in {None, own}:
+        return True
+    told = _WHAT & target.keys() & source.keys()
+    return bool(told) and all(target[label] == source[label] for label in told)
 
 
 def _mates(sources: Sequence[Mapping[str, str]], selector: Selector, frame: Frame) -> list[str]:

@@ -197,3 +197,39 @@ def test_a_target_of_the_same_job_whose_scrapes_all_failed_is_no_data(labels: di
     found, reason = judged_beside(failing={"job": "pods"} | labels)
     assert found is verdict, reason
     assert found is Verdict.HELD or "pods at 10.0.0.9:80 was never scraped: every scrape failed" in reason
+
+
+EDGE = {"job": "kubernetes-pods", "instance": "10.0.1.1:80", "namespace": "edge", "pod": "edge-1"}
+
+
+@pytest.mark.parametrize(
+    ("source", "labels", "verdict"),
+    [
+        ({"app": "edge"}, {"app": "edge"}, Verdict.INCONCLUSIVE),
+        ({"app": "edge", "container": "controller"}, {"app": "edge", "service": "edge"}, Verdict.INCONCLUSIVE),
+        ({"app": "edge"}, {"app": "default-backend"}, Verdict.HELD),
+        ({"app": "edge", "component": "controller"}, {"app": "edge", "component": "webhook"}, Verdict.HELD),
+        ({"app": "edge"}, {}, Verdict.HELD),
+        ({}, {}, Verdict.HELD),
+        ({"app": "edge"}, {"app": "edge", "job": "others"}, Verdict.HELD),
+        ({"app": "edge"}, {"app": "edge", "namespace": "elsewhere"}, Verdict.HELD),
+    ],
+)
+def test_in_a_foreign_namespace_only_what_is_the_same_thing_is_missed(
+    source: dict[str, str], labels: dict[str, str], verdict: Verdict
+) -> None:
+    """One job that takes in whatever runs must not have the dead among it speak for what the query asks about."""
+    stand = Stand()
+    stand.scrapes = [(EDGE | source, scrapes())]
+    stand.failing = [EDGE | {"instance": "10.0.1.9:80", "pod": "other-1"} | labels]
+    stand.look(RATIO)
+    finding = RATIO.judge(stand.timeline)
+    assert finding.verdict is verdict, finding.reason
+
+
+def test_a_target_of_no_namespace_is_told_by_its_job() -> None:
+    stand = Stand()
+    stand.scrapes = [({"job": "nodes", "instance": "node-1"}, scrapes())]
+    stand.failing = [{"job": "nodes", "instance": "node-2"}]
+    stand.look(RATIO)
+    assert "nodes at node-2 was never scraped" in RATIO.judge(stand.timeline).reason
