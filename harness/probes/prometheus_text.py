@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from harness.quantities import parse_duration
 
@@ -32,8 +33,11 @@ _HOURS = {"d": 24, "w": 168, "y": 8760}
 SCRAPES_PER_WINDOW = 4
 # Functions whose argument is a counter, which may begin again.
 COUNTING = frozenset({"rate", "irate", "increase"})
-# Whatever is inside one of these is not the counter's value, which counts since its process started.
+# Whatever is inside one of these is not the counter's value, which counts since its process started: it is how much it
+# changed, or whether it is there. What comes of it over some time was asked for on purpose.
 _OF_A_SPAN = COUNTING | {"delta", "idelta", "deriv", "resets", "changes"}
+_OF_ITS_BEING_THERE = {"count", "group", "absent"}
+_OVER_TIME = "_over_time"
 # What a counter's name ends in by convention; a colon is in the names of recorded rules, which may be anything.
 _COUNTER = re.compile(r"[^:]+_(?:total|count|sum|bucket)")
 _MATCHER = re.compile(rf"(?P<label>\w+)\s*(?P<sign>=~|!~|!=|=)\s*(?P<value>{_STRING})")
@@ -42,12 +46,15 @@ _MATCHER = re.compile(rf"(?P<label>\w+)\s*(?P<sign>=~|!~|!=|=)\s*(?P<value>{_STR
 @dataclass(frozen=True, slots=True)
 class Selector:
     """``text`` is its name and matchers; ``range`` what stands in brackets behind, or nothing; ``function`` what it is
-    the first argument of, or nothing; ``raw``: nothing around it asks how much it changed."""
+    the first argument of, or nothing; ``raw``: nothing around it takes anything but its value; ``earlier``: an offset
+    follows; ``subtracted``: a minus stands between it and the selector before it."""
 
     text: str
     range: str
     function: str
     raw: bool
+    earlier: bool = False
+    subtracted: bool = False
 
     @property
     def name(self) -> str:
@@ -73,10 +80,12 @@ class Selector:
 
 @dataclass(slots=True)
 class _Level:
-    """One pair of parentheses: what stands before them, and how far back their content reaches, in seconds."""
+    """One pair of parentheses: what stands before them, and how far back their content reaches, in seconds. Around
+    labels' names, ``before`` is what stands before the word for it: the aggregator, as in ``sum by (pod)``."""
 
     function: str
     names: bool = False
+    before: str = ""
     reach: float = 0.0
     last: float = 0.0
 
@@ -92,6 +101,7 @@ class Reading:
         self._tokens = [(str(found.lastgroup), found[0]) for found in _TOKEN.finditer(query)]
         self._tokens = [(kind, text) for kind, text in self._tokens if kind != "blank"]
         self._levels = [_Level("")]
+        self._minus = False
         self._read()
         self.reach = max(level.reach for level in self._levels)
 
@@ -110,9 +120,12 @@ class Reading:
             kind, text = self._tokens[index]
             length = 1
             if text == "(":
-                self._levels.append(_Level(before.lower(), before.lower() in _GROUPINGS))
+                word = before.lower()
+                self._levels.append(_Level(word, word in _GROUPINGS, self._peek(index - 2) if index > 1 else ""))
             elif text == ")" and len(self._levels) > 1:
-                self._close(self._levels.pop())
+                text = self._close(self._levels.pop())
+            elif text == "-":
+                self._minus = True
             elif kind == "range":
                 # What follows no selector follows an expression: a subquery, whose range comes on top.
                 self._goes_back(self._range(text), further=True)
@@ -129,9 +142,12 @@ class Reading:
         found = self._tokens[index] if index < len(self._tokens) else ("", "")
         return found[1] if kind in {"", found[0]} else ""
 
-    def _close(self, level: _Level) -> None:
-        if not level.names:
-            self._goes_back(level.reach, further=False)
+    def _close(self, level: _Level) -> str:
+        """Leave a level; what then stands before whatever follows."""
+        if level.names:
+            return level.before
+        self._goes_back(level.reach, further=False)
+        return ")"
 
     def _goes_back(self, seconds: float, *, further: bool) -> None:
         level = self._levels[-1]
@@ -162,15 +178,23 @@ class Reading:
         within = self._peek(index + length, "range")
         self._goes_back(self._range(within) if within else 0.0, further=False)
         function = self._levels[-1].function if before == "(" else ""
-        raw = all(level.function not in _OF_A_SPAN for level in self._levels)
-        self.selectors.append(Selector(text, self.ranges[-1] if within else "", function, raw))
-        return length + bool(within)
+        raw = not any(_takes_no_value(level.function) for level in self._levels)
+        length += bool(within)
+        earlier = self._peek(index + length).lower() == "offset"
+        self.selectors.append(
+            Selector(text, self.ranges[-1] if within else "", function, raw, earlier, subtracted=self._minus)
+        )
+        self._minus = False
+        return length
 
 
 def raw_counter(query: str) -> str:
-    """Why a query does not tell what was counted in a phase, or nothing: it takes the value of a counter as it is."""
-    raw = (one.name for one in Reading(query, 0).selectors if one.raw)
-    name = next((name for name in raw if _COUNTER.fullmatch(name)), "")
+    """Why a query does not tell what was counted in a phase, or nothing: it takes the value of a counter as it is.
+    One minus the same at an earlier time, by ``offset``, is how much it changed."""
+    selectors = Reading(query, 0).selectors
+    differences = {at for at, pair in enumerate(pairwise(selectors)) if _is_difference(*pair)}
+    raw = (one for at, one in enumerate(selectors) if one.raw and not {at, at - 1} & differences)
+    name = next((one.name for one in raw if _COUNTER.fullmatch(one.name)), "")
     if not name:
         return ""
     expected = f"expected a rate or an increase of it, such as increase({name}[{WINDOW}])"
@@ -207,6 +231,14 @@ def _once_a_scrape(read: Reading, window: float, least: float) -> str:
         left = f"{SCRAPES_PER_WINDOW} scrapes must be left of a phase of {window:g} s"
         return f"found ranges that look back {read.reach:g} s, expected {most}: {left}"
     return ""
+
+
+def _takes_no_value(function: str) -> bool:
+    return function in _OF_A_SPAN | _OF_ITS_BEING_THERE or function.endswith(_OVER_TIME)
+
+
+def _is_difference(now: Selector, before: Selector) -> bool:
+    return now.text == before.text and before.subtracted and before.earlier and not now.earlier
 
 
 def _fits(label: str, sign: str, value: str) -> bool:
