@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from harness.cluster.local.locks import locked
 from harness.cluster.local.node_machine import NodeMachine
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.state import ClusterState
+from harness.probes.prometheus_discovery import prometheus_for
+from harness.waiting import wait_until
 from tests.live import short_experiment
 from tests.live.killed import Traces
 
@@ -106,30 +109,32 @@ def run(experiment: Path, acts: Mapping[str, Callable[[], None]]) -> Outcome:
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider", "-p", "no:locust"]
     where = ["--cluster=local", f"--cluster-name={NAME}", "--cluster-nodes=1", f"--report-dir={experiment.parent}"]
     lines: list[str] = []
-    threads: dict[str, threading.Thread] = {}
-    with subprocess.Popen(
-        [*command, *where, str(experiment)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:
+    done: dict[str, Future[None]] = {}
+    with (
+        ThreadPoolExecutor() as pool,
+        subprocess.Popen(
+            [*command, *where, str(experiment)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        ) as process,
+    ):
         assert process.stdout is not None
         watchdog = threading.Timer(RUN_SECONDS, process.kill)
         watchdog.start()
         for line in process.stdout:
             lines.append(line)
-            for words in acts.keys() - threads.keys():
+            for words in acts.keys() - done.keys():
                 if f"{short_experiment.NAME}: {words}" in line:
-                    threads[words] = threading.Thread(target=acts[words])
-                    threads[words].start()
+                    done[words] = pool.submit(acts[words])
         watchdog.cancel()
     text = "".join(lines)
     print(text)
-    for thread in threads.values():
-        thread.join()
-    assert threads.keys() == acts.keys(), text
+    for act in done.values():
+        act.result()
+    assert done.keys() == acts.keys(), text
     (results,) = experiment.parent.glob("*/results.json")
     (record,) = json.loads(results.read_text())["experiments"]
     return Outcome(process.returncode, text, record)
@@ -179,23 +184,42 @@ def stopped(pid: int) -> Iterator[None]:
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        # Its liveness probe may have ended it meanwhile.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def prometheus(cluster: LocalCluster) -> int:
+    """The process, of one that answers: a former test's may have been ended by its liveness probe."""
+
+    def look() -> tuple[int | None, str]:
+        found = prometheus_for(cluster)
+        return (pid_of_prometheus() if found else None), "none answers"
+
+    return wait_until("Prometheus", look, RUN_SECONDS, SystemClock())
 
 
 def pid_of_prometheus() -> int:
-    pids = cgroups.processes(cgroups.group(NAME))
-    (found,) = (pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "prometheus\n")
+    (found,) = (pid for pid in cgroups.processes(cgroups.group(NAME)) if _name(pid) == "prometheus")
     return found
 
 
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        # Processes of pods go while it looks.
+        return ""
+
+
 def test_a_prometheus_that_is_gone_makes_its_objective_inconclusive_and_no_other(
-    cluster: LocalCluster, tmp_path: Path
+    prometheus: int, tmp_path: Path
 ) -> None:
-    pid = pid_of_prometheus()
     there = threading.Event()
 
     def hang() -> None:
-        with stopped(pid):
+        with stopped(prometheus):
             there.wait(RUN_SECONDS)
 
     file = short_experiment.write(tmp_path)
@@ -205,7 +229,7 @@ def test_a_prometheus_that_is_gone_makes_its_objective_inconclusive_and_no_other
     assert {outcome.finding(kind)["verdict"] for kind in ("availability", "recoveryTime")} == {"HELD"}
 
 
-def test_a_prometheus_that_restarts_never_says_held_of_what_it_missed(cluster: LocalCluster, tmp_path: Path) -> None:
-    outcome = run(short_experiment.write(tmp_path), {"fault": lambda: os.kill(pid_of_prometheus(), signal.SIGKILL)})
+def test_a_prometheus_that_restarts_never_says_held_of_what_it_missed(prometheus: int, tmp_path: Path) -> None:
+    outcome = run(short_experiment.write(tmp_path), {"fault": lambda: os.kill(prometheus, signal.SIGKILL)})
     assert outcome.record["verdict"] == "INCONCLUSIVE"
     assert outcome.finding("prometheus")["verdict"] == "INCONCLUSIVE"
