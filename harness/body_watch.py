@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 from harness.errors import Inconclusive
@@ -31,11 +31,16 @@ class BodyWatch:
         self._look, self._interrupt = look, interrupt
         self._over = threading.Event()
         self._reason: str | None = None
+        self._ignored = False
         self._thread = threading.Thread(target=self._watch, name="watch-body", daemon=True)
 
     def __enter__(self) -> Self:
         # In another thread no signal arrives.
         if threading.current_thread() is threading.main_thread():
+            # A shell starts what runs in its background with Ctrl-C ignored, and an ignored signal wakes nothing up.
+            self._ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            if self._ignored:
+                signal.signal(signal.SIGINT, self._wake)
             self._thread.start()
         return self
 
@@ -49,8 +54,15 @@ class BodyWatch:
         except KeyboardInterrupt as interrupted:
             # It came just as the body ended by itself.
             error = interrupted
+        finally:
+            if self._ignored:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self._reason is not None and (error is None or isinstance(error, KeyboardInterrupt)):
             raise Inconclusive(self._reason) from error
+
+    def _wake(self, _number: int, _frame: FrameType | None) -> None:
+        if self._reason is not None:
+            raise KeyboardInterrupt
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_EVERY):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +21,14 @@ def test_a_body_that_nothing_speaks_against_ends_as_it_likes() -> None:
         raise ZeroDivisionError
 
 
-def test_a_reason_wakes_the_body_up_and_is_its_end() -> None:
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["in a terminal", "in a background"])
+def ctrl_c(request: pytest.FixtureRequest) -> Iterator[object]:
+    before = signal.signal(signal.SIGINT, request.param)
+    yield request.param
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_reason_wakes_the_body_up_and_is_its_end(ctrl_c: object) -> None:
     def body() -> None:
         with BodyWatch(lambda: "halted by the shop"):
             threading.Event().wait(LONG)
@@ -28,6 +37,14 @@ def test_a_reason_wakes_the_body_up_and_is_its_end() -> None:
     with pytest.raises(Inconclusive, match="halted by the shop") as caught:
         body()
     assert isinstance(caught.value.__cause__, KeyboardInterrupt)
+    assert signal.getsignal(signal.SIGINT) is ctrl_c
+
+
+@pytest.mark.parametrize("ctrl_c", [signal.SIG_IGN], indirect=True)
+def test_where_ctrl_c_is_ignored_it_ends_no_body_that_nothing_speaks_against(ctrl_c: object) -> None:
+    with BodyWatch(lambda: None):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is ctrl_c
 
 
 def test_a_reason_that_comes_just_as_the_body_ends_counts_all_the_same() -> None:
