@@ -56,7 +56,7 @@ class PythonExperiment:
             workload=Workload(file.parent, (), ()),
             objectives=(),
             file=file,
-            phases=_phases(run.policy.max_duration),
+            phases=phases_within(run.policy.max_duration),
             disruptive=disruptive,
         )
         self.keeper = RecordKeeper(run, self._experiment, node_id)
@@ -198,8 +198,9 @@ class PythonExperiment:
         self.live.experiment = self._experiment
 
 
-def _phases(longest: float | None) -> Phases:
+def phases_within(longest: float | None) -> Phases:
     """How long a test takes is its own affair, up to what the guard allows: at most so long a fault may be there, and
     so long the load outlives the test by itself."""
     spent = sum(Phases(recovery=0.0).model_dump().values())
-    return Phases(recovery=max(0.0, min(LONGEST_TEST, longest or LONGEST_TEST) - spent))
+    most = LONGEST_TEST if longest is None else min(LONGEST_TEST, longest)
+    return Phases(recovery=max(0.0, most - spent))
