@@ -12,6 +12,7 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 from harness.cluster.api import Object
+from harness.cluster.conditions import holds
 from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import NODES, PODS
@@ -68,7 +69,7 @@ class NodeTarget(BaseModel):
         if self.hosting is not None:
             hosts = self._hosts(cluster, namespace, rng)
             matching = [node for node in matching if _name(node) in hosts]
-        candidates = [node for node in matching if not is_control_plane(node) and is_ready(node)]
+        candidates = [node for node in matching if not is_control_plane(node) and holds(node, "Ready")]
         wanted = how_many(self.count, len(candidates))
         if len(candidates) < wanted:
             found = f"{self._aim()} matches {_listed(matching)}, of which {_listed(candidates)} are workers and Ready"
@@ -91,12 +92,6 @@ class NodeTarget(BaseModel):
     def _aim(self) -> str:
         parts = {"hosting": self.hosting, "selector": self.selector, "zone": self.zone}
         return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
-
-
-def is_ready(node: Object) -> bool:
-    """Whether a node's Ready condition is True."""
-    conditions = node.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _dialled(cluster: Cluster) -> str:

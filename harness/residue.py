@@ -23,6 +23,7 @@ from typing import Any
 from harness.clock import Clock
 from harness.cluster import node_traces
 from harness.cluster.api import FIELD_MANAGER, KubeApi, Object
+from harness.cluster.conditions import holds
 from harness.cluster.nodes import NodeControl, NodeTraces
 from harness.cluster.permissions import allow
 from harness.cluster.resources import (
@@ -255,7 +256,6 @@ def _facts(resource: Resource, item: Object, scope: Scope, scaled: set[tuple[str
 
 def _node(item: Object) -> Facts:
     spec, metadata = item.get("spec") or {}, item["metadata"]
-    conditions = (item.get("status") or {}).get("conditions") or []
     return {
         "labels": {key: value for key, value in (metadata.get("labels") or {}).items() if _lasting(key)},
         "taints": sorted(
@@ -264,7 +264,7 @@ def _node(item: Object) -> Facts:
             if _lasting(taint["key"])
         ),
         "cordoned": bool(spec.get("unschedulable")),
-        "ready": any(found["type"] == "Ready" and found["status"] == "True" for found in conditions),
+        "ready": holds(item, "Ready"),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.cluster.api import KubeApi
+from harness.cluster.conditions import holds
 from harness.cluster.permissions import allow
 from harness.cluster.protocol import Capability
 from harness.cluster.resources import API_SERVICES, STORAGE_CLASSES
@@ -35,8 +36,7 @@ def _metrics_available(api: KubeApi) -> bool:
         if error.status == 403:
             return False
         raise
-    conditions = (service or {}).get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Available" and condition["status"] == "True" for condition in conditions)
+    return holds(service or {}, "Available")
 
 
 def _default_storage_class(api: KubeApi) -> bool:

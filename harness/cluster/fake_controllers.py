@@ -11,6 +11,7 @@ import json
 import math
 
 from harness.cluster.api import Object
+from harness.cluster.conditions import holds
 from harness.cluster.fake_patches import copied
 from harness.cluster.fake_store import Change, Store
 from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
@@ -184,12 +185,7 @@ def _pods(store: Store, namespace: str, replica_set: Object) -> list[Object]:
 
 
 def _ready(store: Store, namespace: str, replica_set: Object) -> list[Object]:
-    return [pod for pod in _pods(store, namespace, replica_set) if _is_ready(pod)]
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return [pod for pod in _pods(store, namespace, replica_set) if holds(pod, "Ready")]
 
 
 def _owned(store: Store, resource: Resource, namespace: str, uid: str) -> list[Object]:

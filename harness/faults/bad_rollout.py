@@ -16,12 +16,13 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.conditions import holds
 from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Cluster
 from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from harness.errors import ApiError, HarnessError, Inconclusive, NotYet
 from harness.fault import Evidence, Fault, FaultContext
-from harness.faults.rollout_trouble import is_ready, stalled, troubles
+from harness.faults.rollout_trouble import stalled, troubles
 from harness.guard import check_victims
 from harness.guard.rollouts import may_lose
 from harness.observation import Victim
@@ -134,7 +135,7 @@ class BadRollout(WorkloadTarget, Fault):
         ]
         name = newest["metadata"]["name"]
         trouble += stalled(self.find_workload(context.api, context.namespace), name)
-        ready = [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
+        ready = [pod["metadata"]["name"] for pod in pods if holds(pod, "Ready")]
         if self.bad_though_ready:
             trouble += [f"{pod} counts as ready: nothing stopped it" for pod in ready]
         seen = (

@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 
 from pydantic import PrivateAttr
 
+from harness.cluster.conditions import holds
 from harness.cluster.nodes import NodeControl
 from harness.cluster.permissions import Permission, allow
 from harness.cluster.protocol import Capability, Cluster
 from harness.cluster.resources import LEASES, NODES
 from harness.errors import ClusterBroken, Inconclusive, NotYet
 from harness.fault import Evidence, Fault, FaultContext
-from harness.node_target import ZONE, NodeTarget, is_ready
+from harness.node_target import ZONE, NodeTarget
 from harness.observation import Victim
 
 LEASE_NAMESPACE = "kube-node-lease"
@@ -105,7 +106,7 @@ class NodeFault(NodeTarget, Fault):
         found = context.api.find(NODES, victim.name)
         if found is None or found["metadata"]["uid"] != victim.uid:
             return False, f"{state}, but it is no longer the same node"
-        ready = is_ready(found)
+        ready = holds(found, "Ready")
         text = f"{state}, {'still' if ready else 'no longer'} Ready"
         if not hit or not self.silences:
             return hit, text

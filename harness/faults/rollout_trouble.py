@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.clock import parse_kubernetes_time
 from harness.cluster.api import Object
+from harness.cluster.conditions import holds
 
 # What a container waits for on its way to running: no sign of trouble yet.
 _STARTING = {None, "ContainerCreating", "PodInitializing"}
@@ -17,7 +18,7 @@ def troubles(pod: Object, now: float) -> Iterator[str]:
     """What keeps a pod from being ready, other than that it is just starting. ``now`` is Unix seconds."""
     name, status = pod["metadata"]["name"], pod.get("status", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
-    if is_ready(pod):
+    if holds(pod, "Ready"):
         return
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
@@ -63,9 +64,3 @@ def stalled(deployment: Object, replica_set: str) -> list[str]:
         and condition.get("reason") == "ProgressDeadlineExceeded"
         and f'"{replica_set}"' in condition.get("message", "")
     ]
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether its Ready condition is true."""
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

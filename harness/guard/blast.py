@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.cluster.api import KubeApi, Object
+from harness.cluster.conditions import holds
 from harness.cluster.permissions import allow
 from harness.cluster.resources import BUDGETS, NAMESPACES, NODES, PODS
 from harness.guard.policy import OPT_IN_LABEL, Policy
@@ -95,7 +96,7 @@ def _hit(strike: Strike, pods: Mapping[str, Object], namespace: str) -> Iterator
             of = f"{namespace}/{victim.kind.lower()}/{victim.name}"
             own = [uid for uid, pod in pods.items() if workload(pod) == of]
             # The worst that can come of it: in the middle of a rollout there are more pods than replicas.
-            own.sort(key=lambda uid: not _is_ready(pods[uid]))
+            own.sort(key=lambda uid: not holds(pods[uid], "Ready"))
             yield from own[: strike.taken.get(victim, 0)]
 
 
@@ -134,7 +135,7 @@ def _last_replicas(blast: Blast) -> Iterator[str]:
     for uid, pod in blast.pods.items():
         of = workload(pod)
         # A DaemonSet's pod serves its node alone, and goes with it.
-        if of and _is_ready(pod) and _owner_kind(pod) != "DaemonSet":
+        if of and holds(pod, "Ready") and _owner_kind(pod) != "DaemonSet":
             healthy[of].add(uid)
     for of, uids in sorted(healthy.items()):
         if uids <= blast.hit:
@@ -192,8 +193,3 @@ def _listed(api: KubeApi, names: Iterable[str]) -> Iterator[Object]:
 def _owner_kind(pod: Object) -> str:
     owners = pod["metadata"].get("ownerReferences") or ()
     return next((str(owner["kind"]) for owner in owners if owner.get("controller")), "")
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

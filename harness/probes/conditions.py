@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.clock import parse_kubernetes_time
 from harness.cluster.api import Object
+from harness.cluster.conditions import holds
 
 
 def moment(text: str | None) -> float | None:
@@ -28,7 +29,7 @@ def conditions(item: Object) -> dict[str, dict[str, Any]]:
 
 def is_serving(pod: Object) -> bool:
     """Whether a pod is ready and nobody is deleting it: one to run a command in."""
-    return conditions(pod).get("Ready", {}).get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
+    return holds(pod, "Ready") and "deletionTimestamp" not in pod["metadata"]
 
 
 def newest(*moments: float | None) -> float | None:

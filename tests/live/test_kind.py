@@ -21,6 +21,7 @@ import yaml
 
 from harness.clock import SystemClock
 from harness.cluster.api import KubeApi
+from harness.cluster.conditions import holds
 from harness.cluster.kind import commands as kind
 from harness.cluster.kind import machine
 from harness.cluster.kind.nodes import KindNodes
@@ -206,9 +207,7 @@ def renewed(api: KubeApi) -> str:
 
 def wait_for_node(api: KubeApi, *, ready: bool) -> None:
     def look() -> tuple[bool | None, str]:
-        conditions = api.get(NODES, WORKER)["status"]["conditions"]
-        is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-        return (is_ready is ready) or None, "not yet"
+        return (holds(api.get(NODES, WORKER), "Ready") is ready) or None, "not yet"
 
     wait_until(f"{WORKER} to be {'ready' if ready else 'missed'}", look, 90.0, SystemClock())
 

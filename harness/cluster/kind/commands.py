@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import yaml
 
 from harness.clock import Clock, SystemClock
 from harness.cluster.api import KubeApi
+from harness.cluster.conditions import holds
 from harness.cluster.kind.config import FIRST_NODE_PORT, LOOPBACK, NODE_PORTS, config
 from harness.cluster.kind.machine import shortages
 from harness.cluster.local.state import port_is_free
@@ -127,17 +128,12 @@ def wait_for_nodes(api: KubeApi, number: int, clock: Clock) -> None:
     """Wait until this many nodes are there and all are Ready. Raises TimedOut."""
 
     def look() -> tuple[bool | None, str]:
-        ready = {node["metadata"]["name"]: _is_ready(node) for node in api.list(NODES).items}
+        ready = {node["metadata"]["name"]: holds(node, "Ready") for node in api.list(NODES).items}
         missing = sorted(name for name, is_ready in ready.items() if not is_ready)
         done = len(ready) >= number and not missing
         return (True if done else None), f"{len(ready)} of {number} nodes, not ready: {', '.join(missing) or 'none'}"
 
     wait_until("all nodes ready", look, READY_SECONDS, clock, every=0.5)
-
-
-def _is_ready(node: Mapping[str, dict[str, list[dict[str, str]]]]) -> bool:
-    conditions = node.get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def free_host_ports() -> int:

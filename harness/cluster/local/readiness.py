@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.clock import Clock
 from harness.cluster.api import KubeApi
+from harness.cluster.conditions import holds
 from harness.cluster.local.plan import Plan
 from harness.cluster.local.processes import Programs
 from harness.cluster.local.progress import Progress
@@ -84,7 +85,7 @@ class Readiness:
 
 def unready_nodes(api: KubeApi, plan: Plan) -> list[str]:
     """The nodes of the plan that are not Ready."""
-    ready = {item["metadata"]["name"] for item in api.list(NODES).items if condition(item, "Ready")}
+    ready = {item["metadata"]["name"] for item in api.list(NODES).items if holds(item, "Ready")}
     return sorted({node.name for node in plan.nodes} - ready)
 
 
@@ -101,16 +102,10 @@ def unready_addons(api: KubeApi) -> list[str]:
 def unmeasured_nodes(api: KubeApi, plan: Plan) -> list[str]:
     """The nodes that metrics.k8s.io has no numbers of yet."""
     service = api.get(API_SERVICES, "v1beta1.metrics.k8s.io")
-    if not condition(service, "Available"):
+    if not holds(service, "Available"):
         return ["metrics.k8s.io"]
     measured = {item["metadata"]["name"] for item in api.list(NODE_METRICS).items}
     return sorted({node.name for node in plan.nodes} - measured)
-
-
-def condition(item: dict[str, Any], kind: str) -> bool:
-    """Whether a condition of an object is True."""
-    found = item.get("status", {}).get("conditions") or []
-    return any(entry["type"] == kind and entry["status"] == "True" for entry in found)
 
 
 def is_complete(deployment: dict[str, Any]) -> bool:

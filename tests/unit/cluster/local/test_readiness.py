@@ -6,7 +6,7 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.cluster.local.processes import Programs
-from harness.cluster.local.readiness import Readiness, condition, is_complete
+from harness.cluster.local.readiness import Readiness, is_complete
 from harness.errors import ClusterBroken
 
 
@@ -42,10 +42,3 @@ def test_a_deployment_is_complete_only_when_the_current_one_is_available() -> No
     assert not is_complete(deployment(observedGeneration=1, updatedReplicas=1, availableReplicas=1))
     assert not is_complete(deployment(observedGeneration=2, updatedReplicas=1))
     assert not is_complete(deployment())
-
-
-def test_a_condition_counts_only_when_it_is_true() -> None:
-    node = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}, {"type": "Other", "status": "True"}]}}
-    assert not condition(node, "Ready")
-    assert condition(node, "Other")
-    assert not condition({}, "Ready")
