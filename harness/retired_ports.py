@@ -34,21 +34,21 @@ class RetiredPorts:
         self._most = max(0, min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - files))
         self._held: deque[tuple[float, socket.socket]] = deque()
 
-    def close(self, unanswered: socket.socket) -> None:
-        """Close a socket whose connection nobody answered, and hold its port. Raises nothing: where the port cannot be
-        held, all that is lost is this protection."""
+    def close(self, dialled: socket.socket, why: BaseException) -> None:
+        """Close a socket from which a dial came to nothing, and hold its port unless somebody refused. Raises nothing:
+        where the port cannot be held, all that is lost is this protection."""
         self._release()
         local = None
         with suppress(OSError):
-            local = unanswered.getsockname()
-        unanswered.close()
-        if not local or not local[1] or not self._most:
+            local = dialled.getsockname()
+        dialled.close()
+        if not local or not local[1] or not self._most or isinstance(why, ConnectionRefusedError):
             return
         with suppress(OSError):
-            holder = socket.socket(unanswered.family, socket.SOCK_STREAM)
+            holder = socket.socket(dialled.family, socket.SOCK_STREAM)
             try:
                 holder.bind(local)
-            except BaseException:
+            except OSError:
                 holder.close()
                 raise
             self._held.append((self._now(), holder))

@@ -121,12 +121,9 @@ class ConnectedProber(Prober):
             dialled.setblocking(False)
             await asyncio.get_running_loop().sock_connect(dialled, address)
             streams = await asyncio.open_connection(sock=dialled)
-        except ConnectionRefusedError:
-            dialled.close()
-            raise
-        except BaseException:
+        except BaseException as error:
             # Also when it is cancelled, since its time is over.
-            self._ports.close(dialled)
+            self._ports.close(dialled, error)
             raise
         return self._connection(self.settings, *streams)
 

@@ -56,14 +56,21 @@ def test_a_port_is_held_until_its_time_is_over() -> None:
     now = Hand()
     ports = RetiredPorts(0, now)
     first, port = unanswered()
-    ports.close(first)
+    ports.close(first, TimeoutError())
     assert first.fileno() == -1
     assert not is_free(port)
     now.at = HOLD_SECONDS
-    ports.close(unanswered()[0])
+    ports.close(unanswered()[0], TimeoutError())
     assert not is_free(port)
     now.at = HOLD_SECONDS + 0.1
-    ports.close(unanswered()[0])
+    ports.close(unanswered()[0], TimeoutError())
+    assert is_free(port)
+
+
+def test_a_port_on_which_somebody_refused_is_not_held() -> None:
+    made, port = unanswered()
+    RetiredPorts(0, Hand()).close(made, ConnectionRefusedError())
+    assert made.fileno() == -1
     assert is_free(port)
 
 
@@ -73,7 +80,7 @@ def test_the_oldest_is_let_go_for_the_next() -> None:
     for _ in range(3):
         made, port = unanswered()
         numbers.append(port)
-        ports.close(made)
+        ports.close(made, TimeoutError())
     assert [is_free(port) for port in numbers] == [True, False, False]
 
 
@@ -82,7 +89,7 @@ def test_files_that_others_need_are_left_to_them() -> None:
     for files, held in ((limit, False), (limit - 1, True)):
         ports = RetiredPorts(files, Hand())
         made, port = unanswered()
-        ports.close(made)
+        ports.close(made, TimeoutError())
         assert is_free(port) is not held
 
 
@@ -97,7 +104,7 @@ def test_the_kernel_gives_a_held_port_to_no_connection(listener: socket.socket) 
     ports = RetiredPorts(0, Hand())
     made = socket.socket()
     made.bind(("127.0.0.1", low + 3))
-    ports.close(made)
+    ports.close(made, TimeoutError())
     chosen: set[int] = set()
     open_ones: list[socket.socket] = []
     try:
@@ -120,7 +127,7 @@ def test_the_kernel_gives_a_held_port_to_no_connection(listener: socket.socket) 
 
 def test_a_socket_that_never_got_a_port_is_just_closed() -> None:
     fresh = socket.socket()
-    RetiredPorts(0, Hand()).close(fresh)
+    RetiredPorts(0, Hand()).close(fresh, TimeoutError())
     assert fresh.fileno() == -1
 
 
@@ -131,7 +138,7 @@ def test_where_a_port_cannot_be_held_nothing_is_raised(monkeypatch: pytest.Monke
         raise OSError(errno.EMFILE, "too many open files")
 
     monkeypatch.setattr("harness.retired_ports.socket.socket", none_left)
-    RetiredPorts(0, Hand()).close(made)
+    RetiredPorts(0, Hand()).close(made, TimeoutError())
     monkeypatch.undo()
     assert is_free(port)
 

@@ -116,10 +116,8 @@ class HttpConnections:
             connection = socket.socket(self._family, plain_socket.SOCK_STREAM)
             try:
                 connection.connect((self._host, self._port))
-            except ConnectionRefusedError:
-                connection.close()
-                raise
-            except BaseException:
-                self._ports.close(connection)
+            except BaseException as error:
+                # Also when its greenlet is killed.
+                self._ports.close(connection, error)
                 raise
             return connection
