@@ -20,6 +20,7 @@ from harness.cluster.conditions import holds
 from harness.cluster.kind.config import FIRST_NODE_PORT, LOOPBACK, NODE_PORTS, config
 from harness.cluster.kind.machine import shortages
 from harness.cluster.local.state import port_is_free
+from harness.cluster.nodes import UNANSWERED, UNANSWERED_SECONDS
 from harness.cluster.resources import NODES
 from harness.errors import ApiError, ClusterBroken, ClusterUnreachable, TimedOut
 from harness.waiting import wait_until
@@ -44,8 +45,6 @@ COMMAND_SECONDS = 120.0
 LOAD_SECONDS = 300.0
 DAEMON_SECONDS = 20.0
 GRACE_SECONDS = 5.0
-UNANSWERED = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent"
-UNANSWERED_SECONDS = 10
 # How much of what a failed command said is told: kind begins with what went wrong, and ends with a node's own words.
 HEAD, TAIL = 700, 1300
 
@@ -113,15 +112,12 @@ def create(name: str, workers: int, kubeconfig: Path, image: str = "", clock: Cl
 
 
 def _forget_soon(name: str) -> None:
-    """Let the nodes remember a connection that was never answered for 10 s instead of 120, as on the local cluster.
-
-    All load is from one address and the NodePorts are few: a later experiment's connections would be taken for the ones
-    that an earlier one had sent to a lost pod, and would follow them.
-    """
+    """Let the nodes forget connections that were never answered, as those of the local cluster do."""
+    command = f"echo {UNANSWERED_SECONDS} > /proc/sys/{UNANSWERED}"
     # Where it is not allowed the load still keeps off its own ports that nobody answered on.
     with suppress(ClusterBroken):
         for node in sorted(node_containers(name)):
-            run([runtime(), "exec", node, "sh", "-c", f"echo {UNANSWERED_SECONDS} > {UNANSWERED}"], DAEMON_SECONDS)
+            run([runtime(), "exec", node, "sh", "-c", command], DAEMON_SECONDS)
 
 
 def wait_for_nodes(api: KubeApi, number: int, clock: Clock) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from harness.cluster.local.namespaces import Namespaces
 from harness.cluster.local.plan import NODE_PREFIX_LENGTH, SWITCH_ADDRESS, Node, Plan
 from harness.cluster.local.processes import run
+from harness.cluster.nodes import UNANSWERED, UNANSWERED_SECONDS
 
 BRIDGE = "nodes"
 LINK = "eth0"
@@ -24,9 +25,7 @@ NODE_SYSCTLS = {
     # Pods reach Services of their own node by way of the bridge: the reply's path differs from the request's.
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
-    # Default 120 s: how long a connection that a lost pod never answered is remembered. All load is from one address,
-    # whose ports come round sooner, and a new connection from such a port would go to the lost pod again.
-    "net/netfilter/nf_conntrack_tcp_timeout_syn_sent": "10",
+    UNANSWERED: str(UNANSWERED_SECONDS),
     "net/ipv6/conf/all/disable_ipv6": "1",
 }
 SWITCH_SYSCTLS = {
