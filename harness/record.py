@@ -259,6 +259,11 @@ class ExperimentRecord(Fact):
         """Whether it came as far as a verdict."""
         return self.stage in {"judged", "closed"}
 
+    @property
+    def standing(self) -> Verdict:
+        """Its verdict; INCONCLUSIVE when it never came to one."""
+        return self.verdict if self.has_verdict else Verdict.INCONCLUSIVE
+
 
 class RunRecord(Fact):
     """A run: one session of pytest. ``finished`` is empty while it runs, and stays so when it was cut short."""

@@ -55,7 +55,7 @@ def outcomes(run: RunRecord) -> dict[str, Outcome]:
 
 
 def _count(outcome: Outcome, attempt: ExperimentRecord) -> None:
-    if not attempt.has_verdict or attempt.verdict is Verdict.INCONCLUSIVE:
+    if attempt.standing is Verdict.INCONCLUSIVE:
         # Whatever it measured is not proven to be the fault's doing.
         return
     outcome.as_should += attempt.passed

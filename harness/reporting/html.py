@@ -20,7 +20,6 @@ from harness.reporting import figures, overview, stopwatch
 from harness.reporting.frame import zero_of
 from harness.reporting.panels import panels
 from harness.reporting.store import slug
-from harness.verdict import Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
 EVENTS_SHOWN = 15
@@ -46,7 +45,6 @@ def render(run: RunRecord) -> str:
         link=_link,
         wall=_wall,
         parameters=_parameters,
-        Verdict=Verdict,
         css=_css(),
         events_shown=EVENTS_SHOWN,
     )

@@ -118,7 +118,7 @@ def outcome(record: ExperimentRecord) -> str:
 def verdict_text(record: ExperimentRecord) -> str:
     """``HELD``, ``BROKEN, as it must``; of a series with how many of the attempts that count came out so that it is
     well: ``HELD 9/10``."""
-    text = str(record.verdict if record.has_verdict else Verdict.INCONCLUSIVE)
+    text = str(record.standing)
     if record.series:
         text += f" {record.series.as_should}/{record.series.as_should + record.series.otherwise}"
     return f"{text}, as it must" if record.twin and record.passed else text
