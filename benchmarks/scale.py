@@ -63,7 +63,7 @@ def run(options: argparse.Namespace, progress: Progress) -> list[Row]:
         local_cluster(options.cluster_name, 1, progress) as cluster,
         fake_pods.kwok(cluster, Path(folder) / "kwok.log", progress) as check,
     ):
-        scale = Scale(cluster, options.cluster_name, progress, options.deletes)
+        scale = Scale(cluster, progress, options.deletes)
         scale.make_pods(options.pods, check)
         return [*scale.measure()]
 
@@ -92,8 +92,8 @@ class Followed:
 class Scale:
     """The measurements, on one cluster."""
 
-    def __init__(self, cluster: LocalCluster, name: str, progress: Progress, deletes: int) -> None:
-        self._api, self._kubeconfig, self._name = cluster.api, cluster.kubeconfig, name
+    def __init__(self, cluster: LocalCluster, progress: Progress, deletes: int) -> None:
+        self._api, self._kubeconfig, self._name = cluster.api, cluster.kubeconfig, cluster.name
         self._progress, self._deletes, self._clock = progress, deletes, SystemClock()
 
     def make_pods(self, count: int, check: Callable[[], None]) -> None:

@@ -36,9 +36,7 @@ class Table:
     """What came of the kills: by fault and step how many, and the residue that a sweep did not take back."""
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
-    ended: list[str] = field(default_factory=list)
-    # Of those the ones whose place was no instant, which a quicker run than the one it was drawn from may never see.
-    missed: list[str] = field(default_factory=list)
+    ended: list[tuple[Kill, int]] = field(default_factory=list)
     residue: list[str] = field(default_factory=list)
 
     def count(self, kill: Kill, exit_code: int) -> None:
@@ -46,8 +44,13 @@ class Table:
         if exit_code == -signal.SIGKILL:
             self.kills[kill.kind, kill.step] += 1
         else:
-            self.ended.append(f"{kill.kind} at {kill.place} (exit code {exit_code})")
-            self.missed += self.ended[-1:] if kill.step != RANDOM else []
+            self.ended.append((kill, exit_code))
+
+    @property
+    def missed(self) -> list[tuple[Kill, int]]:
+        """Of the runs that ended those whose place must have come: an instant may be later than the end of a run that
+        is quicker than the one it was drawn from."""
+        return [(kill, exit_code) for kill, exit_code in self.ended if kill.step != RANDOM]
 
     def lines(self) -> list[str]:
         """As Markdown."""
@@ -58,9 +61,10 @@ class Table:
         rows += [["**all**", *(str(self._sum(kind=kind)) for kind in kinds), str(self.kills.total())]]
         table = [f"| {' | '.join(row)} |" for row in rows]
         table.insert(1, f"|---|{'---:|' * (len(kinds) + 1)}")
+        ends = "; ".join(f"{kill.kind} at {kill.place} (exit code {exit_code})" for kill, exit_code in self.ended)
         ended = f"Ended in order before their place came: {len(self.ended)}{': ' if self.ended else ''}"
         left = f"Residue after the sweeps: {len(self.residue) or 'none'}"
-        return [*table, "", ended + "; ".join(self.ended), "", left, *(f"- {line}" for line in self.residue)]
+        return [*table, "", ended + ends, "", left, *(f"- {line}" for line in self.residue)]
 
     def _cell(self, kind: str, step: str) -> str:
         return str(self.kills[kind, step] or "")

@@ -112,17 +112,7 @@ def _denied(api: KubeApi, wanted: frozenset[Permission]) -> list[str]:
 
 
 def _pytest(*arguments: str, folder: Path = ROOT, **environ: str) -> subprocess.Popen[str]:
-    command = [
-        "env",
-        "--default-signal=INT",
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:locust",
-    ]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:locust"]
     return subprocess.Popen(
         [*command, "--cluster=local", f"--cluster-name={NAME}", f"--cluster-nodes={WORKERS}", *arguments],
         cwd=folder,

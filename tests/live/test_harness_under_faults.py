@@ -27,7 +27,6 @@ from harness.clock import SystemClock
 from harness.cluster.local import cgroups, commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.control_plane import API_SERVER
-from harness.cluster.local.inventory import programs_of
 from harness.cluster.local.locks import locked
 from harness.cluster.local.node_machine import NodeMachine
 from harness.cluster.local.paths import ClusterPaths
@@ -157,18 +156,9 @@ def test_an_api_server_that_restarts_costs_neither_the_record_nor_the_undo(
 def test_an_api_that_answers_late_costs_neither_the_record_nor_the_undo(
     control_plane: NodeMachine, tmp_path: Path, during: str
 ) -> None:
-    outcome = run(shrunk(tmp_path), {during: lambda: stalled(pid_of_api_server())})
+    outcome = run(shrunk(tmp_path), {during: lambda: stalled(process_named(API_SERVER))})
     assert outcome.record["verdict"] in {"HELD", "INCONCLUSIVE"}, outcome.record["reason"]
     assert outcome.undone == ["done"]
-
-
-def pid_of_api_server() -> int:
-    paths = ClusterPaths.of(NAME)
-    state = ClusterState.load(paths)
-    assert state is not None
-    pid = programs_of(NAME, paths).pid(state.plan.control_plane.role, API_SERVER)
-    assert pid is not None
-    return pid
 
 
 def stalled(pid: int) -> None:
@@ -195,13 +185,14 @@ def prometheus(cluster: LocalCluster) -> int:
 
     def look() -> tuple[int | None, str]:
         found = prometheus_for(cluster)
-        return (pid_of_prometheus() if found else None), "none answers"
+        return (process_named("prometheus") if found else None), "none answers"
 
     return wait_until("Prometheus", look, RUN_SECONDS, SystemClock())
 
 
-def pid_of_prometheus() -> int:
-    (found,) = (pid for pid in cgroups.processes(cgroups.group(NAME)) if _name(pid) == "prometheus")
+def process_named(name: str) -> int:
+    """The only process of this name in the cluster."""
+    (found,) = (pid for pid in cgroups.processes(cgroups.group(NAME)) if _name(pid) == name)
     return found
 
 
