@@ -17,7 +17,7 @@ PowerState = Literal["running", "paused", "stopped"]
 Service = Literal["kubelet", "containerd"]
 SERVICES: tuple[Service, ...] = ("kubelet", "containerd")
 Matters = Literal["new", "gone", "both"]
-# What the kernels of nodes are told below /proc/sys: for how many seconds to remember a connection that a lost pod never
+# What nodes' kernels are told below /proc/sys: for how many seconds to remember a connection that a lost pod never
 # answered, by default 120. All load is from one address, whose ports come round sooner, and NodePorts are few: a new
 # connection, of a later experiment too, would be taken for the old one and go to the lost pod again.
 UNANSWERED, UNANSWERED_SECONDS = "net/netfilter/nf_conntrack_tcp_timeout_syn_sent", 10

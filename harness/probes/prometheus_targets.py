@@ -31,13 +31,9 @@ FAILED = -1
 # Within so many seconds Prometheus hears of a new pod.
 HEARD = 5.0
 # Labels that by custom say what a target is, and are the same for all replicas of one thing.
-_WHAT = {"service", "app", "app_kubernetes_io_name", "k8s_app", "name"} | {
-    "app_kubernetes_io_component",
-    "component",
-    "deployment",
-    "statefulset",
-    "daemonset",
-    "container",
+_WHAT = {
+    *("app", "app_kubernetes_io_name", "app_kubernetes_io_component", "component", "k8s_app", "name"),
+    *("service", "deployment", "statefulset", "daemonset", "container"),
 }
 # Of every target that had such series: how long ago it was scraped, or that the last scrape failed.
 _SCRAPES = (
