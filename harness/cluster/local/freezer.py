@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from harness.clock import Clock
@@ -19,11 +21,17 @@ SECONDS = 20.0
 def is_frozen(path: str) -> bool:
     """Whether a group is frozen, or on its way to it. False when there is no such group."""
     folder = _folder(path)
-    if folder is None:
-        return False
-    if (folder / V1).exists():
-        return (folder / V1).read_text().strip() != "THAWED"
-    return (folder / V2).read_text().strip() == "1"
+    return folder is not None and _does_freeze(folder)
+
+
+def frozen_below(path: str) -> list[str]:
+    """The groups of a group that are frozen, or on their way to it: ``.`` is itself."""
+    top = _folder(path)
+    if top is None:
+        return []
+    # Not a glob: groups go while it looks.
+    folders = (Path(folder) for folder, _, _ in os.walk(top))
+    return [str(folder.relative_to(top)) for folder in folders if _does_freeze(folder)]
 
 
 def freeze(path: str, clock: Clock) -> None:
@@ -57,6 +65,14 @@ def _stands_still(path: str) -> bool:
     if (folder / V1).exists():
         return (folder / V1).read_text().strip() == "FROZEN"
     return "frozen 1" in (folder / V2_EVENTS).read_text().splitlines()
+
+
+def _does_freeze(folder: Path) -> bool:
+    with suppress(OSError):
+        return (folder / V1).read_text().strip() != "THAWED"
+    with suppress(OSError):
+        return (folder / V2).read_text().strip() == "1"
+    return False
 
 
 def _write(path: str, v1: str, v2: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -22,18 +21,8 @@ def look(group: str, namespaces: Namespaces, logs: Path) -> set[Trace]:
 
 
 def _groups(group: str) -> set[Trace]:
-    found = set()
-    for top in cgroups.folders(group):
-        found |= {limit(name, value) for name in LIMITS if (value := _read(top / name))}
-        if (top / freezer.V1).exists() or (top / freezer.V2).exists():
-            # Not a glob: groups of pods go while it looks.
-            folders = [Path(folder) for folder, _, _ in os.walk(top)]
-            found |= {group_frozen(str(folder.relative_to(top))) for folder in folders if _is_frozen(folder)}
-    return found
-
-
-def _is_frozen(folder: Path) -> bool:
-    return _read(folder / freezer.V1) not in {"", "THAWED"} or _read(folder / freezer.V2) == "1"
+    limits = ((name, _read(top / name)) for top in cgroups.folders(group) for name in LIMITS)
+    return {limit(name, value) for name, value in limits if value} | set(map(group_frozen, freezer.frozen_below(group)))
 
 
 def _processes(group: str, namespaces: Namespaces, logs: Path) -> set[Trace]:
