@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from harness.load.behaviour import OK, Behaviour, Client, Reply
+from harness import OK, Behaviour, Client, Reply
 
 
 class EtcdPut(Behaviour):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from harness.load.behaviour import OK, Behaviour, Client, Reply, below_400
+from harness.traffic.load.behaviour import OK, Behaviour, Client, Reply, below_400
 
 Status = Annotated[int, Field(ge=100, le=599)]
 # What HTTP allows on the wire (RFC 9110, sections 5.1 and 5.5; RFC 9112, section 3): no space in a path, no control
@@ -18,6 +18,8 @@ Method = Annotated[str, Field(pattern=r"^[A-Z]+$")]
 class Http(Behaviour):
     """``method``, ``path``, ``headers``, ``body``; ``expect``: the good status or a list (default: all below 400).
 
+    ``http2: true`` sends with HTTP/2; without TLS this needs a server that expects it (prior knowledge).
+
     A header such as ``Authorization: "Bearer ${env:SHOP_TOKEN}"`` keeps the token out of files and reports.
     """
 
@@ -26,6 +28,7 @@ class Http(Behaviour):
     headers: dict[str, str] = Field(default_factory=dict)
     body: str = ""
     expect: tuple[Status, ...] = ()
+    http2: bool = Field(default=False, strict=True)
 
     @field_validator("expect", mode="before")
     @classmethod
