@@ -14,15 +14,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from harness.cluster.components import module_versions, modules_folder
 from harness.cluster.local import toolchain
-from harness.cluster.local.binaries import go_directive, module_versions, modules_folder
+from harness.cluster.local.binaries import go_directive
 from harness.cluster.local.toolchain import Go
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,6 +109,25 @@ def go_bill(name: str, modules: list[dict[str, Any]], compiler: str) -> Bill:
     }
 
 
+def completed(bill: Bill) -> Bill:
+    """A bill of Python packages with the licences of those that only ship their texts and declare none."""
+    for component in bill["components"]:
+        if not component.get("licenses"):
+            found = licences_of(str(component["name"]))
+            component["licenses"] = [{"license": {"id": licence}} for licence in found]
+    return bill
+
+
+def licences_of(package: str) -> list[str]:
+    """The SPDX names of the licences whose texts an installed Python package ships."""
+    try:
+        files = distribution(package).files or []
+    except PackageNotFoundError:
+        return []
+    folders = {Path(str(file.locate())).parent for file in files if LICENCE_FILE.match(file.name)}
+    return sorted({name for folder in folders for name in licences(folder)})
+
+
 def missing(bill: Bill, wanted: Mapping[str, str | None]) -> list[str]:
     """What is wrong with a bill, in a line each: wanted and not there, there in another version (None: any will do), or
     without a licence."""
@@ -150,9 +170,10 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 
 def main(folder: Path) -> int:
     """Write the bills of Go modules, and look into all of them."""
-    problems = missing(
-        json.loads((folder / "python.cdx.json").read_text()), wanted_of_python((ROOT / "requirements.lock").read_text())
-    )
+    python = folder / "python.cdx.json"
+    bill = completed(json.loads(python.read_text()))
+    python.write_text(json.dumps(bill, indent=1) + "\n")
+    problems = missing(bill, wanted_of_python((ROOT / "requirements.lock").read_text()))
     for go_mod in go_modules():
         go = toolchain.find(go_directive(go_mod.read_text()), print)
         bill = go_bill(go_mod.parent.name, download(go_mod, go), go.version)

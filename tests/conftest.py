@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from harness.clock import FakeClock
-from harness.cluster.fake import FakeCluster
+from harness.cluster.fake.cluster import FakeCluster
+from harness.common.clock import FakeClock
 from tests.fake_world import World
+
+# Generated cases are the same in every run, unless HYPOTHESIS_PROFILE=drawn draws new ones (scripts/test all).
+settings.register_profile("same", derandomize=True)
+settings.register_profile("drawn", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(autouse=True, scope="session")

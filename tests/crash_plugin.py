@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import harness.site
-import harness.undo
+import harness.engine.steps.site
+import harness.safety.undo.journal
+from harness.cluster.kube.transport import HttpTransport, Request
 from harness.cluster.local.node_control import LocalNodes
-from harness.cluster.transport import HttpTransport, Request
-from harness.live import LiveExperiment
+from harness.engine.steps.live import LiveExperiment
 
 # What changes a node, of a NodeControl.
 CHANGES = (
@@ -78,8 +78,8 @@ def _request(_transport: HttpTransport, request: Request) -> str:
 
 
 def pytest_configure() -> None:
-    harness.site.EFFECT_GRACE = float(os.environ.get("CRASH_TTL", harness.site.EFFECT_GRACE))
-    harness.undo.append_line = _around(harness.undo.append_line, lambda *_: "line")
+    harness.engine.steps.site.EFFECT_GRACE = float(os.environ.get("CRASH_TTL", harness.engine.steps.site.EFFECT_GRACE))
+    harness.safety.undo.journal.append_line = _around(harness.safety.undo.journal.append_line, lambda *_: "line")
     HttpTransport.send = _around(HttpTransport.send, _request)  # type: ignore[method-assign]
     HttpTransport.exec = _around(HttpTransport.exec, lambda *_: "exec")  # type: ignore[method-assign]
     LiveExperiment.phase = _phases(LiveExperiment.phase)  # type: ignore[method-assign]

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import harness.registry
-from harness.choosing import Chosen, Wish
-from harness.clock import SystemClock
-from harness.cluster.api import Object
-from harness.cluster.fake import FakeCluster
-from harness.cluster.local.progress import Progress
+import harness.experiment.registry
+from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.ownership import Ownership
+from harness.cluster.kube.resources import CONFIG_MAPS
 from harness.cluster.protocol import Capability, Cluster
-from harness.cluster.resources import CONFIG_MAPS
-from harness.errors import ApiError, ClusterUnreachable, HarnessError
-from harness.fault import Evidence, Fault, FaultContext
-from harness.objective import Finding, Objective
-from harness.observation import Timeline, Victim
-from harness.verdict import Verdict
+from harness.common.clock import SystemClock
+from harness.common.errors import ApiError, ClusterUnreachable, HarnessError
+from harness.common.progress import Progress
+from harness.engine.choose_cluster import Chosen, ClusterRequest
+from harness.faults.base import Evidence, Fault, FaultContext
+from harness.model.finding import Finding
+from harness.model.timeline import Timeline, Victim
+from harness.model.verdict import Verdict
+from harness.objectives.base import Objective
 from tests.fake_run import controlled_cluster
 
 MARK: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken"}}
@@ -87,7 +89,7 @@ class Told(Objective):
         if self.crashes:
             raise ZeroDivisionError("a judge's own mistake")
         verdict = self.steady if phases is not None and self.steady else self.says
-        return Finding(verdict, f"told {verdict}", 1.0, 1.0, 1.0, 2.0, "s", "<=", 7)
+        return Finding.exact(verdict, f"told {verdict}", 1.0, limit=2.0, unit="s", comparison="<=", samples=7)
 
 
 class ReplicasTold(Told):
@@ -98,13 +100,14 @@ class ReplicasTold(Told):
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         seen = timeline.latest("workloads", "deployment/shop")
         one = seen is not None and seen.value["desired"] == 1
-        return Finding(Verdict.BROKEN if one else Verdict.HELD, "one replica" if one else "three replicas")
+        verdict = Verdict.BROKEN if one else Verdict.HELD
+        return Finding(verdict=verdict, reason="one replica" if one else "three replicas")
 
 
 def kinds() -> dict[str, Callable[[], dict[str, Any]]]:
-    """What ``harness.registry`` is to know: the kinds above beside the real ones, by the function that tells them."""
-    faults = {**harness.registry.faults(), "mark": Mark}
-    objectives = {**harness.registry.objectives(), "told": Told, "replicasTold": ReplicasTold}
+    """The kinds above beside the real ones, by the function of ``harness.experiment.registry`` that returns them."""
+    faults = {**harness.experiment.registry.faults(), "mark": Mark}
+    objectives = {**harness.experiment.registry.objectives(), "told": Told, "replicasTold": ReplicasTold}
     return {"faults": lambda: faults, "objectives": lambda: objectives}
 
 
@@ -117,19 +120,21 @@ class FakeChoice:
     images: Sequence[str] = ("podinfo",)
     lacks: frozenset[Capability] = frozenset()
     cluster: FakeCluster | None = None
+    ownership: Ownership = Ownership.OWNED
 
-    def choose(self, wish: Wish, progress: Progress) -> Chosen:
-        self._log(f"choose {wish.selection}")
+    def choose(self, target: ClusterRequest, progress: Progress) -> Chosen:
+        self._log(f"choose {target.selection}")
         if self.unreachable or (self.root / "cluster.gone").exists():
             raise ClusterUnreachable("nobody answers")
         made = not (self.root / "cluster.up").exists()
         (self.root / "cluster.up").touch()
         able = frozenset(Capability) - self.lacks
         self.cluster = controlled_cluster(SystemClock(), capabilities=able, images=self.images)
+        self.cluster.ownership = self.ownership
         self._log(f"made {made}")
         return Chosen(self.cluster, made=made)
 
-    def take_down(self, provider: str, wish: Wish, progress: Progress) -> None:
+    def take_down(self, provider: str, target: ClusterRequest, progress: Progress) -> None:
         self._log("take down")
         (self.root / "cluster.up").unlink()
         if self.cluster:

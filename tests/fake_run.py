@@ -7,18 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.clock import Clock, FakeClock
-from harness.cluster.fake import FakeCluster
-from harness.cluster.fake_controllers import DeploymentController, Kubelet
+from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.fake.controllers import DeploymentController, Kubelet
 from harness.cluster.protocol import Capability
-from harness.experiment import Experiment
-from harness.loading import load_experiment
-from harness.record import ExperimentRecord
-from harness.reporting.store import RunStore
-from harness.run import Run
-from harness.runner import Runner
-from harness.settings import Keep
-from harness.sources import Sources
+from harness.common.clock import Clock, FakeClock
+from harness.engine.options import Keep
+from harness.engine.runner import Runner
+from harness.engine.steps.run import Run
+from harness.experiment.declaration import Experiment
+from harness.experiment.loading import load_experiment
+from harness.experiment.sources import Sources
+from harness.results.record import ExperimentRecord
+from harness.results.reporting.store import RunStore
 
 # Seconds after which a thread that says nothing is a failure of the test, however slow the machine.
 PATIENCE = 60.0
@@ -138,6 +138,11 @@ class Stage:
         """The one record that is on disk."""
         (file,) = (self.store.folder / "experiments").glob("*.json")
         return ExperimentRecord.model_validate_json(file.read_text())
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the experiment that ``experiment`` gives."""
+        return self.run().namespace_of(self.experiment())
 
     def namespaces(self) -> list[str]:
         """Namespaces of experiments that are there."""

@@ -1,24 +1,35 @@
-"""A small shop on a fake cluster: a Deployment with its controllers, and containers with processes."""
+"""A small shop on a fake cluster: a Deployment with its controllers, and containers with processes.
+
+A fault that runs a command in containers needs a handler for it. For a shell script, in ``PREPARE`` of
+``tests/contract/fault_examples.py``::
+
+    def _prepare(world: World) -> None:
+        world.containers.handlers[SCRIPT] = lambda namespace, pod, container, command: ExecResult("done", "", 0)
+
+A handler may change the world, for example with ``world.restart_container(pod)``.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.clock import FakeClock
-from harness.cluster.api import KubeApi, Object
-from harness.cluster.fake import FakeCluster
-from harness.cluster.fake_controllers import DeploymentController, Kubelet
-from harness.cluster.resources import PODS
-from harness.cluster.transport import ExecResult
-from harness.fault import FaultContext
-from harness.faults.process_hang import _ARM, _DISARM
-from harness.undo import Journal
+from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.fake.controllers import DeploymentController, Kubelet
+from harness.cluster.fake.server import ExecHandler
+from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.resources import PODS
+from harness.cluster.kube.transport import ExecResult
+from harness.common.clock import FakeClock
+from harness.faults.base import FaultContext
+from harness.faults.process_hang import ARM_SCRIPT, DISARM_SCRIPT, SIGNAL_SCRIPT
+from harness.safety.undo.journal import Journal
 
 NAMESPACE = "shop"
+NO_SHELL = ExecResult("", "sh: not found", 127)
 
 
 def deployment(name: str = "podinfo", replicas: int = 3, image: str = "podinfo:1") -> Object:
@@ -38,7 +49,7 @@ def deployment(name: str = "podinfo", replicas: int = 3, image: str = "podinfo:1
 def bare_pod(
     name: str, labels: dict[str, str] | None = None, phase: str = "Running", **metadata: Any
 ) -> dict[str, Any]:
-    """A pod as its kubelet reports it, owned by nobody unless told."""
+    """A running pod without a controller; ``metadata`` may give it ownerReferences."""
     spec = {"containers": [{"name": "main", "image": "main:1"}], "nodeName": "node-1"}
     whole = {"name": name, "labels": labels or {}, **metadata}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": whole, "spec": spec, "status": {"phase": phase}}
@@ -64,9 +75,36 @@ def owner(kind: str = "ReplicaSet", name: str = "podinfo-1", uid: str = "owner")
     return [{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": True}]
 
 
+class UnknownScriptError(AssertionError):
+    """A command was run in a container of the fake world, and no handler is registered for it."""
+
+
+def _first(script: str) -> str:
+    """Return the first line of a script, with an ellipsis if there are more."""
+    line, *more = script.strip().splitlines() or [""]
+    return f"{line} …" if more else line
+
+
+@dataclass
+class FakeContainers:
+    """Runs commands in containers by their handlers, whose keys are the script of ``sh -c SCRIPT`` or a program."""
+
+    handlers: dict[str, ExecHandler] = field(default_factory=dict)
+
+    def __call__(self, namespace: str, pod: str, container: str | None, command: Sequence[str]) -> ExecResult:
+        script = command[2] if list(command[:2]) == ["sh", "-c"] else command[0]
+        handler = self.handlers.get(script)
+        if handler is None:
+            raise UnknownScriptError(
+                f"no handler for this command, run in container {container} of the fake pod {pod}: {_first(script)}\n"
+                "Register one with world.containers.handlers[SCRIPT] = handler (see tests/fake_world.py)."
+            )
+        return handler(namespace, pod, container, command)
+
+
 @dataclass
 class FakeProcesses:
-    """Answers the script that reads and signals processes: every container runs ``podinfo`` as the PID given here."""
+    """Handles the scripts of ``processHang``: every container runs ``podinfo`` as the PID given here."""
 
     pid: int = 7
     name: str = "podinfo"
@@ -75,14 +113,23 @@ class FakeProcesses:
     sleeps: bool = True
     stopped: set[str] = field(default_factory=set)
     armed: set[str] = field(default_factory=set)
-    commands: list[tuple[str, Sequence[str]]] = field(default_factory=list)
 
-    def __call__(self, namespace: str, pod: str, container: str | None, command: Sequence[str]) -> ExecResult:
-        self.commands.append((pod, command))
+    @property
+    def handlers(self) -> Mapping[str, ExecHandler]:
+        """The handler of each script."""
+        return dict.fromkeys((ARM_SCRIPT, DISARM_SCRIPT, SIGNAL_SCRIPT), self._run)
+
+    def container_restarted(self, pod: str) -> None:
+        """Forget the processes of the container before."""
+        self.stopped.discard(pod)
+        self.armed.discard(pod)
+
+    def _run(self, namespace: str, pod: str, container: str | None, command: Sequence[str]) -> ExecResult:
+        del namespace, container
         if not self.shell:
-            return ExecResult("", "sh: not found", 127)
-        if command[2] in {_ARM, _DISARM}:
-            (self.armed.add if command[2] == _ARM else self.armed.discard)(pod)
+            return NO_SHELL
+        if command[2] in {ARM_SCRIPT, DISARM_SCRIPT}:
+            (self.armed.add if command[2] == ARM_SCRIPT else self.armed.discard)(pod)
             return ExecResult("9 waits\n" if self.sleeps else "", "" if self.sleeps else "there is no sleep", 0)
         name, signal = command[-2:]
         if name != self.name:
@@ -90,7 +137,7 @@ class FakeProcesses:
         if signal and not self.permitted:
             return ExecResult("", "sh: can't kill pid 7: Operation not permitted", 0)
         state = "T" if pod in self.stopped else "S"
-        # The kernel does not deliver these two to the first process of a PID namespace.
+        # The kernel does not deliver SIGSTOP to PID 1 of a PID namespace.
         if signal == "STOP" and self.pid != 1:
             self.stopped.add(pod)
         if signal == "CONT":
@@ -106,15 +153,17 @@ class World:
     clock: FakeClock
     kubelet: Kubelet
     processes: FakeProcesses
+    containers: FakeContainers
     folder: Path
 
     @classmethod
     def build(cls, folder: Path) -> World:
         clock = FakeClock()
         cluster = FakeCluster(clock)
-        world = cls(cluster, clock, Kubelet(), FakeProcesses(), folder)
+        processes = FakeProcesses()
+        world = cls(cluster, clock, Kubelet(), processes, FakeContainers(dict(processes.handlers)), folder)
         cluster.server.store.reactors += [world.kubelet, DeploymentController()]
-        cluster.server.exec = world.processes
+        cluster.server.exec = world.containers
         cluster.server.seed(machine("node-1"), control_plane())
         cluster.server.seed(deployment(), namespace=NAMESPACE)
         return world
@@ -132,7 +181,57 @@ class World:
         return FaultContext(self.cluster, namespace, random.Random(seed), self.clock, journal)
 
     def pods(self, namespace: str = NAMESPACE) -> dict[str, str]:
-        """The UIDs of all pods by name."""
+        """Return the UIDs of all pods by name."""
         return {
             pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in self.cluster.server.store.list(PODS, namespace)
+        }
+
+    def container_states(self, namespace: str = NAMESPACE) -> dict[tuple[str, str], tuple[str, int]]:
+        """Return the id and restart count of all containers by pod and container name."""
+        return {
+            (pod["metadata"]["name"], status["name"]): (status.get("containerID", ""), status["restartCount"])
+            for pod in self.cluster.server.store.list(PODS, namespace)
+            for status in (pod.get("status") or {}).get("containerStatuses") or ()
+        }
+
+    def restart_container(
+        self,
+        pod: str,
+        container: str | None = None,
+        *,
+        exit_code: int = 137,
+        waiting: str = "",
+        namespace: str = NAMESPACE,
+    ) -> None:
+        """Restart a container (by default the first one) in its pod, as the kubelet does after it exited.
+
+        ``restartCount`` grows by one, ``containerID`` is a new one, and ``lastState`` has the exit code. With a reason
+        in ``waiting``, such as CrashLoopBackOff, the new container is not started yet and has no id.
+        """
+        now = self.cluster.server.store.now()
+
+        def restart(item: Object) -> Object:
+            statuses = [dict(status) for status in item["status"]["containerStatuses"]]
+            name = container or statuses[0]["name"]
+            for status in statuses:
+                if status["name"] == name:
+                    _restart(status, exit_code, waiting, now)
+            return {**item, "status": {**item["status"], "containerStatuses": statuses}}
+
+        self.cluster.server.store.update(PODS, namespace, pod, restart, "status")
+        self.processes.container_restarted(pod)
+
+
+def _restart(status: dict[str, Any], exit_code: int, waiting: str, now: str) -> None:
+    ended = {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed", "finishedAt": now}
+    before = status.get("containerID", "")
+    status["lastState"] = {"terminated": {**ended, "containerID": before}}
+    status["restartCount"] += 1
+    if waiting:
+        status |= {"state": {"waiting": {"reason": waiting}}, "ready": False}
+        status.pop("containerID", None)
+    else:
+        status |= {
+            "state": {"running": {"startedAt": now}},
+            "containerID": f"{before or 'fake://new'}-{status['restartCount']}",
         }

@@ -2,51 +2,87 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
-from harness.experiment import describes
-from harness.items import is_experiment
-from harness.loading import load_experiment
-from harness.schemas import experiment_schema
-from harness.sources import Sources
+from harness.experiment.declaration import describes
+from harness.experiment.files import is_experiment
+from harness.experiment.json_schema import experiment_schema
+from harness.experiment.loading import load_experiment
+from harness.experiment.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [file for file in sorted((ROOT / "experiments").rglob("*.yaml")) if is_experiment(file)]
 PROMISES = {"self_healing", "autoscaling", "rollouts", "state", "nodes"}
 
 
+def _place(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
 def test_every_promise_has_an_experiment() -> None:
-    assert {file.parent.name for file in FILES} >= PROMISES
-    assert len({yaml.safe_load(file.read_text())["metadata"]["name"] for file in FILES}) == len(FILES)
+    without = sorted(PROMISES - {file.parent.name for file in FILES})
+    assert not without, f"experiments/: no experiment in {', '.join(f'{name}/' for name in without)}"
+    names: dict[str, list[str]] = {}
+    for file in FILES:
+        names.setdefault(yaml.safe_load(file.read_text())["metadata"]["name"], []).append(_place(file))
+    twice = {name: files for name, files in names.items() if len(files) > 1}
+    assert not twice, f"metadata.name must be unique in the catalogue: {twice}"
 
 
-def test_nothing_but_experiments_and_workloads_stands_in_the_folder() -> None:
+def test_folder_holds_only_experiments_and_workloads() -> None:
     others = set((ROOT / "experiments").rglob("*.yaml")) - set(FILES)
-    assert [file for file in others if "workloads" not in file.parts] == []
+    strays = sorted(_place(file) for file in others if "workloads" not in file.parts)
+    assert not strays, f"not an experiment (apiVersion, kind) and not in experiments/workloads/: {', '.join(strays)}"
+
+
+TWIN = """\
+each experiment of the catalogue needs a twin, a broken copy of its workload that must come out BROKEN. Add for example:
+
+twins:
+  one-replica:
+    because: with one replica nothing serves while the pod is replaced
+    patch:
+      deployment/podinfo: {spec: {replicas: 1}}
+    breaks: [availability]
+"""
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_it_is_well_formed_named_as_its_file_and_can_fail(file: Path) -> None:
+def test_experiment_is_valid_named_as_its_file_and_can_fail(file: Path) -> None:
     """What cannot fail proves nothing: each has a twin that changes the workload and names what must break."""
-    experiment = load_experiment(file, Sources.for_root(ROOT))
-    assert experiment.name == file.stem
-    assert experiment.twins
+    experiment, place = load_experiment(file, Sources.for_root(ROOT)), _place(file)
+    expected = f"expected {file.stem}, the name of its file"
+    assert experiment.name == file.stem, f"{place}: metadata.name: found {experiment.name}, {expected}"
+    if not experiment.twins:
+        pytest.fail(f"{place}: no twins: {TWIN}", pytrace=False)
     for name, twin in experiment.twins.items():
-        patched = experiment.as_twin(name)
-        assert patched.workload.objects != experiment.workload.objects
-        assert twin.because, f"{name} does not say what it leaves out"
+        same = experiment.as_twin(name).workload.objects == experiment.workload.objects
+        assert not same, f"{place}: twins.{name}.patch changes nothing in the workload"
+        assert twin.because, f"{place}: twins.{name}: add `because`, what this twin lacks and so must fail"
         broken = [
             objective for objective in experiment.objectives for each in twin.breaks if describes(objective, each)
         ]
-        assert broken
+        assert broken, f"{place}: twins.{name}.breaks: found {list(twin.breaks)}, expected one of its objectives"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_it_fits_the_schema_that_editors_use(file: Path) -> None:
+def test_probers_send_what_users_send(file: Path) -> None:
+    """A process that shuts down fails its readiness probe and still serves, so that path would show a false outage."""
+    experiment = load_experiment(file, Sources.for_root(ROOT))
+    text = json.dumps(experiment.workload.objects)
+    asked = {path for path in re.findall(r'"path": "(/[^"]*)"', text) if path != "/"}
+    same = sorted({probing.http.path for probing in experiment.prober if probing.http} & asked)
+    assert not same, f"{_place(file)}: prober: {', '.join(same)} is a path of the containers' probes, use one of users"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_experiment_fits_the_schema_for_editors(file: Path) -> None:
     jsonschema.Draft202012Validator(experiment_schema()).validate(yaml.safe_load(file.read_text()))
 
 

@@ -1,77 +1,52 @@
-"""What every fault must do, whoever wrote it: checked for each class that is found in its place."""
+"""The contract of every fault: checked for each class with a kind in ``harness/faults``.
+
+A kind that does not declare what these tests need fails ``test_a_fault_declares_what_its_tests_need`` with a list of
+what is missing, and the other tests skip it.
+"""
 
 from __future__ import annotations
 
 import json
 import random
 import sys
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, ClassVar
 
 import jsonschema
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from harness import registry
-from harness.cluster.fake_nodes import METHOD as MACHINE
-from harness.cluster.fake_server import Call
-from harness.cluster.permissions import used
-from harness.cluster.resources import DEPLOYMENTS, NAMESPACES, NODES
-from harness.errors import ApiError, ClusterRefused, HarnessError, Inconclusive
-from harness.fault import Fault
-from harness.guard import PROTECTED_LABEL
-from harness.naming import SYSTEM_NAMESPACE
-from harness.observation import Victim
-from harness.undo import read_journal
-from harness.undo_copy import PERMISSIONS
+from harness.cluster.fake.nodes import METHOD as MACHINE
+from harness.cluster.fake.server import Call
+from harness.cluster.kube.permissions import Permission, used
+from harness.cluster.kube.resources import DEPLOYMENTS, NAMESPACES, NODES, PODS
+from harness.cluster.protocol import Cluster
+from harness.common.errors import ApiError, ClusterRefused, HarnessError, Inconclusive
+from harness.common.naming import SYSTEM_NAMESPACE
+from harness.experiment import registry
+from harness.faults.base import Effect, Evidence, Fault, FaultContext
+from harness.model.timeline import Victim
+from harness.safety.guard import PROTECTED_LABEL
+from harness.safety.undo.cluster_copy import PERMISSIONS
+from harness.safety.undo.journal import read_journal
+from tests.contract.fault_examples import EFFECTS, effects, example, missing, missing_elsewhere, specs
 from tests.fake_world import NAMESPACE, World
-
-
-def _nothing(world: World) -> None:
-    """The world is ready for most faults as it is."""
-
-
-def _image_is_missing(world: World) -> None:
-    world.kubelet.missing.add("does-not:exist")
-
-
-# A fault without an example here fails the first test: say how it is written, and what it needs to bite.
-EXAMPLES: dict[str, tuple[dict[str, Any], Callable[[World], None]]] = {
-    "badRollout": ({"of": "deployment/podinfo", "image": "does-not:exist"}, _image_is_missing),
-    "nodeCutOff": ({"hosting": "app=podinfo"}, _nothing),
-    "nodePause": ({"hosting": "app=podinfo", "zone": "zone-a"}, _nothing),
-    "nodeService": ({"hosting": "app=podinfo", "service": "containerd", "count": "all"}, _nothing),
-    "nodeStop": ({"hosting": "app=podinfo", "selector": "kubernetes.io/hostname=node-1"}, _nothing),
-    "podEvict": ({"selector": "app=podinfo", "count": 2}, _nothing),
-    "podKill": ({"selector": "app=podinfo", "count": "50%", "gracePeriod": "0s"}, _nothing),
-    "processHang": ({"selector": "app=podinfo", "count": "all", "process": "podinfo"}, _nothing),
-    "scale": ({"of": "deployment/podinfo", "replicas": 0}, _nothing),
-}
 
 KINDS = sorted(registry.faults())
 
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
+    if missing(str(request.param)):
+        pytest.skip("declares too little: see test_a_fault_declares_what_its_tests_need")
     return str(request.param)
 
 
 @pytest.fixture
 def fault(kind: str, world: World) -> Fault:
-    parameters, prepare = EXAMPLES[kind]
-    prepare(world)
-    return registry.faults()[kind].model_validate(parameters)
-
-
-def _specs(world: World) -> list[Any]:
-    return [item["spec"] for item in world.cluster.server.store.list(DEPLOYMENTS, NAMESPACE)]
-
-
-def _effects(world: World) -> tuple[Any, ...]:
-    """Everything that a fault may change, as it is now."""
-    return _specs(world), world.pods(), set(world.processes.stopped), set(world.cluster.machines.broken)
+    return example(kind, world)
 
 
 def _calls(world: World, action: Callable[[], object]) -> list[Call]:
@@ -80,9 +55,82 @@ def _calls(world: World, action: Callable[[], object]) -> list[Call]:
     return world.cluster.server.calls[before:]
 
 
-def test_every_fault_that_is_found_has_an_example_and_none_was_lost() -> None:
-    assert sorted(EXAMPLES) == KINDS
+@pytest.mark.parametrize("name", KINDS)
+def test_a_fault_declares_what_its_tests_need(name: str) -> None:
+    found = missing(name)
+    if found:
+        pytest.fail("\n".join((f"{name} cannot be tested:", *found)), pytrace=False)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_fault_is_listed_wherever_all_faults_are(name: str) -> None:
+    found = list(missing_elsewhere(name))
+    if found:
+        pytest.fail("\n".join((f"{name} is missing elsewhere:", *found)), pytrace=False)
+
+
+class _Bare(Fault):
+    """A fault as a newcomer begins it."""
+
+    kind: ClassVar[str] = "bare"
+
+    def choose(self, context: FaultContext) -> tuple[Victim, ...]:
+        context.api.exec(NAMESPACE, next(iter(context.api.list(PODS, NAMESPACE).items))["metadata"]["name"], ["new"])
+        return ()
+
+    def inject(self, context: FaultContext, victims: tuple[Victim, ...]) -> None:
+        raise NotImplementedError
+
+    def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
+        raise NotImplementedError
+
+    @classmethod
+    def undo(cls, cluster: Cluster, parameters: Mapping[str, Any]) -> str:
+        raise NotImplementedError
+
+
+class _Unhandled(_Bare):
+    """One that runs a command of its own."""
+
+    kind: ClassVar[str] = "unhandled"
+    example: ClassVar[Mapping[str, Any]] = {"delay": 1}
+    effect: ClassVar[Effect] = Effect.CONTAINERS
+    delay: int
+
+
+def test_a_new_fault_gets_one_list_of_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "faults", lambda: {"bare": _Bare, "unhandled": _Unhandled})
+    example, effect = missing("bare")
+    assert "class _Bare in tests/contract/test_faults.py: no `example" in example
+    assert "class _Bare in tests/contract/test_faults.py: no `effect" in effect
+    (handler,) = missing("unhandled")
+    assert handler.startswith("tests/contract/fault_examples.py: PREPARE['unhandled'] does not register a handler: ")
+    assert "no handler for this command, run in container None of the fake pod podinfo-" in handler
+    elsewhere = list(missing_elsewhere("bare"))
+    files = ["tests/live/killed.py", "docs/kill-matrix.md", "docs/reference.md"]
+    assert [line.partition(":")[0] for line in elsewhere] == files
+
+
+def test_no_fault_was_lost() -> None:
     assert len(KINDS) >= 5
+
+
+def test_injecting_changes_what_its_effect_declares(fault: Fault, world: World) -> None:
+    context, before = world.context(), effects(world)
+    fault.inject(context, fault.choose(context))
+    after = effects(world)
+    changed = [effect.name for effect in EFFECTS if before[effect] != after[effect]]
+    assert fault.effect.name in changed, f"declared: {fault.effect.name}; changed: {', '.join(changed) or 'nothing'}"
+
+
+def test_the_state_before_is_a_frozen_dataclass(fault: Fault, world: World) -> None:
+    """See ``Fault.evidence``: it is data of a type, not text to parse, and victims are keys of a dict."""
+    for victim in fault.choose(world.context()):
+        if victim.before is not None:
+            assert is_dataclass(victim.before), f"{fault.kind}: found {victim.before!r} as Victim.before"
+            hash(victim.before)
+            with pytest.raises(AttributeError):
+                setattr(victim.before, fields(victim.before)[0].name, "changed")
 
 
 def test_parameters_are_documented_frozen_and_closed(kind: str, fault: Fault) -> None:
@@ -90,11 +138,11 @@ def test_parameters_are_documented_frozen_and_closed(kind: str, fault: Fault) ->
     assert model.__doc__
     assert sys.modules[model.__module__].__doc__
     undocumented = [name for name, field in model.model_fields.items() if not field.description]
-    assert not undocumented
+    assert not undocumented, f"parameters of {kind} without a description: {', '.join(undocumented)}"
     with pytest.raises(ValidationError):
         setattr(fault, next(iter(model.model_fields)), "changed")
     with pytest.raises(ValidationError, match="unheard"):
-        model.model_validate({**EXAMPLES[kind][0], "unheardOf": 1})
+        model.model_validate({**model.example, "unheardOf": 1})
 
 
 def test_parameters_survive_yaml_and_meet_their_own_schema(kind: str, fault: Fault) -> None:
@@ -103,12 +151,12 @@ def test_parameters_survive_yaml_and_meet_their_own_schema(kind: str, fault: Fau
     assert model.model_validate(written) == fault
     schema = model.model_json_schema(by_alias=True)
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(EXAMPLES[kind][0], schema)
+    jsonschema.validate(dict(model.example), schema)
     jsonschema.validate(written, schema)
 
 
-def test_what_it_needs_is_declared_before_anything_is_touched(fault: Fault) -> None:
-    assert fault.selectors or fault.workloads
+def test_fault_declares_selectors_or_workloads(fault: Fault) -> None:
+    assert fault.selectors or fault.workloads, f"{fault.kind} declares neither selectors nor workloads"
 
 
 def test_choosing_only_reads(fault: Fault, world: World) -> None:
@@ -162,11 +210,11 @@ def test_the_undo_is_in_the_cluster_before_the_effect(fault: Fault, world: World
 def test_no_effect_when_the_journal_cannot_be_written(fault: Fault, world: World, status: int) -> None:
     context = world.context()
     victims = fault.choose(context)
-    before = _effects(world)
+    before = effects(world)
     world.cluster.server.fail_next(status, count=99, path="/configmaps")
     with pytest.raises(ApiError):
         fault.inject(context, victims)
-    assert _effects(world) == before
+    assert effects(world) == before
     assert read_journal(world.journal_file), "the disk is written first"
 
 
@@ -181,34 +229,34 @@ def test_evidence_is_absent_before_and_present_after(fault: Fault, world: World)
     assert all(victim.name in after.text for victim in victims)
 
 
-def test_nothing_hit_is_nothing_proven(fault: Fault, world: World) -> None:
+def test_no_victim_is_no_evidence(fault: Fault, world: World) -> None:
     assert not fault.evidence(world.context(), ()).proven
 
 
 def test_a_replaced_namesake_is_not_mistaken_for_the_victim(fault: Fault, world: World) -> None:
     context = world.context()
-    strangers = tuple(replace(victim, uid="somebody-else") for victim in fault.choose(context))
-    before = _effects(world)
+    strangers = tuple(replace(victim, uid="another-uid") for victim in fault.choose(context))
+    before = effects(world)
     with pytest.raises(HarnessError):
         fault.inject(context, strangers)
-    assert _effects(world) == before
+    assert effects(world) == before
 
 
 def test_undo_puts_back_and_may_be_repeated(kind: str, fault: Fault, world: World) -> None:
     context = world.context()
-    before = _specs(world)
+    before = specs(world)
     fault.inject(context, fault.choose(context))
     undo = registry.undo_actions()[kind]
     # From the file, as another process would after a crash.
     entries = read_journal(world.journal_file)
     first = [undo(world.cluster, entry.parameters) for entry in reversed(entries)]
     assert all(first)
-    assert _specs(world) == before
+    assert specs(world) == before
     assert world.processes.stopped == set()
     assert world.cluster.machines.broken == set()
     again = _calls(world, lambda: [undo(world.cluster, entry.parameters) for entry in reversed(entries)])
     assert [call for call in again if call.writes and call.method != "EXEC"] == []
-    assert _specs(world) == before
+    assert specs(world) == before
 
 
 def test_undo_before_the_effect_changes_nothing(kind: str, fault: Fault, world: World) -> None:
@@ -217,13 +265,13 @@ def test_undo_before_the_effect_changes_nothing(kind: str, fault: Fault, world: 
     fault.inject(context, fault.choose(context))
     entries = context.journal.entries
     fresh = World.build(world.folder / "fresh")
-    before = _effects(fresh)
+    before = effects(fresh)
     for entry in entries:
         registry.undo_actions()[kind](fresh.cluster, entry.parameters)
-    assert _effects(fresh) == before
+    assert effects(fresh) == before
 
 
-def test_undo_has_nothing_to_do_when_the_namespace_is_gone(kind: str, fault: Fault, world: World) -> None:
+def test_undo_is_a_no_op_without_the_namespace(kind: str, fault: Fault, world: World) -> None:
     context = world.context()
     fault.inject(context, fault.choose(context))
     world.api.delete(NAMESPACES, NAMESPACE)
@@ -248,6 +296,7 @@ def test_no_call_leaves_its_namespace(kind: str, fault: Fault, world: World) -> 
         fault.inject(context, victims)
         fault.evidence(context, victims)
         context.journal.undo_all(registry.undo_actions())
+        fault.unfinished(context, victims)
 
     for call in _calls(world, whole_life):
         discovery = call.method == "GET" and call.path in {"/api/v1", "/apis/apps/v1"}
@@ -257,7 +306,7 @@ def test_no_call_leaves_its_namespace(kind: str, fault: Fault, world: World) -> 
         assert discovery or call.namespace in {NAMESPACE, SYSTEM_NAMESPACE} or _is_own_namespace(call), call
 
 
-def test_it_needs_no_more_than_the_permissions_it_declares(fault: Fault, world: World) -> None:
+def test_fault_uses_only_its_declared_permissions(fault: Fault, world: World) -> None:
     """Roles are made of them, so a call that is missing here would be forbidden in the middle of an experiment."""
     context = world.context()
 
@@ -266,11 +315,13 @@ def test_it_needs_no_more_than_the_permissions_it_declares(fault: Fault, world: 
         fault.inject(context, victims)
         fault.evidence(context, victims)
         context.journal.undo_all(registry.undo_actions())
+        assert fault.unfinished(context, victims) == ""
 
     calls = _calls(world, whole_life)
     needed = {each for call in calls for each in used(call.method, call.path)}
-    assert needed - fault.permissions - PERMISSIONS == set()
-    assert fault.permissions - needed == set(), "more than it uses"
+    undeclared, unused = needed - fault.permissions - PERMISSIONS, fault.permissions - needed
+    found = f"permissions used but not declared: {_listed(undeclared)}; declared but not used: {_listed(unused)}"
+    assert not undeclared | unused, found
 
 
 def test_no_randomness_but_the_context_s(fault: Fault, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,6 +329,10 @@ def test_no_randomness_but_the_context_s(fault: Fault, world: World, monkeypatch
         monkeypatch.setattr(random, name, lambda *_: pytest.fail("a fault drew from the global random source"))
     victims: tuple[Victim, ...] = fault.choose(world.context())
     assert victims
+
+
+def _listed(permissions: set[Permission] | frozenset[Permission]) -> str:
+    return ", ".join(str(each) for each in sorted(permissions)) or "none"
 
 
 def _journal_path() -> str:

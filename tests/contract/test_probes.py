@@ -1,4 +1,4 @@
-"""What every probe owes the timeline, whoever writes it: found by its place, JSON values, errors as observations."""
+"""The contract of every probe in ``harness/probes``: JSON values, and errors as observations."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pytest
 from pydantic import BaseModel
 
 import harness.probes
-from harness import registry
-from harness.clock import FakeClock
-from harness.cluster.fake import FakeCluster
-from harness.cluster.resources import Resource
-from harness.observation import Timeline
-from harness.probe import ProbeContext, SnapshotProbe, WatchProbe
+from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.kube.resources import Resource
+from harness.common.clock import FakeClock
+from harness.experiment import registry
+from harness.model.timeline import Timeline
+from harness.probes.base import ProbeContext, SnapshotProbe, WatchProbe
 from harness.probes.standard import standard_probes
 from harness.probes.workloads import WorkloadProbe
 
 MODULES = [
     importlib.import_module(module.name)
-    for module in pkgutil.iter_modules(harness.probes.__path__, harness.probes.__name__ + ".")
+    for module in pkgutil.walk_packages(harness.probes.__path__, harness.probes.__name__ + ".")
 ]
 CLASSES = [
     member
@@ -31,41 +31,41 @@ CLASSES = [
     for _, member in inspect.getmembers(module, inspect.isclass)
     if member.__module__ == module.__name__
 ]
-WATCHES = [cls for cls in CLASSES if issubclass(cls, WatchProbe)]
+WATCHES = [cls for cls in CLASSES if issubclass(cls, WatchProbe) and cls is not WatchProbe]
 SNAPSHOTS = [cls for cls in CLASSES if issubclass(cls, SnapshotProbe) and hasattr(cls, "kind")]
-# Parameters with which a snapshot probe can be made when it cannot without any.
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "identity": {"of": "statefulset/db"},
-    "readable": {"selector": "app=db", "command": ["list-keys"]},
-}
 
 
 def label(probe: Any) -> str:
     return f"{type(probe).__name__}-{probe.resource.plural}"
 
 
-def test_there_are_probes() -> None:
+def test_every_snapshot_probe_has_an_example() -> None:
+    without = sorted(cls.kind for cls in SNAPSHOTS if not hasattr(cls, "example"))
+    assert not without, f"no class attribute `example` in {', '.join(without)}"
+
+
+def test_probes_are_registered() -> None:
     assert len(WATCHES) >= 6
     assert len(SNAPSHOTS) >= 2
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_every_module_says_what_it_looks_at(module: Any) -> None:
+def test_every_probe_module_describes_what_it_observes(module: Any) -> None:
     assert module.__doc__
 
 
 @pytest.mark.parametrize("cls", WATCHES, ids=lambda cls: cls.__name__)
-def test_every_watch_probe_watches_in_every_run_and_names_its_series(cls: type[WatchProbe]) -> None:
+def test_every_watch_probe_is_registered_and_names_its_series(cls: type[WatchProbe]) -> None:
     assert any(isinstance(probe, cls) for probe in standard_probes())
     assert f"``{cls.series}``" in (cls.__doc__ or "")
-    import harness.observation
+    import harness.model.timeline
 
-    assert f"``{cls.series}``" in (harness.observation.__doc__ or "")
+    assert f"``{cls.series}``" in (harness.model.timeline.__doc__ or "")
 
 
 @pytest.mark.parametrize("probe", standard_probes(), ids=label)
 @pytest.mark.parametrize("event", ["SYNC", "ADDED", "MODIFIED", "DELETED"])
-def test_a_watch_probe_can_read_the_barest_object_and_makes_json_of_it(probe: WatchProbe, event: str) -> None:
+def test_watch_probe_reads_a_minimal_object_and_returns_json(probe: WatchProbe, event: str) -> None:
     bare = {"metadata": {"name": "a", "resourceVersion": "1", "labels": {"kubernetes.io/service-name": "a"}}}
     for sighting in probe.see(event, bare):
         assert isinstance(sighting.subject, str)
@@ -86,7 +86,7 @@ def test_no_two_probes_watch_the_same_thing() -> None:
 
 
 @pytest.mark.parametrize("cls", SNAPSHOTS, ids=lambda cls: cls.__name__)
-def test_a_snapshot_probe_is_found_by_its_kind_and_refuses_unknown_keys(cls: Any) -> None:
+def test_snapshot_probe_is_found_by_kind_and_checks_its_keys(cls: Any) -> None:
     assert registry.probes()[cls.kind] is cls
     assert issubclass(cls, BaseModel)
     assert cls.model_config["extra"] == "forbid"
@@ -96,10 +96,10 @@ def test_a_snapshot_probe_is_found_by_its_kind_and_refuses_unknown_keys(cls: Any
 
 @pytest.mark.parametrize("cls", SNAPSHOTS, ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize("status", [0, 403, 500])
-def test_a_cluster_in_trouble_becomes_an_observation_with_an_error(cls: Any, status: int) -> None:
+def test_cluster_failure_becomes_an_observation_with_an_error(cls: Any, status: int) -> None:
     clock = FakeClock()
     cluster, timeline = FakeCluster(clock), Timeline(clock.monotonic(), clock.wall())
     cluster.server.fail_next(status, count=1000)
-    cls.model_validate(EXAMPLES.get(cls.kind, {})).look(ProbeContext(cluster, "shop", timeline, clock))
+    cls.model_validate(cls.example).look(ProbeContext(cluster, "shop", timeline, clock))
     assert [seen for seen in timeline if seen.error]
     assert all(seen.value is None for seen in timeline)

@@ -8,8 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness.record import SCHEMA_VERSION, RunRecord
-from harness.reporting.schema import results_schema
+from harness.results.record import SCHEMA_VERSION, RunRecord
+from harness.results.reporting.schema import results_schema
 from tests.fake_run import Stage
 
 
@@ -24,5 +24,5 @@ def test_a_run_that_took_place_fits_the_schema(tmp_path: Path) -> None:
         validator.validate(data)
 
 
-def test_the_schema_tells_its_version() -> None:
+def test_schema_states_its_version() -> None:
     assert SCHEMA_VERSION in json.dumps(results_schema()["properties"]["schema_version"])

@@ -11,9 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.local.binaries import COMPONENTS, FOR_KIND, OWN
+from harness.cluster.components import COMPONENTS, FOR_CHARTS, FOR_KIND, OWN
 from scripts import bill
-from scripts.bill import go_bill, go_modules, licences, locked, missing, runtime, wanted_of, wanted_of_python
+from scripts.bill import (
+    completed,
+    go_bill,
+    go_modules,
+    licences,
+    licences_of,
+    locked,
+    missing,
+    runtime,
+    wanted_of,
+    wanted_of_python,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -31,7 +42,9 @@ def licence(package: Distribution) -> str:
         (package.metadata.get("License") or "").partition("\n")[0],
     ]
     classifiers = package.metadata.get_all("Classifier") or []
-    return "; ".join(filter(None, [*said, *(each for each in classifiers if each.startswith("License ::"))]))
+    found = [*said, *(each for each in classifiers if each.startswith("License ::"))]
+    # Some declare nothing and ship the text.
+    return "; ".join(filter(None, found)) or "; ".join(licences_of(package.metadata["Name"]))
 
 
 def module(folder: Path, name: str, text: str = "Permission is hereby granted, free of charge") -> dict[str, str]:
@@ -47,7 +60,7 @@ def test_every_package_is_locked_with_hashes() -> None:
     assert [block.partition(" ")[0] for block in blocks if "--hash=sha256:" not in block] == []
 
 
-def test_what_an_installation_needs_is_in_the_lock() -> None:
+def test_lock_file_contains_every_dependency() -> None:
     assert set(runtime()) - set(locked(LOCK)) == {"resilience-harness"}
 
 
@@ -57,14 +70,14 @@ def test_each_licence_allows_to_pass_it_on(name: str) -> None:
     assert ALLOWED.search(said), f"{name} says {said!r}"
 
 
-def test_the_lock_names_no_place_that_packages_come_from() -> None:
+def test_lock_file_names_no_package_index() -> None:
     assert "://" not in LOCK
 
 
 def test_the_bill_of_an_installation_has_every_locked_package(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cyclonedx_py", "environment", sys.executable, "-o", str(tmp_path / "bill.json")]
     subprocess.run(command, check=True, capture_output=True)
-    found = json.loads((tmp_path / "bill.json").read_text())
+    found = completed(json.loads((tmp_path / "bill.json").read_text()))
     wanted = wanted_of_python(LOCK)
     assert wanted.keys() == runtime().keys() - {"resilience-harness"}
     assert missing(found, wanted) == []
@@ -73,7 +86,7 @@ def test_the_bill_of_an_installation_has_every_locked_package(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("go_mod", go_modules(), ids=lambda file: file.parent.name)
-def test_a_module_that_the_bill_lacks_is_told(tmp_path: Path, go_mod: Path) -> None:
+def test_module_missing_from_the_bill_is_reported(tmp_path: Path, go_mod: Path) -> None:
     wanted = wanted_of(go_mod)
     modules = [module(tmp_path, name) for name in wanted if name != "std"]
     assert missing(go_bill("it", modules, "go1.26.8"), wanted) == []
@@ -88,7 +101,7 @@ def test_every_module_that_is_built_has_a_bill(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(bill, "wanted_of_python", lambda _: {})
     monkeypatch.setattr(bill, "download", lambda go_mod, _: [])
     assert bill.main(tmp_path) == 1
-    folders = {component.folder for component in (*COMPONENTS, *FOR_KIND, *OWN)}
+    folders = {component.folder for component in (*COMPONENTS, *FOR_KIND, *FOR_CHARTS, *OWN)}
     names = {"components" if folder == "." else folder for folder in folders}
     assert {file.name for file in tmp_path.glob("go-*")} == {f"go-{name}.cdx.json" for name in names}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -15,13 +16,14 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.clock import SystemClock
-from harness.errors import HarnessError, Inconclusive
-from harness.load.catalogue import Catalogue
-from harness.load.driver import RunningLoad
-from harness.load.plan import LoadPlan
-from harness.observation import RequestSeen
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.errors import HarnessError, Inconclusive
+from harness.common.waiting import wait_until
+from harness.model.timeline import RequestSample
+from harness.traffic.load.catalogue import Catalogue
+from harness.traffic.load.driver import LEAD, RunningLoad
+from harness.traffic.load.plan import LoadPlan
+from harness.traffic.load.replay.declaration import Replay
 from tests.integration.target_server import Target, serving
 
 CLOCK = SystemClock()
@@ -54,7 +56,7 @@ def plan(target: Target, **changes: object) -> LoadPlan:
 def behaviour(folder: Path, source: str) -> dict[str, object]:
     """The plan's changes that make it use a behaviour of a user."""
     folder.mkdir(exist_ok=True)
-    (folder / "mine.py").write_text("from harness.load.behaviour import Behaviour\n" + source)
+    (folder / "mine.py").write_text("from harness.traffic.load.behaviour import Behaviour\n" + source)
     return {"behaviour": "mine", "folders": [folder]}
 
 
@@ -62,7 +64,7 @@ def until(what: str, look: Callable[[], bool]) -> None:
     wait_until(what, lambda: (look() or None, "not yet"), PATIENCE, CLOCK, every=0.02)
 
 
-def load_for(load: RunningLoad, count: int) -> list[RequestSeen]:
+def load_for(load: RunningLoad, count: int) -> list[RequestSample]:
     """Enter the baseline now, and wait for so many finished requests."""
     load.wait_ready(PATIENCE)
     origin = CLOCK.monotonic()
@@ -96,7 +98,7 @@ def test_requests_start_by_the_schedule_and_the_summary_adds_up(
     assert {(request.name, request.outcome, request.ok) for request in everything} == {("GET /", "ok", True)}
     assert summary.offered == summary.achieved + summary.dropped
     assert (len(everything), summary.failed) == (summary.achieved, 0)
-    assert load.metrics_port is None
+    assert load.metrics_ports == []
     assert load.stop() is summary
 
 
@@ -115,7 +117,7 @@ def test_phases_switch_at_their_instant(target: Target, tmp_path: Path) -> None:
     assert after[10] - after[0] == pytest.approx(0.1, abs=1e-4)
 
 
-def test_every_way_to_fail_has_its_own_word_and_nothing_is_sent_twice(target: Target, tmp_path: Path) -> None:
+def test_each_failure_has_a_distinct_outcome_and_is_sent_once(target: Target, tmp_path: Path) -> None:
     ways = {
         "/": "ok",
         "/503": "503",
@@ -148,7 +150,7 @@ def test_every_way_to_fail_has_its_own_word_and_nothing_is_sent_twice(target: Ta
     assert all(request.finished - request.started >= 0.3 for request in silent)
 
 
-def test_latency_counts_from_the_intended_start_while_the_target_stands_still(target: Target, tmp_path: Path) -> None:
+def test_latency_counts_from_intended_start_while_target_hangs(target: Target, tmp_path: Path) -> None:
     """No coordinated omission: what was due during the stall is slow by just the rest of the stall."""
     with RunningLoad.start(plan(target), tmp_path / "load", CLOCK) as load:
         load_for(load, 10)
@@ -180,8 +182,48 @@ def test_connections_are_new_for_every_request_or_kept(
         assert target.connections <= most
 
 
-def test_a_pool_that_is_exhausted_drops_arrivals_and_says_so(target: Target, tmp_path: Path) -> None:
-    stuck = plan(target, workers=2, options={"readTimeout": "10s"})
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_divide_the_arrivals_of_one_schedule(target: Target, tmp_path: Path, workers: int) -> None:
+    mine = behaviour(
+        tmp_path / "mine",
+        "class Mine(Behaviour):\n"
+        "    def arrive(self, client, number):\n"
+        "        client.request('GET', '/', key=str(number))\n",
+    )
+    with RunningLoad.start(plan(target, workers=workers, rate=100.0, **mine), tmp_path / "load", CLOCK) as load:
+        load.wait_ready(PATIENCE)
+        origin = CLOCK.monotonic()
+        load.phase("baseline", origin)
+        until("100 requests", lambda: len(load.requests(origin)) >= 100 or load.failure() is not None)
+        summary = load.stop()
+        seen = load.requests(origin)
+    assert (summary.error, summary.dropped, summary.failed) == ("", 0, 0)
+    assert summary.offered == summary.achieved == len(seen)
+    by_intended = sorted(seen, key=lambda request: request.intended)
+    first = by_intended[0].intended
+    assert LEAD < first < LEAD + 5.0
+    expected = [first + number / 100 for number in range(len(seen))]
+    assert [request.intended for request in by_intended] == pytest.approx(expected, abs=1e-5)
+    # The number of an arrival is that of the whole schedule, so that keys are unique in the run.
+    assert [request.key for request in by_intended] == [str(number + 1) for number in range(len(seen))]
+    assert [request.finished for request in seen] == sorted(request.finished for request in seen)
+    merged = (tmp_path / "load" / "load-records.jsonl").read_text().splitlines()
+    assert [json.loads(line)[6] for line in merged] == [str(number + 1) for number in range(len(seen))]
+    assert len(load.pids) == workers
+
+
+def test_lost_worker_makes_the_load_incomplete(target: Target, tmp_path: Path) -> None:
+    with RunningLoad.start(plan(target, workers=3), tmp_path / "load", CLOCK) as load:
+        load_for(load, 20)
+        os.kill(load.pids[1], signal.SIGKILL)
+        until("the loss", lambda: load.failure() is not None)
+        assert "worker 2 of 3 ended with exit code -9" in str(load.failure())
+        assert "worker 2 of 3 ended with exit code -9" in load.stop().error
+    assert not any(map(alive, load.pids))
+
+
+def test_exhausted_pool_reports_dropped_arrivals(target: Target, tmp_path: Path) -> None:
+    stuck = plan(target, pool=2, options={"readTimeout": "10s"})
     with RunningLoad.start(stuck, tmp_path / "load", CLOCK) as load:
         load.wait_ready(PATIENCE)
         target.gate.clear()
@@ -192,13 +234,13 @@ def test_a_pool_that_is_exhausted_drops_arrivals_and_says_so(target: Target, tmp
     assert summary.dropped > 2
     assert summary.offered == summary.achieved + summary.dropped
     assert summary.saturated
-    assert f"{summary.dropped} for want of a free worker" in summary.error
+    assert f"too many requests in flight: {summary.dropped}" in summary.error
 
 
 def test_the_clients_metrics_can_be_scraped(target: Target, tmp_path: Path) -> None:
     with RunningLoad.start(plan(target, metrics_host="127.0.0.1"), tmp_path / "load", CLOCK) as load:
         load_for(load, 10)
-        with urllib.request.urlopen(f"http://127.0.0.1:{load.metrics_port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{load.metrics_ports[0]}/metrics", timeout=10) as answer:
             text = answer.read().decode()
     labels = 'experiment="on-loopback",name="GET /",namespace="none",outcome="ok",run="r1"'
     (served,) = [line for line in text.splitlines() if line.startswith(f"resilience_requests_total{{{labels}}}")]
@@ -212,13 +254,13 @@ def test_the_clients_metrics_can_be_scraped(target: Target, tmp_path: Path) -> N
         assert f"\n{name}{{" in text
 
 
-def test_a_target_that_refuses_is_not_ready_and_the_reason_is_told(target: Target, tmp_path: Path) -> None:
+def test_refusing_target_is_not_ready_and_the_reason_is_reported(target: Target, tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nobody = plan(target, port=unused.getsockname()[1])
         with RunningLoad.start(nobody, tmp_path / "load", CLOCK) as load:
             until("the first attempt", lambda: "refused" in (tmp_path / "load" / "load-records.jsonl").read_text())
-            with pytest.raises(Inconclusive, match=r"an answer of 127\.0\.0\.1:\d+: .* last seen: refused"):
+            with pytest.raises(Inconclusive, match=r"a response from 127\.0\.0\.1:\d+: .* last seen: refused"):
                 load.wait_ready(0.1)
 
 
@@ -252,10 +294,10 @@ def test_a_bug_that_shows_later_ends_the_load_too(target: Target, tmp_path: Path
         assert "five is too many" in load.stop().error
 
 
-def test_a_process_that_is_killed_is_a_failure_with_what_it_had_recorded(target: Target, tmp_path: Path) -> None:
+def test_killed_generator_is_a_failure_and_keeps_its_samples(target: Target, tmp_path: Path) -> None:
     with RunningLoad.start(plan(target), tmp_path / "load", CLOCK) as load:
         load_for(load, 10)
-        os.kill(load.pid, signal.SIGKILL)
+        os.kill(load.pids[0], signal.SIGKILL)
         until("the end", lambda: load.failure() is not None)
         load.phase("fault", CLOCK.monotonic())
         summary = load.stop()
@@ -268,9 +310,9 @@ def test_a_process_that_hangs_is_killed_within_bounds(target: Target, tmp_path: 
         plan(target, options={"readTimeout": "10ms", "connectTimeout": "10ms"}), tmp_path / "load", CLOCK
     ) as load:
         load.wait_ready(PATIENCE)
-        os.kill(load.pid, signal.SIGSTOP)
+        os.kill(load.pids[0], signal.SIGSTOP)
         summary = load.stop()
-        assert not alive(load.pid)
+        assert not alive(load.pids[0])
     assert "exit code -9" in summary.error
 
 
@@ -279,8 +321,8 @@ def test_a_harness_that_is_killed_leaves_no_load_behind(target: Target, tmp_path
     script.write_text(
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from harness.clock import SystemClock\n"
-        "from harness.load.driver import RunningLoad\n"
+        "from harness.common.clock import SystemClock\n"
+        "from harness.traffic.load.driver import RunningLoad\n"
         "from tests.integration.test_load import plan\n"
         "from types import SimpleNamespace\n"
         "clock = SystemClock()\n"
@@ -288,7 +330,7 @@ def test_a_harness_that_is_killed_leaves_no_load_behind(target: Target, tmp_path
         "load = RunningLoad.start(made, Path(sys.argv[2]), clock)\n"
         "load.wait_ready(60)\n"
         "load.phase('baseline', clock.monotonic())\n"
-        "print(load.pid, flush=True)\n"
+        "print(load.pids[0], flush=True)\n"
         "time.sleep(60)\n"
     )
     root = str(Path(harness.__file__).parents[1])
@@ -305,10 +347,10 @@ def test_a_harness_that_is_killed_leaves_no_load_behind(target: Target, tmp_path
 def test_the_load_ends_by_itself_when_its_longest_time_is_over(target: Target, tmp_path: Path) -> None:
     with RunningLoad.start(plan(target, max_seconds=1.5), tmp_path / "load", CLOCK) as load:
         until("the end", lambda: load.failure() is not None)
-        assert "its longest time is over" in (load.failure() or "")
+        assert "max_seconds is over" in (load.failure() or "")
 
 
-def test_a_command_that_is_not_there_is_told(target: Target, tmp_path: Path) -> None:
+def test_missing_command_is_reported(target: Target, tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"the load process cannot be started: .*no-such-command"):
         RunningLoad.start(plan(target, command=["no-such-command"]), tmp_path / "load", CLOCK)
 
@@ -316,8 +358,8 @@ def test_a_command_that_is_not_there_is_told(target: Target, tmp_path: Path) -> 
 def test_the_harness_itself_never_imports_locust_or_gevent() -> None:
     """They patch the process that imports them."""
     check = (
-        "import sys, harness.load.driver, harness.load.scrape\n"
-        "from harness.load.catalogue import Catalogue\n"
+        "import sys, harness.traffic.load.driver, harness.traffic.load.scrape\n"
+        "from harness.traffic.load.catalogue import Catalogue\n"
         "for name in Catalogue().names('.py'): Catalogue().behaviour(name, {})\n"
         "print(*sorted({'locust', 'gevent', 'geventhttpclient'} & set(sys.modules)))\n"
     )
@@ -348,3 +390,50 @@ class Mine(Behaviour):
         first = load_for(running, 1)[0]
     assert first.name == "a token of 11"
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"canary-7f3a" in file.read_bytes()]
+
+
+def replayed(target: Target, folder: Path, text: str, **replay: object) -> LoadPlan:
+    (folder / "access.log").write_text(text)
+    return plan(target, replay=Replay.model_validate({"file": str(folder / "access.log")} | replay))
+
+
+def test_a_replay_keeps_the_times_of_its_log(target: Target, tmp_path: Path) -> None:
+    text = "".join(
+        json.dumps({"ts": 1760097300 + at, "method": "GET", "path": f"/articles/{at * 1000:.0f}?page=2", "status": 200})
+        + "\n"
+        for at in (0.0, 0.1, 0.4, 0.5)
+    )
+    made = replayed(target, tmp_path, text, speed=2)
+    with RunningLoad.start(made, tmp_path / "load", CLOCK) as load:
+        seen = sorted(load_for(load, 12), key=lambda request: request.intended)
+        summary = load.stop()
+    # The period is the last time and a mean gap more: 0.5 s and a third of it, at twice the speed.
+    period = (0.5 + 0.5 / 3) / 2
+    intended = [again * period + at / 2 for again in range(3) for at in (0.0, 0.1, 0.4, 0.5)]
+    assert [request.intended for request in seen[:12]] == pytest.approx(intended, abs=1e-3)
+    assert {request.name for request in seen} == {"GET /articles/[id]"}
+    assert target.paths[1:5] == [
+        "/articles/0?page=2",
+        "/articles/100?page=2",
+        "/articles/400?page=2",
+        "/articles/500?page=2",
+    ]
+    assert (summary.offered, summary.dropped, summary.error) == (summary.achieved, 0, "")
+
+
+def test_a_replayed_failure_is_good_only_if_it_was_recorded(target: Target, tmp_path: Path) -> None:
+    """The server that is recorded said 503 too, which is a failure still."""
+    line = '10.0.0.7 - - [10/Oct/2025:13:55:01 +0200] "GET {} HTTP/1.1" {} 5\n'
+    made = replayed(target, tmp_path, line.format("/503", 503) + line.format("/", 200) * 9)
+    with RunningLoad.start(made, tmp_path / "load", CLOCK) as load:
+        until("an attempt", lambda: '"503"' in (tmp_path / "load" / "load-records.jsonl").read_text())
+        with pytest.raises(Inconclusive, match="last seen: 503"):
+            load.wait_ready(0.1)
+    text = line.format("/", 200) + line.format("/503", 503) + line.format("/", 200) * 8
+    with RunningLoad.start(replace(replayed(target, tmp_path, text), workers=2), tmp_path / "more", CLOCK) as load:
+        load_for(load, 20)
+        summary = load.stop()
+        seen = load.requests(0.0)
+    assert {request.outcome for request in seen if request.name == "GET /[id]"} == {"503"}
+    assert summary.failed == sum(request.name == "GET /[id]" for request in seen) > 0
+    assert summary.error == ""

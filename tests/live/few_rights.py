@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from harness.clock import SystemClock
-from harness.cluster.api import KubeApi
-from harness.cluster.resources import Resource
-from harness.errors import ApiError
-from harness.naming import SYSTEM_NAMESPACE
-from harness.waiting import wait_until
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.resources import Resource
+from harness.common.clock import SystemClock
+from harness.common.errors import ApiError
+from harness.common.naming import SYSTEM_NAMESPACE
+from harness.common.waiting import wait_until
 
 # No name that a cluster of ours would have: the harness must be told twice that it may be broken.
 CONTEXT = "somebody-elses"

@@ -82,13 +82,15 @@ class Range:
     at_a_time: int
     # The runs' dead-man switches are killed with them.
     with_dead_man: bool = False
+    # The runs use these existing namespaces, one each: at most as many runs before a sweep.
+    existing: tuple[str, ...] = ()
 
     def places(self, kinds: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
         """The places that an undisturbed run of each kind passes, with the seconds since its start."""
 
         def look(kind: str) -> list[tuple[str, float]]:
             log = self.folder / f"{kind}.log"
-            with self._victim(kind, "whole").start("none", log) as process:
+            with self._victim(kind, "whole", kinds.index(kind)).start("none", log) as process:
                 said, _ = process.communicate(timeout=RUN_SECONDS)
             assert log.exists(), said
             assert "LEFT BEHIND" not in said, said
@@ -102,7 +104,7 @@ class Range:
 
         def one(numbered: tuple[int, Kill]) -> int:
             number, kill = numbered
-            with self._victim(kill.kind, f"m{number}").start(kill.place) as process:
+            with self._victim(kill.kind, f"m{number}", number).start(kill.place) as process:
                 said, _ = process.communicate(timeout=RUN_SECONDS)
             assert process.returncode in {-signal.SIGKILL, 0, 1}, said
             return process.returncode
@@ -117,21 +119,22 @@ class Range:
             done = list(pool.map(lambda _: sweep(self.cluster, Path("none")), range(at_a_time)))
         return [f"{each.stdout}{each.stderr}" for each in done if each.returncode]
 
-    def _victim(self, kind: str, name: str) -> Victim:
+    def _victim(self, kind: str, name: str, number: int) -> Victim:
         made = Doomed if self.with_dead_man else Victim
-        return made(self.folder / f"{name}-{kind}", self.cluster, f"{name}-{kind.lower()}", kind)
+        existing = self.existing[number] if self.existing else ""
+        return made(self.folder / f"{name}-{kind}", self.cluster, f"{name}-{kind.lower()}", kind, existing)
 
 
 # Ends the dead-man switch a moment before the run, which would be too late after it: it begins when the run has ended.
 BOTH = """\
 import os, signal
-import harness.site
+import harness.engine.steps.site
 
 made = []
 kill = os.kill
 
 
-class Doomed(harness.site.DeadMan):
+class Doomed(harness.engine.steps.site.DeadMan):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         made.append(self._process)
@@ -144,7 +147,7 @@ def both(pid, number):
     kill(pid, number)
 
 
-harness.site.DeadMan, os.kill = Doomed, both
+harness.engine.steps.site.DeadMan, os.kill = Doomed, both
 """
 
 

@@ -1,4 +1,4 @@
-"""Runs that are killed on a real cluster, and what a sweep makes of what they left."""
+"""Runs that are killed on a real cluster, and the leftovers that a sweep removes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.clock import SystemClock
-from harness.cluster.api import KubeApi
-from harness.cluster.node_traces import differences
-from harness.cluster.nodes import NodeTraces
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.resources import CONFIG_MAPS, LEASES, NAMESPACES, NODES, PODS
+from harness.cluster.nodes.control import NodeTraces
+from harness.cluster.nodes.traces import differences
 from harness.cluster.protocol import NODE_CONTROL, Cluster
-from harness.cluster.resources import CONFIG_MAPS, LEASES, NAMESPACES, NODES, PODS
-from harness.naming import RUN_LABEL, SYSTEM_NAMESPACE
-from harness.residue import Scope, Snapshot, compare, look
+from harness.common.clock import SystemClock
+from harness.common.naming import RUN_LABEL, SYSTEM_NAMESPACE
+from harness.safety.cleanup.residue import Scope, Snapshot, compare, look
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOCK = SystemClock()
-# By kind: as quick as may be, and each leaves something else behind when nobody takes it back.
+# Parameters by kind, for a short run on the workload below. A new kind needs an entry here (a disruptive one in
+# NODE_FAULTS): tests/contract/test_faults.py checks it.
 FAULTS = {
     "podKill": "{selector: app=target, count: 1, gracePeriod: 0s}",
     "podEvict": "{selector: app=target, count: 1}",
@@ -28,7 +29,7 @@ FAULTS = {
     "badRollout": "{of: deployment/target, image: does-not:exist}",
     "processHang": "{selector: app=target, count: 1, process: podinfo}",
 }
-# Effects on machines, which this machine has brought about and must take back.
+# Faults on the machines of nodes: only a process on this machine can undo them.
 NODE_FAULTS = {
     "nodeStop": "{hosting: app=target}",
     "nodePause": "{hosting: app=target}",
@@ -40,7 +41,7 @@ apiVersion: resilience/v1
 kind: Experiment
 metadata: {{name: {name}}}
 hypothesis: Killed at any step, nothing is left behind.
-workload: workloads/target
+workload: {workload}
 disruptive: {disruptive}
 phases: {{baseline: 100ms, fault: 300ms, recovery: 300ms, settle: 100ms}}
 faults:
@@ -78,12 +79,13 @@ provisioner: kubernetes.io/no-provisioner
 
 @dataclass(frozen=True)
 class Victim:
-    """A project with one experiment, whose run is to be killed."""
+    """A project with one experiment, whose run is to be killed. With ``existing`` it runs in that namespace."""
 
     folder: Path
     cluster: Cluster
     name: str
     kind: str
+    existing: str = ""
 
     def prepare(self) -> None:
         workload = self.folder / "experiments" / "workloads" / "target"
@@ -95,6 +97,7 @@ class Victim:
             kind=self.kind,
             parameters=(FAULTS | NODE_FAULTS)[self.kind],
             disruptive="true" if self.kind in NODE_FAULTS else "false",
+            workload=f"{{existing: {{namespace: {self.existing}}}}}" if self.existing else "workloads/target",
         )
         (self.folder / "experiments" / f"{self.name}.yaml").write_text(text)
         (self.folder / "pytest.ini").write_text("[pytest]\n")
@@ -106,7 +109,7 @@ class Victim:
         environ |= {"CRASH_AT": crash_at, "CRASH_TTL": str(ttl), "PYTHONPATH": str(ROOT)} | (
             {"CRASH_LOG": str(log)} if log else {}
         )
-        quick = ("-p", "no:locust", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "no:xdist")
+        quick = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "no:xdist")
         where = [f"--cluster={self.cluster.context}", f"--kubeconfig={self.cluster.kubeconfig}"]
         where += ["--allow-disruptive"] if self.kind in NODE_FAULTS else []
         command = [sys.executable, "-m", "pytest", *quick, "-p", "tests.crash_plugin", "--assert=plain", *where]
@@ -123,7 +126,7 @@ class Victim:
 
 def sweep(cluster: Cluster, reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """``harness sweep`` as a user calls it."""
-    where = ("--context", cluster.context, "--kubeconfig", str(cluster.kubeconfig), "--reports", str(reports))
+    where = (f"--cluster={cluster.context}", "--kubeconfig", str(cluster.kubeconfig), "--reports", str(reports))
     return subprocess.run(
         [sys.executable, "-m", "harness.cli", "sweep", *where, *arguments],
         cwd=ROOT,
@@ -143,7 +146,7 @@ class Traces:
 
     @classmethod
     def of(cls, api: KubeApi) -> Traces:
-        # Nobody's scope: namespaces of every run count, and objects labelled with any.
+        # Not limited to a run: the namespaces and labelled objects of all runs count.
         labelled = [
             f"{resource.plural}/{item['metadata']['name']}"
             for resource in (CONFIG_MAPS, LEASES)
@@ -160,7 +163,7 @@ class Traces:
 
 
 def stopped_processes(api: KubeApi, namespaces: Sequence[str]) -> list[str]:
-    """The pods of these namespaces in which a process is stopped."""
+    """Return the pods of these namespaces that have a stopped process."""
     script = 'for f in /proc/[0-9]*/stat; do read -r s < $f; case "$s" in *") T "*) echo "$s";; esac; done'
     return [
         pod["metadata"]["name"]
@@ -194,7 +197,7 @@ class NodeFacts:
 def _guards(cluster: Cluster) -> set[str]:
     """Dead-man switches of this cluster that have not ended."""
     lines = (_text(path).replace("\0", " ") for path in Path("/proc").glob("[0-9]*/cmdline"))
-    return {line for line in lines if "--orphaned" in line and f"--context {cluster.context} " in line}
+    return {line for line in lines if "--orphaned" in line and f"--cluster={cluster.context} " in line}
 
 
 def _text(path: Path) -> str:

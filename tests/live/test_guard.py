@@ -16,22 +16,22 @@ from pathlib import Path
 
 import pytest
 
-from harness.access import needed_by_session, useful_to_session
-from harness.clock import SystemClock
-from harness.cluster.api import KubeApi
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.permissions import Permission, denied
+from harness.cluster.kube.resources import CONFIG_MAPS, NAMESPACES, Resource
+from harness.cluster.kube.roles import roles_for
 from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.locks import locked
-from harness.cluster.permissions import Permission, denied
-from harness.cluster.resources import CONFIG_MAPS, NAMESPACES, Resource
-from harness.cluster.roles import roles_for
-from harness.halt import order
-from harness.items import is_experiment
-from harness.loading import load_experiment
-from harness.naming import SYSTEM_NAMESPACE
-from harness.requirements import permissions
-from harness.sources import Sources
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.naming import SYSTEM_NAMESPACE
+from harness.common.waiting import wait_until
+from harness.engine.preflight.permissions import needed_by_session, useful_to_session
+from harness.engine.preflight.requirements import permissions
+from harness.experiment.files import is_experiment
+from harness.experiment.loading import load_experiment
+from harness.experiment.sources import Sources
+from harness.safety.halt import order
 
 pytestmark = [
     pytest.mark.live,
@@ -112,7 +112,7 @@ def _denied(api: KubeApi, wanted: frozenset[Permission]) -> list[str]:
 
 
 def _pytest(*arguments: str, folder: Path = ROOT, **environ: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:locust"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     return subprocess.Popen(
         [*command, "--cluster=local", f"--cluster-name={NAME}", f"--cluster-nodes={WORKERS}", *arguments],
         cwd=folder,
@@ -136,7 +136,7 @@ def test_the_catalogue_runs_under_the_derived_roles(name: str, tmp_path: Path) -
     assert "goes without" not in output
 
 
-def test_each_verb_less_is_named_and_nothing_else(
+def test_only_the_missing_verb_is_named(
     cluster: LocalCluster, limited: KubeApi, granted: frozenset[Permission]
 ) -> None:
     began = time.monotonic()
@@ -184,13 +184,13 @@ def test_a_halt_is_obeyed_wherever_the_run_is(cluster: LocalCluster, tmp_path: P
     print(f"\nhalt while {during!r}: obeyed {obeyed - ordered:.2f} s later")
 
 
-def test_nothing_begins_while_a_halt_stands(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_no_run_starts_during_a_halt(cluster: LocalCluster, tmp_path: Path) -> None:
     order.order(cluster.api, order.Halt("the test", "not now"))
     try:
         output, _ = _pytest("experiments/self_healing/one-pod-killed.yaml", f"--report-dir={tmp_path}").communicate()
     finally:
         order.clear(cluster.api)
-    assert "ClusterRefused: nothing may begin: halted by the test: not now" in output
+    assert "ClusterRefused: no experiment may start: halted by the test: not now" in output
 
 
 def test_a_plan_changes_nothing(cluster: LocalCluster, tmp_path: Path) -> None:

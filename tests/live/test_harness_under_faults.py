@@ -23,7 +23,6 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.clock import SystemClock
 from harness.cluster.local import cgroups, commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.control_plane import API_SERVER
@@ -31,8 +30,9 @@ from harness.cluster.local.locks import locked
 from harness.cluster.local.node_machine import NodeMachine
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.state import ClusterState
-from harness.probes.prometheus_discovery import prometheus_for
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.waiting import wait_until
+from harness.prometheus.discovery import prometheus_for
 from tests.live import short_experiment
 from tests.live.killed import Traces
 
@@ -105,7 +105,7 @@ class Outcome:
 
 def run(experiment: Path, acts: Mapping[str, Callable[[], None]]) -> Outcome:
     """Run it, and do something each time that a line of progress with these words comes for the first time."""
-    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider", "-p", "no:locust"]
+    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider"]
     where = ["--cluster=local", f"--cluster-name={NAME}", "--cluster-nodes=1", f"--report-dir={experiment.parent}"]
     lines: list[str] = []
     done: dict[str, Future[None]] = {}
@@ -139,9 +139,7 @@ def run(experiment: Path, acts: Mapping[str, Callable[[], None]]) -> Outcome:
     return Outcome(process.returncode, text, record)
 
 
-def test_an_api_server_that_restarts_costs_neither_the_record_nor_the_undo(
-    control_plane: NodeMachine, tmp_path: Path
-) -> None:
+def test_api_server_restart_loses_neither_record_nor_undo(control_plane: NodeMachine, tmp_path: Path) -> None:
     def restart() -> None:
         control_plane.end_program(API_SERVER)
         time.sleep(DOWN)
@@ -153,9 +151,7 @@ def test_an_api_server_that_restarts_costs_neither_the_record_nor_the_undo(
 
 
 @pytest.mark.parametrize("during", ["deploying", "scale →", "undoing"])
-def test_an_api_that_answers_late_costs_neither_the_record_nor_the_undo(
-    control_plane: NodeMachine, tmp_path: Path, during: str
-) -> None:
+def test_slow_api_loses_neither_record_nor_undo(control_plane: NodeMachine, tmp_path: Path, during: str) -> None:
     outcome = run(shrunk(tmp_path), {during: lambda: stalled(process_named(API_SERVER))})
     assert outcome.record["verdict"] in {"HELD", "INCONCLUSIVE"}, outcome.record["reason"]
     assert outcome.undone == ["done"]
@@ -204,9 +200,7 @@ def _name(pid: int) -> str:
         return ""
 
 
-def test_a_prometheus_that_is_gone_makes_its_objective_inconclusive_and_no_other(
-    prometheus: int, tmp_path: Path
-) -> None:
+def test_missing_prometheus_affects_only_its_own_objective(prometheus: int, tmp_path: Path) -> None:
     there = threading.Event()
 
     def hang() -> None:
@@ -220,7 +214,7 @@ def test_a_prometheus_that_is_gone_makes_its_objective_inconclusive_and_no_other
     assert {outcome.finding(kind)["verdict"] for kind in ("availability", "recoveryTime")} == {"HELD"}
 
 
-def test_a_prometheus_that_restarts_never_says_held_of_what_it_missed(prometheus: int, tmp_path: Path) -> None:
+def test_prometheus_restart_never_gives_held_for_missed_data(prometheus: int, tmp_path: Path) -> None:
     outcome = run(short_experiment.write(tmp_path), {"fault": lambda: os.kill(prometheus, signal.SIGKILL)})
     assert outcome.record["verdict"] == "INCONCLUSIVE"
     assert outcome.finding("prometheus")["verdict"] == "INCONCLUSIVE"

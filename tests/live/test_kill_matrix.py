@@ -1,9 +1,10 @@
 """Hundreds of runs are killed, at every step there is and at random instants, and nothing of them is left.
 
 ``pytest --cluster=local tests/live/test_kill_matrix.py -m kill_matrix`` takes about half an hour on two cores;
-``KILL_SHARE=0.2`` kills a part of them, ``KILL_TABLE=FOLDER`` keeps the tables. Faults on nodes have the cluster to
-themselves, one run at a time, about a minute each: ``-k nodeStop`` chooses a fault, ``-k switch`` the runs that are
-killed with their dead-man switch, and ``KILL_PART=2/5`` the second fifth of the kills of each test.
+``KILL_FAULT=podKill`` kills runs of this fault only, ``KILL_SHARE=0.2`` a part of them, and ``KILL_TABLE=FOLDER`` keeps
+the tables. Faults on nodes have the cluster to themselves, one run at a time, about a minute each. ``-k switch``
+chooses the runs that are killed with their dead-man switch, and ``KILL_PART=2/5`` the second fifth of the
+kills of each test.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.locks import locked
 from harness.cluster.protocol import Cluster
-from harness.waiting import wait_until
+from harness.common.waiting import wait_until
+from tests.live.existing_namespaces import States, namespaces_with_a_workload, wait_ready
 from tests.live.kill_matrix import Kill, Range, Table, draw, guarded, part_of
 from tests.live.killed import CLOCK, FAULTS, NODE_FAULTS, NodeFacts, Traces
 
@@ -32,17 +34,24 @@ NAME = "selftest-kills"
 AT_A_TIME = 12
 KILLS_A_SWEEP = 42
 SWEEPS_AT_A_TIME = 6
+# Each needs a namespace with a workload; a namespace is free again after a sweep.
+IN_PLACE_AT_ONCE = 12
 RANDOM_KILLS = 8
 SHARE = float(os.environ.get("KILL_SHARE", "1"))
 PART = os.environ.get("KILL_PART", "1/1")
+ONLY = os.environ.get("KILL_FAULT", "")
+if ONLY and ONLY not in FAULTS | NODE_FAULTS:
+    raise ValueError(f"KILL_FAULT: found {ONLY!r}, expected one of {', '.join(FAULTS | NODE_FAULTS)}")
+POD_KINDS, NODE_KINDS = ([kind for kind in table if ONLY in {"", kind}] for table in (FAULTS, NODE_FAULTS))
 # Sweeps wait for the Lease of a dead run to stand still, and a node may take a while to be Ready again.
 BY_ITSELF_SECONDS = 150.0
 
 
-def test_killed_at_every_step_nothing_is_left_after_a_sweep(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.skipif(not POD_KINDS, reason=f"KILL_FAULT={ONLY} is a fault on nodes")
+def test_sweep_leaves_nothing_after_a_kill_at_every_step(cluster: Cluster, tmp_path: Path) -> None:
     before, facts = Traces.of(cluster.api), NodeFacts.of(cluster)
     place, table, begun = Range(cluster, tmp_path, AT_A_TIME), Table(), CLOCK.monotonic()
-    kills = part_of(draw(place.places(list(FAULTS)), RANDOM_KILLS, SHARE), PART)
+    kills = part_of(draw(place.places(POD_KINDS), RANDOM_KILLS, SHARE), PART)
     for start in range(0, len(kills), KILLS_A_SWEEP):
         place.kill(kills[start : start + KILLS_A_SWEEP], table)
         table.residue += place.sweep(SWEEPS_AT_A_TIME)
@@ -51,6 +60,26 @@ def test_killed_at_every_step_nothing_is_left_after_a_sweep(cluster: Cluster, tm
         _tell("kills", table, begun)
     assert table.residue == []
     # A run that did not come by its place says nothing; it must not be the rule.
+    assert len(table.ended) <= 0.05 * len(kills), table.ended
+
+
+@pytest.mark.skipif(not POD_KINDS, reason=f"KILL_FAULT={ONLY} is a fault on nodes")
+def test_existing_namespace_is_as_before_after_every_kill(cluster: Cluster, tmp_path: Path) -> None:
+    before, table, begun = Traces.of(cluster.api), Table(), CLOCK.monotonic()
+    with namespaces_with_a_workload(cluster, IN_PLACE_AT_ONCE) as names:
+        place = Range(cluster, tmp_path, AT_A_TIME, existing=names)
+        kills = part_of(draw(place.places(POD_KINDS), RANDOM_KILLS, SHARE), PART)
+        for start in range(0, len(kills), len(names)):
+            wait_ready(cluster.api, names)
+            states = States.of(cluster.api, names)
+            place.kill(kills[start : start + len(names)], table)
+            table.residue += place.sweep(SWEEPS_AT_A_TIME)
+            wait_ready(cluster.api, names)
+            table.residue += states.differences(cluster.api)
+            print(f"{table.kills.total()} of {len(kills)} runs killed, residue: {table.residue}", flush=True)
+            _tell("kills-in-existing-namespaces", table, begun)
+    table.residue += before.left_by(Traces.of(cluster.api))
+    assert table.residue == []
     assert len(table.ended) <= 0.05 * len(kills), table.ended
 
 
@@ -70,8 +99,8 @@ NEEDS_ROOT = pytest.mark.skipif(
 
 
 @NEEDS_ROOT
-@pytest.mark.parametrize("kind", NODE_FAULTS)
-def test_killed_at_every_step_of_a_node_fault_the_node_comes_back_by_itself(
+@pytest.mark.parametrize("kind", NODE_KINDS)
+def test_node_recovers_from_a_kill_at_every_step_of_a_node_fault(
     nobody_s: LocalCluster, tmp_path: Path, kind: str
 ) -> None:
     """Machines always without a sweep; the rest too wherever the dead-man switch stands by."""
@@ -93,8 +122,8 @@ def test_killed_at_every_step_of_a_node_fault_the_node_comes_back_by_itself(
 
 
 @NEEDS_ROOT
-@pytest.mark.parametrize("kind", NODE_FAULTS)
-def test_killed_together_with_its_dead_man_switch_a_sweep_takes_the_node_back(
+@pytest.mark.parametrize("kind", NODE_KINDS)
+def test_sweep_restores_the_node_if_the_dead_man_switch_died_too(
     nobody_s: LocalCluster, tmp_path: Path, kind: str
 ) -> None:
     at = Looks(nobody_s)

@@ -19,24 +19,25 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.clock import SystemClock
-from harness.cluster.api import KubeApi
-from harness.cluster.conditions import holds
 from harness.cluster.kind import commands as kind
 from harness.cluster.kind import machine
 from harness.cluster.kind.nodes import KindNodes
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.conditions import holds
+from harness.cluster.kube.resources import LEASES, NODES
 from harness.cluster.local import limits
 from harness.cluster.local.paths import cache_root
-from harness.cluster.local.progress import Lines
 from harness.cluster.local.residue import Machine
-from harness.cluster.resources import LEASES, NODES
-from harness.errors import ClusterBroken
-from harness.items import is_experiment
-from harness.loading import load_experiment
-from harness.session import Session
-from harness.settings import resolve
-from harness.sources import Sources
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.errors import ClusterBroken
+from harness.common.progress import Lines
+from harness.common.waiting import wait_until
+from harness.engine.settings import resolve
+from harness.experiment.files import is_experiment
+from harness.experiment.loading import load_experiment
+from harness.experiment.project_files import ProjectFiles
+from harness.experiment.sources import Sources
+from harness.pytest_plugin.session import Session
 from tests.live import short_experiment
 from tests.live.kindhost import capabilities, daemon, debian_root, node_image
 from tests.live.kindhost.daemon import DockerHost
@@ -130,9 +131,7 @@ def test_an_experiment_holds_on_a_cluster_that_was_made_for_it(host: DockerHost,
     assert clusters(host) == [NAME]
 
 
-def test_a_twin_breaks_on_a_cluster_that_is_there_which_is_used_as_it_is_and_not_deleted(
-    host: DockerHost, first: Path, tmp_path: Path
-) -> None:
+def test_twin_uses_an_existing_cluster_and_does_not_delete_it(host: DockerHost, first: Path, tmp_path: Path) -> None:
     """A second session, which is told of no kubeconfig: what was installed for the first is found."""
     file = short_experiment.write(tmp_path, twins=True)
     second = run(host, tmp_path, str(file), "--twins", f"-k={short_experiment.TWIN}")
@@ -142,7 +141,7 @@ def test_a_twin_breaks_on_a_cluster_that_is_there_which_is_used_as_it_is_and_not
     assert clusters(host) == [NAME]
 
 
-def test_a_fault_of_a_node_is_journalled_and_taken_back(host: DockerHost, first: Path, tmp_path: Path) -> None:
+def test_node_fault_is_journalled_and_undone(host: DockerHost, first: Path, tmp_path: Path) -> None:
     """Of those there are the one that takes least time: users notice nothing, and no node has to be missed first."""
     done = run(host, tmp_path, str(without_containerd(tmp_path)), "--allow-disruptive")
     (experiment,) = results(done)["experiments"]
@@ -176,9 +175,7 @@ def inside(host: DockerHost, step: Callable[..., None], *arguments: object) -> N
     assert done.returncode == 0, done.stdout
 
 
-def test_a_node_loses_its_power_and_gets_it_back_and_the_logs_of_all_that_answer_are_kept(
-    host: DockerHost, first: Path, tmp_path: Path
-) -> None:
+def test_node_power_loss_is_undone_and_reachable_logs_are_kept(host: DockerHost, first: Path, tmp_path: Path) -> None:
     inside(host, power_off_and_on, kubeconfig(first), tmp_path)
 
 
@@ -213,7 +210,7 @@ def wait_for_node(api: KubeApi, *, ready: bool) -> None:
 
 
 @full
-def test_a_cut_off_node_is_missed_and_comes_back(host: DockerHost, first: Path) -> None:
+def test_cut_off_node_becomes_not_ready_and_recovers(host: DockerHost, first: Path) -> None:
     inside(host, cut_off_and_back, kubeconfig(first))
 
 
@@ -225,7 +222,7 @@ def cut_off_and_back(config: str) -> None:
     wait_for_node(api, ready=True)
 
 
-def test_a_session_that_need_not_keep_it_deletes_it_and_nothing_is_left(host: DockerHost, first: Path) -> None:
+def test_cluster_is_deleted_without_leftovers_unless_kept(host: DockerHost, first: Path) -> None:
     """Its network stays by kind's design: it is shared by all clusters."""
     inside(host, take_down, first)
     assert clusters(host) == []
@@ -238,8 +235,9 @@ def take_down(run: str) -> None:
     """The end of the session that made it, put off until now: whichever process finds its run deletes the cluster."""
     folder = Path(run)
     chosen = {"resilience_cluster_name": NAME, "resilience_report_dir": str(folder.parent)}
-    settings = resolve("kind", chosen.get, lambda _: "", {})
-    Session(settings, ROOT, folder.name, 0, "", Lines()).take_down(passed=True)
+    settings = resolve("kind", chosen.get, lambda _: "", {"RESILIENCE_HARNESS_IMAGES": "build"})
+    files = ProjectFiles(ROOT, settings.guard, settings.halt_file)
+    Session(settings, ROOT, files, folder.name, 0, "", Lines()).take_down(passed=True)
 
 
 @full

@@ -1,7 +1,7 @@
 """A cluster that is somebody else's, and an identity that may do little in it: what it may, is done; the rest is told.
 
-The identity is that of ``few_rights.yaml``. The cluster is the local one of this session, dialled as a stranger would
-from where its nodes are; a cluster of its own when this session has claimed that one for itself alone.
+The identity is that of ``few_rights.yaml``. The cluster is dialled from where its nodes are, as a stranger would. It is
+not that of the session: there, the cluster roles of this test would be leftovers of the experiments beside it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,12 @@ from typing import Any
 
 import pytest
 
-from harness.claim import LOCK
+from harness.cluster.kube.resources import CONFIG_MAPS, NAMESPACES
 from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.images import REGISTRY_HOST
 from harness.cluster.local.plan import API_PORT
-from harness.cluster.protocol import Cluster
-from harness.cluster.resources import CONFIG_MAPS, NAMESPACES
-from harness.lease import find_lease
-from harness.naming import SYSTEM_NAMESPACE
+from harness.common.naming import SYSTEM_NAMESPACE
 from tests.live import short_experiment
 from tests.live.few_rights import CONTEXT, few_rights
 
@@ -37,18 +34,15 @@ ROOT = Path(__file__).parents[2]
 NAME = "selftest-rights"
 # One experiment that runs, and one for each thing that this identity or this cluster cannot do.
 WITHOUT = {
-    "self_healing/one-pod-killed.yaml": "no Prometheus, which answered without 5xx would have to be asked of",
+    "self_healing/one-pod-killed.yaml": "no Prometheus found, needed for answered without 5xx",
     "autoscaling/cpu-load-ramps.yaml": "serve metrics.k8s.io",
-    "state/leader-killed.yaml": "may not",
+    "state/leader-killed.yaml": "permission denied:",
 }
 
 
 @pytest.fixture
-def somebodys(cluster: Cluster) -> Iterator[LocalCluster]:
-    """A local cluster that another run may use now."""
-    if isinstance(cluster, LocalCluster) and find_lease(cluster.api, LOCK) is None:
-        yield cluster
-        return
+def somebodys() -> Iterator[LocalCluster]:
+    """A local cluster for this test."""
     try:
         with closing(commands.up(NAME, 1)) as made:
             yield made
@@ -68,9 +62,7 @@ def run(cluster: LocalCluster, kubeconfig: Path, reports: Path, *paths: str) -> 
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_few_rights_are_enough_for_pods_and_what_they_are_not_enough_for_is_skipped_with_the_reason(
-    somebodys: LocalCluster, tmp_path: Path
-) -> None:
+def test_minimal_rights_suffice_for_pods_and_the_rest_is_skipped(somebodys: LocalCluster, tmp_path: Path) -> None:
     api = somebodys.api
     before = {item["metadata"]["name"] for item in api.list(NAMESPACES).items}
     server = f"https://{somebodys.node_port(API_PORT)}"
@@ -83,7 +75,7 @@ def test_few_rights_are_enough_for_pods_and_what_they_are_not_enough_for_is_skip
     assert f"1 passed, {len(WITHOUT)} skipped" in said
     for reason in WITHOUT.values():
         assert reason in said, done.stdout
-    assert "nodes that may not be seen" in said
+    assert "nodes unknown (permission denied)" in said
     _proves_what_it_did(json.loads(next(tmp_path.glob("*/results.json")).read_text()))
     assert {item["metadata"]["name"] for item in api.list(NAMESPACES).items} <= before | {SYSTEM_NAMESPACE}
     assert not [item for item in api.list(CONFIG_MAPS, SYSTEM_NAMESPACE).items if "undo" in item["metadata"]["name"]]

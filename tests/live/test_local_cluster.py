@@ -20,9 +20,11 @@ from typing import Any
 
 import pytest
 
-from harness.clock import SystemClock
-from harness.cluster.api import KubeApi
+from harness.cluster.images import ImageOptions
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.resources import NAMESPACES, NODES, POD_METRICS, PODS, VOLUME_CLAIMS
 from harness.cluster.local import commands
+from harness.cluster.local.archive import write_image
 from harness.cluster.local.boot import Boot
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.inventory import programs_of
@@ -30,10 +32,12 @@ from harness.cluster.local.locks import locked
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.residue import Machine
 from harness.cluster.local.state import ClusterState
+from harness.cluster.local.supply.build import Recipe, build
+from harness.cluster.local.supply.store import ImageStore
 from harness.cluster.protocol import Capability
-from harness.cluster.resources import NAMESPACES, NODES, POD_METRICS, PODS, VOLUME_CLAIMS
-from harness.errors import ClusterBroken, ClusterUnreachable
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.errors import ClusterBroken, ClusterUnreachable
+from harness.common.waiting import wait_until
 
 pytestmark = [
     pytest.mark.live,
@@ -127,14 +131,52 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_every_worker_is_a_zone_of_its_own_and_shows_its_true_version(local: LocalCluster) -> None:
+def test_loaded_image_is_pulled_under_its_own_name(local: LocalCluster, tmp_path: Path) -> None:
+    """An archive of an image that no registry has: its name and digest are those of the pod's container."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/hello").write_text("from the archive")
+    name, store = "made.example/shop/web:7", ImageStore(tmp_path / "store")
+    built = build(Recipe(tmp_path / "root", name, cmd=("sleep", "3600")), store, silent)
+    archive = write_image(store.blobs, built.descriptor, name, tmp_path / "web.tar")
+    local.use_images(ImageOptions(load=(str(archive),)))
+    try:
+        assert local.image_source(name).where == f"archive {archive}"
+        local.bring_images([name], silent, frozenset({name}))
+        for policy in ("Always", "Never"):
+            local.api.apply(pod(policy.lower(), container(name, imagePullPolicy=policy)))
+        local.api.apply(pod("pinned", container(f"made.example/shop/web@{built.digest}")))
+        local.api.apply(pod("elsewhere", container("other.example/shop/web:7")))
+        for running in ("always", "never", "pinned"):
+            found = wait_for(f"pod {running}", lambda running=running: image_id(local, running))
+            assert found == f"made.example/shop/web@{built.digest}"
+        failed = wait_for("the other registry to be refused", lambda: waiting_for(local, "elsewhere"))
+        assert failed in {"ErrImagePull", "ImagePullBackOff"}
+    finally:
+        local.use_images(ImageOptions())
+        shared = ImageStore.of_cache()
+        with shared.locked(silent):
+            shared.remove([name])
+
+
+def image_id(local: LocalCluster, name: str) -> str:
+    status = local.api.get(PODS, name, NAMESPACE)["status"].get("containerStatuses") or [{}]
+    return str(status[0].get("imageID", "")) if "running" in status[0].get("state", {}) else ""
+
+
+def waiting_for(local: LocalCluster, name: str) -> str:
+    status = local.api.get(PODS, name, NAMESPACE)["status"].get("containerStatuses") or [{}]
+    reason = str((status[0].get("state", {}).get("waiting") or {}).get("reason", ""))
+    return "" if reason == "ContainerCreating" else reason
+
+
+def test_every_worker_has_a_separate_zone_and_its_real_version(local: LocalCluster) -> None:
     nodes = local.api.list(NODES).items
     zones = {node["metadata"]["labels"]["topology.kubernetes.io/zone"] for node in nodes}
     assert len(zones) == len(nodes) == 3
     assert {node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes} == {local.api.version()} == {"v1.36.3"}
 
 
-def test_all_capabilities_are_there(local: LocalCluster) -> None:
+def test_all_capabilities_are_present(local: LocalCluster) -> None:
     assert local.capabilities() == frozenset(Capability)
 
 
@@ -150,9 +192,7 @@ def test_names_of_services_resolve_in_pods(local: LocalCluster, server: int) -> 
     assert json.loads(done.stdout) == {"status": "OK"}
 
 
-def test_a_node_port_is_reached_on_loopback_and_from_the_load_generators_network(
-    local: LocalCluster, server: int
-) -> None:
+def test_node_port_is_reachable_on_loopback_and_by_the_load(local: LocalCluster, server: int) -> None:
     assert answers(f"http://{local.loopback(server)}/readyz")
     url = f"http://{local.node_port(server)}/readyz"
     assert not answers(url), "the nodes' addresses must not exist in the machine's own network"
@@ -190,7 +230,7 @@ def test_the_metrics_api_measures_pods(local: LocalCluster, server: int) -> None
     assert measured["containers"][0]["usage"]["memory"]
 
 
-def test_a_tag_that_does_not_exist_is_a_pull_error_at_once(local: LocalCluster) -> None:
+def test_missing_tag_is_an_immediate_pull_error(local: LocalCluster) -> None:
     image = f"{local.image('podinfo').rsplit(':', 1)[0]}:does-not-exist"
     local.api.apply(pod("bad-tag", container(image)))
     local.api.apply(pod("bad-name", container("does-not:exist")))
@@ -284,7 +324,7 @@ UP = "import sys; from harness.cluster.local import commands; commands.up(sys.ar
 
 
 @pytest.mark.parametrize("seconds", [0.6, 1.0, 1.4, 2.5, 6.0, 10.0])
-def test_up_killed_at_any_moment_and_then_down_leaves_nothing(local: LocalCluster, seconds: float) -> None:
+def test_down_after_a_killed_up_leaves_nothing(local: LocalCluster, seconds: float) -> None:
     """``local`` is here so that packages, programs and images are there: the kill is to hit the boot itself."""
     before = Machine.look(KILLED)
     with subprocess.Popen([sys.executable, "-c", UP, KILLED], stderr=subprocess.DEVNULL) as process:
@@ -295,7 +335,7 @@ def test_up_killed_at_any_moment_and_then_down_leaves_nothing(local: LocalCluste
     assert commands.status(NAME).healthy
 
 
-def test_a_boot_that_fails_names_the_program_its_exit_code_and_its_log(local: LocalCluster, tmp_path: Path) -> None:
+def test_failed_boot_names_the_program_its_exit_code_and_log(local: LocalCluster, tmp_path: Path) -> None:
     before = Machine.look(SECOND)
     state = ClusterState.load(ClusterPaths.of(NAME))
     assert state is not None

@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
-from harness.clock import SystemClock
-from harness.cluster.api import Object
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.resources import NODES, PODS
 from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.locks import locked
 from harness.cluster.local.residue import Machine
-from harness.cluster.nodes import NodeControl
+from harness.cluster.nodes.control import NodeControl
 from harness.cluster.protocol import NODE_CONTROL
-from harness.cluster.resources import NODES, PODS
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.waiting import wait_until
 
 pytestmark = [
     pytest.mark.live,
@@ -119,12 +119,12 @@ def wait_for(what: str, true: Callable[[], bool]) -> None:
     wait_until(what, lambda: (true() or None, "not yet"), WAIT_SECONDS, CLOCK)
 
 
-def test_it_can_do_all_to_its_nodes(local: LocalCluster) -> None:
+def test_local_cluster_has_full_node_control(local: LocalCluster) -> None:
     assert local.capabilities() >= NODE_CONTROL
 
 
 @pytest.mark.parametrize("way", often_or_seldom(WAYS))
-def test_a_lost_node_is_missed_comes_back_and_its_pods_serve(local: LocalCluster, way: str) -> None:
+def test_lost_node_becomes_not_ready_and_recovers_with_its_pods(local: LocalCluster, way: str) -> None:
     lose, bring_back, state = WAYS[way]
     nodes = local.nodes()
     for _ in range(2):
@@ -144,14 +144,14 @@ def test_a_lost_node_is_missed_comes_back_and_its_pods_serve(local: LocalCluster
 
 UNDO = """
 import json, sys
-from harness import registry
+from harness.experiment import registry
 from harness.cluster.local.cluster import LocalCluster
 kind, parameters = sys.argv[2], json.loads(sys.argv[3])
 print(registry.undo_actions()[kind](LocalCluster.attach(sys.argv[1]), parameters))
 """
 
 
-def test_another_process_takes_it_back_from_data_alone(local: LocalCluster) -> None:
+def test_another_process_undoes_it_from_the_journal(local: LocalCluster) -> None:
     """As after a crash of the one that broke it."""
     local.nodes().cut_off(NODE)
     local.nodes().pause(NODE)
@@ -162,22 +162,20 @@ def test_another_process_takes_it_back_from_data_alone(local: LocalCluster) -> N
     wait_for(f"{NODE} to be Ready", lambda: is_true(local.api.get(NODES, NODE), "Ready"))
 
 
-def test_up_repairs_a_node_that_was_left_off_frozen_or_cut_off(local: LocalCluster) -> None:
+def test_up_repairs_a_stopped_frozen_or_cut_off_node(local: LocalCluster) -> None:
     uid = local.api.get(NODES, NODE)["metadata"]["uid"]
     for way in ("kill", "pause", "cut-off"):
         WAYS[way][0](local.nodes(), NODE)
         assert commands.status(NAME).summary == "broken"
         said: list[str] = []
         commands.up(NAME, 1, said.append).close()
-        assert said[0].startswith(f"starting again in the local cluster {NAME}: worker-1 node ")
+        assert said[0].startswith(f"restarting in the local cluster {NAME}: worker-1 node ")
         assert commands.status(NAME).healthy
     assert local.api.get(NODES, NODE)["metadata"]["uid"] == uid, "it is still the same cluster"
 
 
 @pytest.mark.parametrize("way", often_or_seldom(["kill", "pause", "cut-off", "containerd"]))
-def test_a_cluster_with_a_node_that_was_left_broken_is_taken_down_without_a_trace(
-    local: LocalCluster, way: str
-) -> None:
+def test_cluster_with_a_broken_node_is_removed_without_leftovers(local: LocalCluster, way: str) -> None:
     """``local`` is here so that packages, programs and images are."""
     before = Machine.look(LEFT)
     try:

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster.kube.resources import NAMESPACES, PODS
 from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.locks import locked
 from harness.cluster.protocol import Cluster
-from harness.cluster.resources import NAMESPACES, PODS
-from harness.errors import ApiError
-from harness.janitor import USER, manifests
-from harness.naming import RUN_LABEL
-from harness.waiting import wait_until
+from harness.common.errors import ApiError
+from harness.common.naming import RUN_LABEL
+from harness.common.waiting import wait_until
+from harness.safety.cleanup.janitor import USER, manifests
 from tests.live.killed import CLOCK, FAULTS, Traces, Victim, stopped_processes, sweep
 
 pytestmark = [
@@ -87,9 +87,7 @@ def _namespaces(cluster: Cluster, name: str) -> list[str]:
     return [each for each in found if each.startswith(f"rh-{name}-")]
 
 
-def test_a_run_of_each_kind_of_fault_is_killed_while_it_is_in_effect_and_swept(
-    cluster: Cluster, untouched: Traces, tmp_path: Path
-) -> None:
+def test_run_killed_during_each_kind_of_fault_is_swept(cluster: Cluster, untouched: Traces, tmp_path: Path) -> None:
     victims = [Victim(tmp_path / kind, cluster, f"killed-{kind.lower()}", kind) for kind in FAULTS]
     with ExitStack() as running:
         started = [running.enter_context(victim.start("phase fault:1:end")) for victim in victims]
@@ -106,14 +104,12 @@ def test_a_run_of_each_kind_of_fault_is_killed_while_it_is_in_effect_and_swept(
     assert shown.returncode == 3, shown.stdout
     done = sweep(cluster, Path("none"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("is dead and has left") == len(victims)
-    assert "nothing of a dead run is left" in sweep(cluster, Path("none")).stdout
+    assert done.stdout.count("is dead, leftovers in") == len(victims)
+    assert "no leftovers of dead runs" in sweep(cluster, Path("none")).stdout
 
 
 @pytest.mark.kill_matrix
-def test_a_hung_process_goes_on_by_itself_when_nobody_is_left_to_undo_it(
-    cluster: Cluster, untouched: Traces, tmp_path: Path
-) -> None:
+def test_hung_process_resumes_when_no_undo_is_left(cluster: Cluster, untouched: Traces, tmp_path: Path) -> None:
     victim = Victim(tmp_path, cluster, "overdue", "processHang")
     _killed(victim, "phase fault:1:end", ttl=8.0)
     (namespace,) = _namespaces(cluster, "overdue")
@@ -130,7 +126,7 @@ def test_a_hung_process_goes_on_by_itself_when_nobody_is_left_to_undo_it(
     assert sweep(cluster, tmp_path / "reports").returncode == 0
 
 
-def test_a_live_run_is_left_alone_and_ends_when_its_lease_is_taken_by_force(
+def test_live_run_is_skipped_and_ends_when_its_lease_is_forced(
     cluster: Cluster, untouched: Traces, tmp_path: Path
 ) -> None:
     victim = Victim(tmp_path, cluster, "alive", "scale")
@@ -148,14 +144,14 @@ def test_a_live_run_is_left_alone_and_ends_when_its_lease_is_taken_by_force(
             _wait_for_line(process, "fault 1800 s")
             (run,) = [path.name for path in (tmp_path / "reports").iterdir()]
             beside = sweep(cluster, Path("none"))
-            assert f"{run} is alive: left alone" in beside.stdout
+            assert f"{run} is alive, skipped" in beside.stdout
             assert process.poll() is None
             forced = sweep(cluster, Path("none"), "--run", run, "--force")
             assert forced.returncode == 0, forced.stdout + forced.stderr
             rest, _ = process.communicate(timeout=RUN_SECONDS)
         finally:
             process.kill()
-    assert "what it did is being taken back, so it breaks no more" in " ".join(rest.split())
+    assert "its effects are being undone, so no more faults will be injected" in " ".join(rest.split())
     (record,) = json.loads((tmp_path / "reports" / run / "results.json").read_text())["experiments"]
     assert record["verdict"] == "INCONCLUSIVE"
 
@@ -168,7 +164,7 @@ def test_the_janitor_s_permissions_are_enough_and_no_more(cluster: Cluster, unto
     try:
         _killed(Victim(tmp_path / "a", cluster, "janitor-hang", "processHang"), "phase fault:1:end")
         _killed(Victim(tmp_path / "b", cluster, "janitor-scale", "scale"), "phase fault:1:end")
-        done = sweep(cluster, Path("none"), "--as", USER)
+        done = sweep(cluster, Path("none"), "--cluster-as", USER)
         assert done.returncode == 1
         lines = [line for line in done.stderr.splitlines() if "remove" in line]
         assert len(lines) == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.clock import SystemClock
+from harness.cluster.kube.resources import CONFIG_MAPS, NAMESPACES
 from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.control_plane import API_SERVER
@@ -18,12 +18,12 @@ from harness.cluster.local.inventory import programs_of
 from harness.cluster.local.locks import locked
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import CONTROL_PLANE
-from harness.cluster.resources import CONFIG_MAPS, NAMESPACES
-from harness.errors import ApiError
-from harness.observation import Timeline
-from harness.observers import Observers
-from harness.probe import Sighting, WatchProbe
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.errors import ApiError
+from harness.common.waiting import wait_until
+from harness.model.timeline import Timeline
+from harness.probes.base import Sighting, WatchProbe
+from harness.probes.observers import Observers
 
 pytestmark = [
     pytest.mark.live,
@@ -86,9 +86,7 @@ def has_heard(timeline: Timeline, name: str, step: str) -> bool:
 
 
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
-def test_an_api_server_that_goes_and_comes_back_costs_no_event_outside_of_the_gap(
-    cluster: LocalCluster, way: signal.Signals
-) -> None:
+def test_api_server_restart_loses_no_event_outside_the_gap(cluster: LocalCluster, way: signal.Signals) -> None:
     kept, dying, born = (f"{word}-{way.name.lower()}" for word in ("kept", "dying", "born"))
     programs = programs_of(NAME, ClusterPaths.of(NAME))
     timeline = Timeline(CLOCK.monotonic(), CLOCK.wall())
@@ -126,7 +124,7 @@ def test_an_api_server_that_goes_and_comes_back_costs_no_event_outside_of_the_ga
     assert gaps(timeline) == ["began", "ended"] * (len(gaps(timeline)) // 2)
 
 
-def test_a_past_that_the_server_no_longer_has_is_told_as_such(cluster: LocalCluster) -> None:
+def test_compacted_history_is_reported(cluster: LocalCluster) -> None:
     """What the reflector takes as the order to list again, in the words of a real server."""
     assert cluster.api.namespace_exists(NAMESPACE)
     with pytest.raises(ApiError) as caught:

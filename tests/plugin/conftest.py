@@ -12,25 +12,27 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import RunRecord
+from harness.results.record import RunRecord
 from tests.fake_plugin import FakeChoice, kinds
 from tests.fake_run import write_project, write_workload
 
 ROOT = Path(__file__).resolve().parents[2]
+# Seconds after which a process hangs for certain, on the busiest machine too.
+HANGS = 900.0
 # Other plugins would be imported and rewritten anew in every session within this one.
-QUICK = ("-p", "no:locust", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", "--assert=plain")
+QUICK = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider", "--assert=plain")
 # The project's own conftest: whatever cluster is asked for, it is a fake one, and asking for it is written down.
 CONFTEST = """
 from pathlib import Path
-import harness.session
-import harness.registry
+import harness.pytest_plugin.session
+import harness.experiment.registry
 from tests.fake_plugin import FakeChoice, kinds
 
 for kind, found in kinds().items():
-    setattr(harness.registry, kind, found)
+    setattr(harness.experiment.registry, kind, found)
 CHOICE = FakeChoice(Path(__file__).parent)
-harness.session.choose = CHOICE.choose
-harness.session.take_down = CHOICE.take_down
+harness.pytest_plugin.session.choose = CHOICE.choose
+harness.pytest_plugin.session.take_down = CHOICE.take_down
 """
 
 
@@ -49,15 +51,16 @@ class Project:
         """pytest in this process."""
         return self.pytester.runpytest_inprocess(*QUICK, "-rA", *arguments)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """pytest in a process of its own, which leads a process group of its own; not waited for."""
-        self.pytester.makeconftest(CONFTEST)
+    def start(self, *arguments: str, conftest: str = "", folder: Path | None = None) -> subprocess.Popen[str]:
+        """pytest in a process of its own, which leads a process group of its own; not waited for. ``conftest`` is added
+        to the project's own."""
+        self.pytester.makeconftest(CONFTEST + conftest)
         # A shell starts its background jobs with Ctrl-C ignored, nohup ignores a lost terminal, and both are inherited:
         # not what is tested here.
         command = ["env", "--default-signal=INT,HUP", sys.executable, "-m", "pytest", *QUICK, "-rA", *arguments]
         return subprocess.Popen(
             command,
-            cwd=self.root,
+            cwd=folder or self.root,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -96,17 +99,18 @@ phases: {{baseline: 50ms, fault: 50ms, recovery: 1s, settle: 50ms}}
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    for name in [name for name in os.environ if name.startswith(("RESILIENCE_", "PYTEST_ADDOPTS"))]:
+    ours = ("RESILIENCE_", "PYTEST_ADDOPTS", "GITHUB_")
+    for name in [name for name in os.environ if name.startswith(ours) or name == "CI"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("COLUMNS", "160")
     pytester.makeini("[pytest]\n")
     write_workload(pytester.path)
     choice = FakeChoice(pytester.path)
-    monkeypatch.setattr("harness.session.choose", choice.choose)
-    monkeypatch.setattr("harness.session.take_down", choice.take_down)
+    monkeypatch.setattr("harness.pytest_plugin.session.choose", choice.choose)
+    monkeypatch.setattr("harness.pytest_plugin.session.take_down", choice.take_down)
     for kind, found in kinds().items():
-        monkeypatch.setattr(f"harness.registry.{kind}", found)
+        monkeypatch.setattr(f"harness.experiment.registry.{kind}", found)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield Project(pytester, choice)
     for number, handler in before.items():

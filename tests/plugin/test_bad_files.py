@@ -21,7 +21,7 @@ objectives:
 """
 
 
-def test_every_mistake_of_a_file_is_told_at_once_and_nothing_is_connected(project: Project) -> None:
+def test_all_mistakes_are_listed_before_any_connection(project: Project) -> None:
     (project.root / "experiments" / "wrong.yaml").write_text(WRONG)
     project.experiment("held")
     result = project.run("--cluster", "experiments")
@@ -37,7 +37,7 @@ def test_a_mistake_elsewhere_need_not_stop_the_rest(project: Project) -> None:
     project.experiment("held")
     result = project.run("--cluster", "--continue-on-collection-errors", "experiments")
     result.assert_outcomes(passed=1, errors=1)
-    assert result.stdout.str().count("resilience: fake cluster") == 1
+    assert result.stdout.str().count("resilience: owned fake cluster") == 1
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_a_mistake_elsewhere_need_not_stop_the_rest(project: Project) -> None:
     ],
     ids=["misspelt kind", "unknown version", "long comment", "duplicate key"],
 )
-def test_no_file_of_ours_is_passed_over_in_silence(project: Project, text: str, told: str) -> None:
+def test_no_invalid_experiment_file_is_ignored(project: Project, text: str, told: str) -> None:
     (project.root / "experiments" / "wrong.yaml").write_text(text)
     result = project.run("experiments")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert told in result.stdout.str()
 
 
-def test_files_of_others_and_load_profiles_are_left_alone(project: Project) -> None:
+def test_foreign_files_and_load_profiles_are_ignored(project: Project) -> None:
     folder = project.root / "experiments"
     (folder / "values.yaml").write_text("replicas: 3\n")
     (folder / "profile.yaml").write_text("apiVersion: resilience/v1\nkind: LoadProfile\n")

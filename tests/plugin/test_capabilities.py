@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.cluster.fake import FakeCluster
+from harness.cluster.kube.ownership import Ownership
 from harness.cluster.protocol import Capability
-from harness.naming import SYSTEM_NAMESPACE
-from harness.verdict import Verdict
+from harness.common.naming import SYSTEM_NAMESPACE
+from harness.model.verdict import Verdict
 from tests.plugin.conftest import Project
 
 CLAIM = """\
@@ -22,7 +22,7 @@ SCALER = """\
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata: {name: shop}
-spec: {maxReplicas: 3}
+spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}}
 """
 LOAD = 'load: {rate: 5/s, target: "service/shop:http"}\n'
 TOLD = "objectives: [told: {}]\n"
@@ -47,20 +47,20 @@ CASES = {
     "volumes": (_lacking(Capability.DYNAMIC_VOLUMES, CLAIM), TOLD, "provision volumes from a default StorageClass"),
     "metrics": (_lacking(Capability.METRICS_SERVER, SCALER), TOLD, "serve metrics.k8s.io"),
     "service": (_lacking(Capability.LOAD_BALANCED_SERVICE), LOAD + TOLD, "reach a NodePort Service"),
-    "prometheus": (lambda _: None, PROMETHEUS, "no Prometheus, which members would have to be asked of"),
+    "prometheus": (lambda _: None, PROMETHEUS, "no Prometheus found, needed for members"),
 }
 
 
 @pytest.fixture
 def without_monitoring(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session cannot install what is missing."""
-    monkeypatch.setattr("harness.session.install", lambda *_: set())
+    monkeypatch.setattr("harness.pytest_plugin.session.install", lambda *_: set())
 
 
 @pytest.mark.usefixtures("without_monitoring")
 @pytest.mark.parametrize("strict", [False, True], ids=["skipped", "strict"])
 @pytest.mark.parametrize("case", list(CASES))
-def test_what_the_cluster_cannot_do(project: Project, case: str, strict: bool) -> None:
+def test_missing_capability_skips_the_test(project: Project, case: str, strict: bool) -> None:
     prepare, body, reason = CASES[case]
     file = project.experiment("wanting", "phases: {baseline: 4s}\n" + body)
     text = file.read_text()
@@ -83,7 +83,7 @@ def test_what_the_cluster_cannot_do(project: Project, case: str, strict: bool) -
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["skipped", "strict"])
-def test_a_python_test_says_what_it_requires(project: Project, strict: bool) -> None:
+def test_python_test_declares_what_it_requires(project: Project, strict: bool) -> None:
     project.choice.lacks = frozenset({Capability.SCRAPE_LOAD})
     project.pytester.makepyfile(
         """
@@ -102,9 +102,9 @@ def test_a_python_test_says_what_it_requires(project: Project, strict: bool) -> 
     assert f"this cluster has no {Capability.SCRAPE_LOAD}" in result.stdout.str()
 
 
-@pytest.mark.parametrize(("provider", "installs"), [("kind", True), ("kubeconfig", False)])
-def test_monitoring_is_brought_to_clusters_of_ours_alone(
-    project: Project, monkeypatch: pytest.MonkeyPatch, provider: str, installs: bool
+@pytest.mark.parametrize(("ownership", "installs"), [(Ownership.OWNED, True), (Ownership.FOREIGN, False)])
+def test_monitoring_is_installed_in_owned_clusters_only(
+    project: Project, monkeypatch: pytest.MonkeyPatch, ownership: Ownership, installs: bool
 ) -> None:
     """Who tests a cluster that others live in has not asked for anything to be installed there."""
     asked: list[str] = []
@@ -113,8 +113,8 @@ def test_monitoring_is_brought_to_clusters_of_ours_alone(
         asked.extend(wanted)
         return set()
 
-    monkeypatch.setattr("harness.session.install", install)
-    monkeypatch.setattr(FakeCluster, "provider", provider)
+    monkeypatch.setattr("harness.pytest_plugin.session.install", install)
+    project.choice.ownership = ownership
     project.choice.lacks = frozenset({Capability.METRICS_SERVER})
     project.experiment("held")
     project.run("--cluster", "experiments/held.yaml")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.verdict import Verdict
+from harness.model.verdict import Verdict
 from tests.plugin.conftest import Project
 
 TEST = '''
 from tests.fake_plugin import Mark
-from tests.unit.test_control_arm import ToldBoth
+from tests.unit.engine.test_control_arm import ToldBoth
 
 def test_noise(experiment, chaos):
     """What the control arm misses too is not the fault's doing."""
@@ -24,7 +24,7 @@ def test_a_python_test_has_a_control_arm_for_the_asking(project: Project) -> Non
     project.run("--cluster", "test_noise.py").assert_outcomes(errors=1)
     (record,) = project.record().experiments
     assert record.verdict is Verdict.INCONCLUSIVE
-    assert "the noise alone explains it" in record.reason
+    assert "noise alone can explain it" in record.reason
     assert record.control is not None
     assert record.control.namespace != record.namespace
     assert project.happened()[-1] == "left: []"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.verdict import Verdict
+from harness.model.verdict import Verdict
 from tests.plugin.conftest import Project
 
 HALTING = """
@@ -15,16 +15,16 @@ def pytest_resilience_experiment_judged(record):
 """
 
 
-def test_a_halt_file_lets_nothing_begin(project: Project) -> None:
+def test_halt_file_prevents_every_start(project: Project) -> None:
     (project.root / ".resilience-halt").write_text("lunch")
     project.experiment("one")
     result = project.run("--cluster", "experiments")
     assert result.ret == 6
-    result.stdout.fnmatch_lines(["*nothing may begin: halted by the file*: lunch*"])
+    result.stdout.fnmatch_lines(["*no experiment may start: halted by the file*: lunch*"])
     assert not project.touched
 
 
-def test_what_is_left_when_a_halt_is_ordered_is_skipped_with_the_reason(project: Project) -> None:
+def test_halt_skips_the_remaining_tests_with_the_reason(project: Project) -> None:
     project.experiment("one")
     project.experiment("two")
     project.pytester.makepyfile(test_python="def test_three(experiment): pass")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.record import ExperimentRecord
-from harness.verdict import Verdict
-from tests.plugin.conftest import Project
+from harness.model.verdict import Verdict
+from harness.results.record import ExperimentRecord
+from tests.plugin.conftest import HANGS, Project
 
 LONG = """
 faults: [mark: {}]
@@ -27,10 +27,10 @@ def test_long(experiment, chaos):
 
 
 def _interrupted(
-    project: Project, number: signal.Signals, *arguments: str, again_at: str = ""
+    project: Project, number: signal.Signals, *arguments: str, conftest: str = ""
 ) -> tuple[str, int, ExperimentRecord]:
-    """Start, send the signal as soon as the fault is there (and again at a line), and wait for the end."""
-    process = project.start("--cluster", "-s", *arguments)
+    """Start, send the signal as soon as the fault is there, and wait for the end."""
+    process = project.start("--cluster", "-s", *arguments, conftest=conftest)
     assert process.stdout is not None
     lines: list[str] = []
     try:
@@ -38,12 +38,8 @@ def _interrupted(
             lines.append(line)
             if "it is marked" in line:
                 process.send_signal(number)
-                if not again_at:
-                    break
-            if again_at and again_at in line:
-                process.send_signal(number)
                 break
-        rest, _ = process.communicate(timeout=120)
+        rest, _ = process.communicate(timeout=HANGS)
     finally:
         process.kill()
         process.wait()
@@ -69,14 +65,54 @@ def test_effects_are_undone_and_the_report_is_written(
     assert record.verdict == Verdict.INCONCLUSIVE
     assert [undo.state for undo in record.faults[0].undo] == ["done"]
     assert project.happened() == ["choose auto", "made True", "take down", "left: []"]
-    assert "1 experiment inconclusive" in text
+    assert "1 experiment interrupted" in text
     assert next((project.root / "reports").glob("*/index.html")).stat().st_size > 1000
     if prepare:
         assert record.reason == f"interrupted by {interruption.name}"
 
 
-def test_a_second_one_while_it_is_undone_changes_nothing(project: Project, interruption: signal.Signals) -> None:
-    text, code, record = _interrupted(project, interruption, _long_experiment(project), again_at="undoing")
+# In the project's own process, so that the second signal comes at this very step, however slow the machine is.
+AGAIN = """
+import os
+import pytest
+from tests.fake_plugin import Mark
+
+def again():
+    print("a second signal", flush=True)
+    os.kill(os.getpid(), {number})
+
+{hook}
+"""
+UNDOING = """
+undo = Mark.undo.__func__
+
+def interrupted(cls, cluster, parameters):
+    again()
+    return undo(cls, cluster, parameters)
+
+Mark.undo = classmethod(interrupted)
+"""
+STEPS = ("keyboard_interrupt", "sessionfinish", "resilience_run_finished", "terminal_summary", "unconfigure")
+HOOK = """
+@pytest.hookimpl(tryfirst=True)
+def pytest_{step}():
+    again()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [
+        *((number, "undo") for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+        *((signal.SIGHUP, step) for step in STEPS),
+    ],
+)
+def test_a_second_signal_changes_nothing(project: Project, number: signal.Signals, step: str) -> None:
+    hook = UNDOING if step == "undo" else HOOK.format(step=step)
+    conftest = AGAIN.format(number=int(number), hook=hook)
+    text, code, record = _interrupted(project, number, _long_experiment(project), conftest=conftest)
+    assert "a second signal" in text
     assert code == pytest.ExitCode.INTERRUPTED, text
     assert [undo.state for undo in record.faults[0].undo] == ["done"]
+    assert record.stage == "closed"
     assert project.happened() == ["choose auto", "made True", "take down", "left: []"]

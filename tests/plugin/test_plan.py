@@ -16,22 +16,23 @@ def _nothing_changed(project: Project) -> None:
     assert not (project.root / "reports").exists()
 
 
-def test_the_plan_tells_victims_calls_and_undo_and_changes_nothing(project: Project) -> None:
+def test_plan_shows_victims_calls_and_undo_and_changes_nothing(project: Project) -> None:
     project.experiment("kill", KILL)
     result = project.run("--cluster", "--plan", "--resilience-seed=7", "experiments")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(
         [
             "*plan of kill",
-            "*make namespace rh-kill-*, deleted at the end",
+            "*on owned cluster fake",
+            "*create namespace rh-kill-*, deleted at the end",
             "*apply deployment/shop, service/shop",
             "*phases, at most 1.15 s: *",
             "*fault podKill selector: app=shop, count: 2*",
             "*victim: pod/shop-…(number * of 3)*",
             "*call: apply configmaps/undo-*in resilience-system*",
             "*call: delete pods/shop-…(number * of 3) in rh-kill-*, grace period 0 s",
-            "*undo: kill shop-…*: nothing to put back*",
-            "*guess: pods of a Deployment get their names when they are made*",
+            "*undo: kill shop-…*: nothing to undo, replacing a deleted pod is up to its controller (deployment/shop)*",
+            "*guess: pod names are random*",
         ]
     )
     _nothing_changed(project)
@@ -54,19 +55,59 @@ def test_the_planned_victims_are_those_of_the_run(project: Project) -> None:
     assert f"victim: pod/shop-…(number {rank} of 3)" in planned
 
 
-def test_what_stands_against_it_is_told(project: Project) -> None:
-    project.experiment("all", KILL.replace("count: 2", "count: all"))
+def test_reasons_against_the_run_are_listed(project: Project) -> None:
+    project.experiment("all", "safety: {lastReplica: allowed}\n" + KILL.replace("count: 2", "count: all"))
     project.choice.lacks = frozenset({Capability.LOAD_BALANCED_SERVICE})
-    (project.root / "resilience-guard.yaml").write_text("maxDuration: 1s\n")
+    guard = "maxDuration: 1s\nlastReplica: spared\ncaps: {workload: {count: 2}}\n"
+    (project.root / "resilience-guard.yaml").write_text(guard)
     result = project.run("--cluster", "--plan", "experiments")
     result.stdout.fnmatch_lines(
-        ["*it would not be carried out:", "*it may take 1.15 s*", "*no healthy pod of *deployment/shop would be left*"]
+        [
+            "*this experiment would not run:",
+            "*it may take 1.15 s*",
+            "*the guard does not allow an experiment to hit a workload's last healthy pod",
+            "*3 of 3 pods of *deployment/shop would be hit, and the guard allows 2",
+        ]
     )
     _nothing_changed(project)
 
 
-def test_twins_have_plans_of_their_own(project: Project) -> None:
-    text = "twins: {one: {because: x, patch: {deployment/shop: {spec: {replicas: 1}}}, breaks: [told]}}\n"
+ORDINARY = """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: all}
+spec: {podSelector: {}}
+---
+apiVersion: example.org/v1
+kind: Gateway
+metadata: {name: front}
+spec: {anything: [1, 2]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bare}
+spec: {containers: [{name: main, image: main}]}
+"""
+
+
+def test_a_workload_of_any_kind_is_planned(project: Project) -> None:
+    project.experiment("kill", KILL)
+    (project.root / "experiments" / "workloads" / "shop" / "more.yaml").write_text(ORDINARY)
+    result = project.run("--cluster", "--plan", "experiments")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*wait until the workload is ready, at most 120 s (120 s for any workload, *",
+            "*victim: pod/shop-…(number * of 3)*",
+            "*the cluster has no Gateway in example.org/v1: install its CustomResourceDefinition*",
+        ]
+    )
+    _nothing_changed(project)
+
+
+def test_twins_have_separate_plans(project: Project) -> None:
+    text = "because: x, patch: {deployment/shop: {spec: {replicas: 1}}}, breaks: [told], safety: {lastReplica: allowed}"
+    text = f"twins: {{one: {{{text}}}}}\n"
     project.experiment("kill", KILL.replace("count: 2", "count: 1") + text)
     result = project.run("--cluster", "--plan", "--twins", "experiments")
     result.assert_outcomes(skipped=2)
@@ -77,14 +118,14 @@ def test_python_tests_cannot_be_planned(project: Project) -> None:
     project.pytester.makepyfile("def test_x(experiment): experiment.workload('workloads/shop')")
     result = project.run("--cluster", "--plan")
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED*its steps are code, which cannot be planned"])
+    result.stdout.fnmatch_lines(["SKIPPED*a dry run cannot plan the steps of a Python test"])
     cluster = project.choice.cluster
     assert cluster is not None
     assert [call for call in cluster.server.calls if call.writes] == []
 
 
-def test_a_choice_that_cannot_be_made_is_told(project: Project) -> None:
-    project.experiment("kill", KILL.replace("count: 2", "count: 9"))
+def test_impossible_selection_is_reported(project: Project) -> None:
+    project.experiment("kill", KILL.replace("count: 2", "count: 9, where: [leader]"))
     result = project.run("--cluster", "--plan", "experiments")
-    result.stdout.fnmatch_lines(["*cannot be told before the workload runs: 9 wanted, 3 found*"])
+    result.stdout.fnmatch_lines(["*unknown until the workload runs: 9 wanted, 3 found*"])
     _nothing_changed(project)

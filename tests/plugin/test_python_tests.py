@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.verdict import Verdict
+from harness.model.verdict import Verdict
 from tests.plugin.conftest import Project
 
 TESTS = '''
@@ -61,7 +61,7 @@ def test_stuck(experiment, chaos):
 def test_without_prometheus(prometheus):
     pass
 
-from harness.cluster.resources import CONFIG_MAPS
+from harness.cluster.kube.resources import CONFIG_MAPS
 '''
 
 
@@ -89,8 +89,8 @@ def test_fixtures_give_the_whole_engine(project: Project) -> None:
     }
     assert records["test_held"].hypothesis == "The whole of it holds."
     assert "the steady state did not hold" in records["test_unsteady"].reason
-    assert "no steady state was shown" in records["test_without_a_baseline"].reason
-    assert "before it judged" in records["test_failed_on_the_way"].reason
+    assert "no steady state was measured" in records["test_without_a_baseline"].reason
+    assert "before it evaluated any objective" in records["test_failed_on_the_way"].reason
     assert [undo.state for undo in records["test_failed_on_the_way"].faults[0].undo] == ["done"]
     assert "UNDO FAILED" in records["test_stuck"].reason
     result.stdout.fnmatch_lines(["*UNDO FAILED: these effects are still in the cluster*"])
@@ -98,6 +98,73 @@ def test_fixtures_give_the_whole_engine(project: Project) -> None:
         result.stdout.fnmatch_lines([f"ERROR *test_them.py::{name}*"])
     assert project.happened()[-1] == "left: []"
     assert '<property name="verdict" value="HELD"' in (project.root / "junit.xml").read_text()
+
+
+REASONS = """
+import pytest
+from harness.faults.pod_kill import PodKill
+from harness.common.errors import HarnessError
+
+@pytest.fixture
+def shop(experiment):
+    experiment.workload("workloads/shop")
+    experiment.baseline(seconds=0.05)
+
+def test_nobody(shop, chaos):
+    with chaos(PodKill(selector="app=nobody")):
+        pass
+
+def test_too_many(shop, chaos):
+    with chaos(PodKill(selector="app=shop", count=9)):
+        pass
+
+def test_refused(shop, chaos):
+    with chaos(PodKill(selector="app=shop", count="all")):
+        pass
+
+def test_caught(shop, chaos):
+    with pytest.raises(HarnessError):
+        with chaos(PodKill(selector="app=shop", count="all")):
+            pass
+
+def test_workload(experiment):
+    experiment.workload("workloads/nothing")
+
+def test_chart(experiment):
+    experiment.workload({"helm": {"chart": "charts/nothing"}})
+
+def test_own_assertion(shop, chaos):
+    assert 1 == 2, "sums are off"
+
+@pytest.fixture
+def broken(shop):
+    raise ValueError("not set up")
+
+def test_fixture(broken):
+    pass
+"""
+SENTENCES = {
+    "test_nobody": "app=nobody",
+    "test_too_many": "9",
+    "test_refused": "the guard refuses, nothing was injected: no healthy pod of",
+    "test_caught": "the guard refuses, nothing was injected: no healthy pod of",
+    "test_workload": "workload: found 'workloads/nothing', expected a folder of manifests in",
+    "test_chart": "workload.helm.chart: found 'charts/nothing', which does not exist",
+    "test_own_assertion": "the test ended before it evaluated any objective: AssertionError: sums are off",
+    "test_fixture": "the test ended before it evaluated any objective: ValueError: not set up",
+}
+
+
+def test_record_holds_the_reason_that_ended_a_test(project: Project) -> None:
+    project.pytester.makepyfile(test_reasons=REASONS)
+    text = " ".join(project.run("--cluster", "test_reasons.py", "--no-header", "--tb=no").stdout.str().split())
+    reasons = {record.id.partition("::")[2]: record.reason for record in project.record().experiments}
+    assert set(reasons) == set(SENTENCES)
+    for name, sentence in SENTENCES.items():
+        assert sentence in reasons[name]
+        assert sentence in text
+    (report,) = (project.root / "reports").glob("*/summary.md")
+    assert "the guard refuses, nothing was injected" in report.read_text()
 
 
 def test_tests_of_one_name_in_two_files_do_not_share_a_namespace(project: Project) -> None:
@@ -153,7 +220,7 @@ def test_an_item_that_is_set_up_twice_does_not_wait_for_itself(
     def at_once(what: str, look: Callable[[], tuple[bool | None, str]], *_: object) -> None:
         assert look()[0], f"{what} is waited for"
 
-    monkeypatch.setattr("harness.turns.wait_until", at_once)
+    monkeypatch.setattr("harness.safety.leases.worker_lock.wait_until", at_once)
     project.pytester.makeconftest(TWICE)
     project.pytester.makepyfile(
         test_shop="import pytest\n@pytest.mark.disruptive\n"

@@ -9,20 +9,20 @@ from xml.etree import ElementTree
 
 import pytest
 
-import harness.registry
-from harness.objective import Finding
-from harness.observation import Timeline
-from harness.series import seed_of
-from harness.verdict import Verdict
+import harness.experiment.registry
+from harness.engine.series import seed_of
+from harness.model.finding import Finding
+from harness.model.timeline import Timeline
+from harness.model.verdict import Verdict
 from tests.fake_plugin import Told
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import HANGS, Project
 from tests.plugin.test_xdist import WORKERS
 
 UNPROVEN = "faults: [mark: {fails: proof}]\nobjectives: [told: {}]\n"
 BROKEN = "faults: [mark: {}]\nobjectives: [told: {says: BROKEN}]\n"
 
 
-class Turns(Told):
+class WorkerLock(Told):
     """HELD in all turns but those that are listed, BROKEN in those."""
 
     kind: ClassVar[str] = "turns"
@@ -30,20 +30,21 @@ class Turns(Told):
     turn: ClassVar[int] = 0
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
-        Turns.turn += 1
-        return Finding(Verdict.BROKEN if Turns.turn in self.broken else Verdict.HELD, f"turn {Turns.turn}")
+        WorkerLock.turn += 1
+        verdict = Verdict.BROKEN if WorkerLock.turn in self.broken else Verdict.HELD
+        return Finding(verdict=verdict, reason=f"turn {WorkerLock.turn}")
 
 
 @pytest.fixture
 def turning(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project that knows the objective ``turns``."""
-    known = {**harness.registry.objectives(), "turns": Turns}
-    monkeypatch.setattr(harness.registry, "objectives", lambda: known)
-    monkeypatch.setattr(Turns, "turn", 0)
+    known = {**harness.experiment.registry.objectives(), "turns": WorkerLock}
+    monkeypatch.setattr(harness.experiment.registry, "objectives", lambda: known)
+    monkeypatch.setattr(WorkerLock, "turn", 0)
     return project
 
 
-def test_it_stops_as_soon_as_it_is_clear_that_it_holds(project: Project) -> None:
+def test_series_stops_once_it_clearly_holds(project: Project) -> None:
     project.experiment("held")
     result = project.run("--cluster", "--repeat=20", "--resilience-seed=7", "experiments/held.yaml")
     result.assert_outcomes(passed=1)
@@ -63,7 +64,7 @@ def test_it_stops_as_soon_as_it_is_clear_that_it_holds(project: Project) -> None
     result.stdout.fnmatch_lines(["*held #5: HELD*"])
 
 
-def test_it_stops_as_soon_as_it_is_clear_that_it_is_broken(project: Project) -> None:
+def test_series_stops_once_it_is_clearly_broken(project: Project) -> None:
     project.experiment("missed", BROKEN)
     result = project.run("--cluster", "--repeat=20", "experiments/missed.yaml")
     result.assert_outcomes(failed=1)
@@ -93,20 +94,20 @@ def test_too_few_are_no_verdict(turning: Project) -> None:
     result.assert_outcomes(errors=1)
     (record,) = turning.record().experiments
     assert (record.verdict, record.passed) == (Verdict.INCONCLUSIVE, False)
-    assert "not enough repeats: held in 5 of 6 attempts, it takes 10 with 1 that did not" in record.reason
+    assert "not enough repeats: held in 5 of 6 attempts, at least 10 are needed with 1 that did not" in record.reason
 
 
-def test_attempts_that_came_to_nothing_count_for_neither_side(project: Project) -> None:
+def test_inconclusive_attempts_count_for_neither_side(project: Project) -> None:
     project.experiment("unproven", UNPROVEN)
     result = project.run("--cluster", "--repeat=5", "experiments/unproven.yaml")
     result.assert_outcomes(errors=1)
     (record,) = project.record().experiments
     assert record.series is not None
     assert (record.series.as_should, record.series.otherwise, record.series.undecided) == (0, 0, 5)
-    assert "5 came to nothing, attempt 1: mark is not proven to have bitten" in record.reason
+    assert "5 INCONCLUSIVE, attempt 1: no evidence that mark took effect" in record.reason
 
 
-def test_all_are_made_when_asked_for_and_the_first_decision_stands(turning: Project) -> None:
+def test_repeat_all_runs_every_attempt_and_keeps_first_decision(turning: Project) -> None:
     turning.experiment("turns", "faults: [mark: {}]\nobjectives: [turns: {broken: [6, 7]}]\n")
     result = turning.run("--cluster", "--repeat=7", "--repeat-all", "experiments/turns.yaml")
     result.assert_outcomes(passed=1)
@@ -115,7 +116,7 @@ def test_all_are_made_when_asked_for_and_the_first_decision_stands(turning: Proj
     assert (record.verdict, record.series.clear_after, len(record.attempts)) == (Verdict.HELD, 5, 7)
 
 
-def test_a_twin_must_break_again_and_again(project: Project) -> None:
+def test_every_attempt_of_a_twin_must_break(project: Project) -> None:
     twins = "{one: {patch: {deployment/shop: {spec: {replicas: 1}}}, breaks: [replicasTold]},"
     twins += " two: {patch: {deployment/shop: {spec: {replicas: 2}}}, breaks: [replicasTold]}}"
     project.experiment("shop", f"faults: [mark: {{}}]\nobjectives: [replicasTold: {{}}]\ntwins: {twins}\n")
@@ -127,22 +128,20 @@ def test_a_twin_must_break_again_and_again(project: Project) -> None:
         "one": (Verdict.BROKEN, True),
         "two": (Verdict.HELD, False),
     }
-    assert "broke as it must in 3 of 3 attempts" in records["one"].reason
+    assert "broke as expected in 3 of 3 attempts" in records["one"].reason
     assert len(records["two"].attempts) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--repeat=3"], "--repeat: found 3, expected 1, or 5 attempts or more.*or --repeat-confidence=80%"),
+        (["--repeat=3"], "--repeat: found 3, expected 1 or at least 5: .*or use --repeat-confidence=80%"),
         (["--repeat=0"], "--repeat: found '0', expected a whole number of at least 1"),
         (["--repeat=9", "--repeat-confidence=50%"], "--repeat-confidence: found '50%', expected more than 50%"),
         (["--repeat=9", "--repeat-confidence=sure"], "--repeat-confidence: found 'sure'"),
     ],
 )
-def test_repeats_that_could_not_come_to_a_verdict_are_refused(
-    project: Project, arguments: list[str], said: str
-) -> None:
+def test_repeats_unable_to_reach_a_verdict_are_refused(project: Project, arguments: list[str], said: str) -> None:
     project.experiment("held")
     result = project.run("--cluster", *arguments, "experiments/held.yaml")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -150,17 +149,17 @@ def test_repeats_that_could_not_come_to_a_verdict_are_refused(
     assert not project.touched
 
 
-def test_what_ends_an_attempt_by_force_ends_the_series(project: Project) -> None:
+def test_forced_end_of_an_attempt_ends_the_series(project: Project) -> None:
     project.experiment("bug", "faults: [mark: {fails: undo}]\nobjectives: [told: {}]\n")
     result = project.run("--cluster", "--repeat=5", "experiments/bug.yaml")
     result.assert_outcomes(errors=1)
     (record,) = project.record().experiments
     assert (record.verdict, record.passed, len(record.attempts)) == (Verdict.INCONCLUSIVE, False, 1)
-    assert record.reason.startswith("attempt 1 ended it: UNDO FAILED")
+    assert record.reason.startswith("attempt 1 ended the series: UNDO FAILED")
     result.stdout.fnmatch_lines(["*UNDO FAILED: these effects are still in the cluster*", "*the mark resists*"])
 
 
-def test_junit_and_the_report_tell_of_every_attempt(project: Project) -> None:
+def test_junit_and_report_list_every_attempt(project: Project) -> None:
     project.experiment("missed", BROKEN)
     project.run("--cluster", "--repeat=5", "--junitxml=junit.xml", "experiments/missed.yaml")
     (case,) = ElementTree.parse(project.root / "junit.xml").iter("testcase")
@@ -179,6 +178,6 @@ def test_workers_repeat_too(project: Project) -> None:
     for name in ("a", "b", "c"):
         project.experiment(name)
     process = project.start("--cluster", *WORKERS, "--repeat=5", "experiments")
-    text, _ = process.communicate(timeout=120)
+    text, _ = process.communicate(timeout=HANGS)
     assert process.returncode == pytest.ExitCode.OK, text
     assert [len(record.attempts) for record in project.record().experiments] == [5, 5, 5]

@@ -66,7 +66,7 @@ def test_no_canary_is_found_anywhere(project: Project, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("how", ["image: 'bad:1'", "patch: {metadata: {annotations: {a: b}}}"])
-def test_a_rollout_is_taken_back_without_its_template_in_the_journal(project: Project, how: str) -> None:
+def test_rollout_is_undone_without_its_template_in_the_journal(project: Project, how: str) -> None:
     project.experiment("rolled", f"faults: [badRollout: {{of: deployment/shop, {how}}}]\nobjectives: [told: {{}}]\n")
     (project.root / "experiments/workloads/shop/deployment.yaml").write_text(ROLLED_OUT)
     told = everything(project, project.run("--cluster", "experiments/rolled.yaml"))
@@ -76,7 +76,7 @@ def test_a_rollout_is_taken_back_without_its_template_in_the_journal(project: Pr
     assert "c4n4ry" not in journal
 
 
-def test_a_password_in_a_url_is_not_told_when_nobody_answers(project: Project) -> None:
+def test_password_in_an_unreachable_url_is_hidden(project: Project) -> None:
     project.experiment("held", OUTCOMES["held"])
     url = "http://me:c4n4ry-in-the-url@127.0.0.1:1"
     result = project.run("--cluster", f"--prometheus-url={url}", "experiments/held.yaml")

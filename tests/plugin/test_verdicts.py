@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.verdict import Verdict
+from harness.model.verdict import Verdict
 from tests.plugin.conftest import Project
 
 TWINS = """
@@ -35,7 +35,7 @@ BODIES = {
 ERRORS = set(BODIES) - {"held", "missed"}
 
 
-def test_each_verdict_is_shown_as_what_it_is(project: Project) -> None:
+def test_each_verdict_is_shown_by_name(project: Project) -> None:
     for name, body in BODIES.items():
         project.experiment(name, body)
     chosen = [f"experiments/{name}.yaml" for name in BODIES]
@@ -51,12 +51,15 @@ def test_each_verdict_is_shown_as_what_it_is(project: Project) -> None:
         # Once each: a property given twice has two values for whoever reads it.
         assert len(dict(properties)) == len(properties)
         assert dict(properties)["verdict"] == records[name].verdict
+        reasons = {name: value for name, value in properties if str(name).endswith(".reason")}
+        expected = [seen for seen in records[name].objectives if seen.verdict != Verdict.HELD]
+        assert reasons == {f"objective.{seen.title}.reason": seen.reason for seen in expected}
     assert records["held"].verdict == Verdict.HELD
     assert records["missed"].verdict == Verdict.BROKEN
     assert {records[name].verdict for name in ERRORS} == {Verdict.INCONCLUSIVE}
     assert [record.name for record in records.values() if record.passed] == ["held"]
     assert {record.stage for record in records.values()} == {"closed"}
-    assert "the steady state does not hold, nothing was injected" in records["unsteady"].reason
+    assert "the steady state did not hold, nothing was injected" in records["unsteady"].reason
     assert records["unsteady"].faults[0].injected is None
     assert "403 Forbidden" in records["forbidden"].reason
     assert "ZeroDivisionError: a bug" in records["bug"].reason
@@ -71,13 +74,13 @@ def test_an_inconclusive_experiment_stops_the_session_under_x(project: Project) 
     assert [record.name for record in project.record().experiments] == ["a-unknown"]
 
 
-def test_a_twin_passes_only_when_it_is_broken_on_what_it_names(project: Project) -> None:
+def test_twin_passes_only_if_its_named_objective_breaks(project: Project) -> None:
     project.experiment("mended", TWINS)
     result = project.run("--cluster", "--twins", "experiments/mended.yaml")
     result.assert_outcomes(passed=2, failed=2)
     passed = {record.twin: record.passed for record in project.record().experiments}
     assert passed == {"": True, "one-replica": True, "still-two": False, "wrong-one": False}
-    result.stdout.fnmatch_lines(["*the twin should have broken told and did not*"])
+    result.stdout.fnmatch_lines(["*the twin must break told, but did not*"])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,7 @@ def test_experiments_and_twins_are_selected_like_any_test(
     assert [line.partition("::")[2] for line in result.outlines if "::" in line] == found
 
 
-def test_twins_run_only_when_asked_for(project: Project) -> None:
+def test_twins_run_only_on_request(project: Project) -> None:
     project.experiment("mended", TWINS)
     result = project.run("--collect-only", "-q", "experiments/mended.yaml")
     assert [line for line in result.outlines if "::" in line] == ["experiments/mended.yaml::mended"]
@@ -123,7 +126,7 @@ def test_a_disruptive_experiment_needs_leave(project: Project) -> None:
     project.run("--cluster", "--allow-disruptive", "experiments/wide.yaml").assert_outcomes(passed=1)
 
 
-def test_other_plugins_hear_of_every_verdict_and_of_the_run(project: Project) -> None:
+def test_other_plugins_receive_every_verdict_and_the_run(project: Project) -> None:
     project.experiment("held")
     project.pytester.makeconftest(
         """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.plugin import CLUSTER_UNUSABLE
-from tests.plugin.conftest import Project
+from harness.pytest_plugin.plugin import CLUSTER_UNUSABLE
+from tests.plugin.conftest import HANGS, Project
+from tests.plugin.test_plan import KILL
 
 WORKERS = ("-p", "xdist", "-n", "2")
 # Every experiment stays where it is until it was seen what the other one does: it waits, or it is there too.
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.items import SESSION_KEY
+from harness.pytest_plugin.items import SESSION_KEY
 
 LOG = Path(__file__).with_name("turns.log")
 
@@ -41,9 +42,22 @@ def pytest_runtest_call(item):
 """
 
 
+PRINTS_ORDER = """
+import pytest
+from pathlib import Path
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    with Path(__file__).with_name("order.log").open("a") as stream:
+        stream.write(item.name + "\\n")
+    yield
+"""
+
+
 def _run(project: Project, *arguments: str) -> tuple[str, int]:
     process = project.start("--cluster", *WORKERS, *arguments)
-    text, _ = process.communicate(timeout=120)
+    text, _ = process.communicate(timeout=HANGS)
     return text, process.returncode
 
 
@@ -55,7 +69,7 @@ def test_two_workers_share_a_cluster_and_a_report(project: Project) -> None:
     assert code == pytest.ExitCode.TESTS_FAILED, text
     assert "3 passed" in text
     assert "1 failed" in text
-    assert text.count("resilience: fake cluster") == 1
+    assert text.count("resilience: owned fake cluster") == 1
     assert text.count("report: ") == 1
     run = project.record()
     assert {record.name for record in run.experiments} == set(bodies)
@@ -77,7 +91,7 @@ def test_an_unreachable_cluster_ends_all_workers(project: Project) -> None:
     assert "ClusterUnreachable: nobody answers" in text
 
 
-def test_a_disruptive_experiment_is_alone_among_the_workers(project: Project) -> None:
+def test_disruptive_experiment_runs_alone_among_the_workers(project: Project) -> None:
     project.experiment("ordinary")
     project.experiment("everywhere", "disruptive: true\nfaults: [mark: {}]\nobjectives: [told: {}]\n")
     project.pytester.makepyfile(watch_turns=WATCH_TURNS)
@@ -86,3 +100,35 @@ def test_a_disruptive_experiment_is_alone_among_the_workers(project: Project) ->
     happened = (project.root / "turns.log").read_text().split()
     assert [line for line in happened if line != "wait"] == ["begin", "end", "begin", "end"]
     assert "everywhere: waiting for " in text or "ordinary: waiting for " in text
+
+
+def test_every_plan_is_shown_whichever_worker_makes_it(project: Project) -> None:
+    for name in ("first", "second"):
+        project.experiment(name, KILL)
+    text, code = _run(project, "--plan", "experiments")
+    assert code == pytest.ExitCode.OK, text
+    for name in ("first", "second"):
+        assert f"plan of {name}" in text
+        assert f"create namespace rh-{name}-" in text
+
+
+def test_workers_run_disruptive_experiments_last(project: Project) -> None:
+    project.experiment("a-wide", "disruptive: true\nfaults: [mark: {}]\nobjectives: [told: {}]\n")
+    for name in ("b", "c", "d"):
+        project.experiment(name)
+    process = project.start(
+        "--cluster", "-p", "xdist", "-n", "1", "--allow-disruptive", "-v", "experiments", conftest=PRINTS_ORDER
+    )
+    text, _ = process.communicate(timeout=HANGS)
+    assert process.returncode == 0, text
+    order = (project.root / "order.log").read_text().split()
+    assert order == ["b", "c", "d", "a-wide"]
+
+
+def test_one_process_keeps_the_order_of_the_files(project: Project) -> None:
+    project.experiment("a-wide", "disruptive: true\nfaults: [mark: {}]\nobjectives: [told: {}]\n")
+    project.experiment("b")
+    process = project.start("--cluster", "--allow-disruptive", "experiments", conftest=PRINTS_ORDER)
+    text, _ = process.communicate(timeout=HANGS)
+    assert process.returncode == 0, text
+    assert (project.root / "order.log").read_text().split() == ["a-wide", "b"]

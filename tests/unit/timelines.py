@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from harness.observation import (
+from harness.model.timeline import (
     Injection,
     Interval,
     LoadSummary,
     Observation,
     Phase,
-    RequestSeen,
+    RequestSample,
     Timeline,
     Victim,
 )
@@ -26,7 +26,7 @@ class Story:
 
     def __init__(self, baseline: float = 10, fault: float = 10, recovery: float = 30, settle: float = 5) -> None:
         self.timeline = Timeline(origin=500.0, wall_origin=WALL)
-        self._requests: list[RequestSeen] = []
+        self._requests: list[RequestSample] = []
         start = 0.0
         for name, length in (("baseline", baseline), ("fault", fault), ("recovery", recovery), ("settle", settle)):
             if length:
@@ -45,6 +45,13 @@ class Story:
         victims = tuple(Victim("Pod", name, uid) for name, uid in hit)
         undo = Interval(undone, undone + took) if undone is not None else None
         self.timeline.injections.append(Injection("podKill", victims, Interval(at, at + took), undo, proven, "gone"))
+        return self
+
+    def struck(self, victim: Victim, at: float = 10.0, undone: float | None = None) -> Story:
+        """A proven fault that hit something else than pods."""
+        undo = Interval(undone, undone + 0.1) if undone is not None else None
+        injection = Injection("fault", (victim,), Interval(at, at + 0.1), undo, proven=True, evidence="seen")
+        self.timeline.injections.append(injection)
         return self
 
     def add(self, series: str, subject: str, at: float, value: Any, wall: float | None = None) -> Story:
@@ -79,9 +86,11 @@ class Story:
         restarts: int = 0,
         since: float | None = None,
         told: float | None = None,
+        node: str = "node-1",
+        unreported: bool = False,
     ) -> Story:
         """One watch event of a pod; ``since`` is the Ready condition's time in timeline seconds, ``told`` the newest
-        that the event tells of."""
+        timestamp in the event. ``unreported``: the kubelet has not written container statuses."""
         state = {"id": f"{uid}-{container}", "restarts": restarts, "ready": ready, "waiting": None, "exit_code": None}
         value = {
             "event": event,
@@ -90,7 +99,8 @@ class Story:
             "ready": ready,
             "phase": phase,
             "deleting": deleting,
-            "containers": {"app": state},
+            "node": node,
+            "containers": {} if unreported else {"app": state},
             "ready_since": WALL + since if ready and since is not None else None,
         }
         return self.add("pods", name, at, value, told)
@@ -119,7 +129,7 @@ class Story:
     ) -> Story:
         """One request, due at ``at``, sent ``late`` seconds later, answered ``took`` seconds after that."""
         sent = at + late
-        self._requests.append(RequestSeen(at, sent, sent + took, ok, "ok" if ok else outcome, "GET /", key))
+        self._requests.append(RequestSample(at, sent, sent + took, ok, "ok" if ok else outcome, "GET /", key))
         self.timeline.requests = list(self._requests)
         return self
 
@@ -130,7 +140,7 @@ class Story:
         for number in range(round((end - start) * rate)):
             at = start + number / rate
             ok = not failing[0] <= at < failing[1]
-            self._requests.append(RequestSeen(at, at, at + took, ok, "ok" if ok else "refused", "GET /"))
+            self._requests.append(RequestSample(at, at, at + took, ok, "ok" if ok else "refused", "GET /"))
         self.timeline.requests = list(self._requests)
         return self
 

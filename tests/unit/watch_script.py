@@ -9,10 +9,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.clock import Clock, FakeClock
-from harness.cluster.api import KubeApi
-from harness.cluster.transport import ExecResult, Request
-from harness.errors import ApiError
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.transport import ExecResult, Request
+from harness.common.clock import Clock, FakeClock
+from harness.common.errors import ApiError
 
 Object = dict[str, Any]
 
@@ -93,7 +93,7 @@ class ScriptedTransport:
 
 
 @dataclass
-class Seen:
+class LeaseSnapshot:
     """A sink that writes down what it is told; ``log`` holds all of it in order, for comparing."""
 
     log: list[tuple[Any, ...]] = field(default_factory=list)

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.clock import Clock, SystemClock
 from harness.cluster.local import cgroups, teardown
 from harness.cluster.local.locks import locked
 from harness.cluster.local.namespaces import HOLDER, Namespaces
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.processes import Program, Programs
-from harness.cluster.local.progress import Progress
-from harness.waiting import wait_until
+from harness.common.clock import Clock, SystemClock
+from harness.common.progress import Progress
+from harness.common.waiting import wait_until
 from tests.live.kindhost import image_store, packages, runtime
 from tests.live.kindhost.capabilities import may_raise_limits
 from tests.live.kindhost.node_image import NodeImage
@@ -54,7 +54,9 @@ class DockerHost:
     def environment(self) -> Mapping[str, str]:
         """What makes ``docker`` and ``kind`` use this daemon: no other setting of the user's is needed or changed."""
         path = f"{self.image.kind}:{os.environ['PATH']}"
-        return {**os.environ, "DOCKER_HOST": f"unix://{self.folder}/docker.sock", "PATH": path}
+        variables = {"DOCKER_HOST": f"unix://{self.folder}/docker.sock", "PATH": path}
+        # Its nodes reach no registry.
+        return {**os.environ, **variables, "RESILIENCE_HARNESS_IMAGES": "build"}
 
     def run(self, command: Sequence[str], **how: object) -> subprocess.CompletedProcess[str]:
         """Run a command where 127.0.0.1 is the daemon's: ports that containers publish are there and nowhere else."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.cluster.local.locks import locked
 from harness.cluster.local.paths import cache_root
 from harness.cluster.local.processes import run
-from harness.cluster.local.progress import Progress
+from harness.common.progress import Progress
 
 SUITE = "bookworm"
 PACKAGES = (

@@ -14,7 +14,7 @@ from harness.cluster.local import binaries, cgroups, toolchain
 from harness.cluster.local.images import ImageSet
 from harness.cluster.local.oci import Entry
 from harness.cluster.local.processes import run
-from harness.cluster.local.progress import Progress
+from harness.common.progress import Progress
 from tests.live.kindhost.capabilities import may_raise_limits
 from tests.live.kindhost.system_images import Parts
 
@@ -114,16 +114,7 @@ def _cni(ours: ImageSet) -> str:
 
 
 def _storage(ours: ImageSet) -> str:
-    values = {
-        "local_path_provisioner_image": ours.reference("local-path-provisioner"),
-        "busybox_image": ours.reference("busybox"),
-        "control_plane": "",
-    }
-    objects = addons.render("storage", values)
-    for item in objects:
-        if item["kind"] == "Deployment":
-            # The image serves clusters of any name, so the node is named by its role.
-            item["spec"]["template"]["spec"]["nodeSelector"] = {"node-role.kubernetes.io/control-plane": ""}
+    objects = addons.render("storage", {"storage_provisioner_image": ours.reference("storage-provisioner")})
     return yaml.safe_dump_all(objects)
 
 

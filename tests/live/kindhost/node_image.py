@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from harness.cluster.components import FOR_KIND
 from harness.cluster.local import binaries, commands, images
-from harness.cluster.local.binaries import FOR_KIND
 from harness.cluster.local.locks import locked
 from harness.cluster.local.oci import ARCHITECTURES, BlobStore, Descriptor, Entry
 from harness.cluster.local.paths import cache_root
-from harness.cluster.local.progress import Progress
+from harness.common.progress import Progress
 from tests.live.kindhost import debian_root, node_files, packages, system_images
 from tests.live.kindhost.system_images import Parts
 

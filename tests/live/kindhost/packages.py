@@ -6,8 +6,8 @@ import os
 import subprocess
 
 from harness.cluster.local.packages import Package
-from harness.cluster.local.progress import Progress
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
+from harness.common.progress import Progress
 
 PACKAGES = (Package("docker.io", "dockerd"), Package("docker.io", "docker"), Package("mmdebstrap", "mmdebstrap"))
 # Debian starts a daemon as soon as it is installed, in the machine's own network, by one of two programs. Where apt

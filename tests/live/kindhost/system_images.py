@@ -78,7 +78,7 @@ def store(parts: Parts, work: Path) -> Path:
     """The folder of a containerd that has all images, made below ``work``."""
     made, ours = BlobStore(work / "images"), parts.ours
     described = dict(_kubeadm_images(made, parts, work))
-    for name in ("busybox", "local-path-provisioner"):
+    for name in ("busybox", "storage-provisioner"):
         described[ours.reference(name)] = ours.manifests()[name]
     with tarfile.open(work / "images.tar", "w") as archive:
         files = {blob.name: blob for folder in (parts.blobs, work / "images") for blob in (folder / "sha256").iterdir()}

@@ -13,7 +13,7 @@ from benchmarks.accuracy import Sample, reported, rows_of
 from benchmarks.known_outages import KnownOutage, replaced_at
 from benchmarks.measured import Cost, Measured, tree
 from benchmarks.peers.tools import HERE, Tool, pinned
-from harness.errors import HarnessError
+from harness.common.errors import HarnessError
 
 COST = Cost(cpu_s=1.0, peak_mb=50.0, start_s=1.0, ended=9.0)
 
@@ -24,7 +24,7 @@ def event(at: float, kind: str, uid: str, ready: bool | None = None) -> bytes:
     return f"{at:.6f} {json.dumps({'type': kind, 'object': pod})}".encode()
 
 
-def test_pods_are_replaced_when_as_many_others_are_ready_at_once() -> None:
+def test_pods_are_replaced_once_as_many_others_are_ready() -> None:
     lines = [
         event(1.0, "ADDED", "old-1", ready=True),
         event(1.0, "ADDED", "old-2", ready=True),
@@ -57,7 +57,7 @@ def test_a_watch_that_ended_has_no_truth() -> None:
         (None, KnownOutage(2.0), None),
     ],
 )
-def test_lengths_count_from_the_call_where_it_is_known(
+def test_lengths_start_at_the_call_if_its_time_is_recorded(
     seen: dict[str, float] | None, known: KnownOutage, expected: float | None
 ) -> None:
     assert reported({"pods": seen}, known) == {"pods": expected}
@@ -67,7 +67,7 @@ def sample(clock: str, said: float | None) -> Sample:
     return Sample({clock: said}, 2.0, COST, 4.0)
 
 
-def test_rows_hold_errors_either_way_ratios_and_what_was_missed() -> None:
+def test_rows_have_errors_both_ways_ratios_and_missed_outages() -> None:
     there = [Tool("harness", lambda _: ()), Tool("peer", lambda _: ())]
     samples = {
         "harness": [sample("user", 2.01), sample("user", 1.99), sample("user", 2.01)],
@@ -79,7 +79,7 @@ def test_rows_hold_errors_either_way_ratios_and_what_was_missed() -> None:
     assert (ours["median_error_s"], ours["times_harness"], peer["times_harness"]) == (0.01, 1.0, 30.0)
 
 
-def test_a_tool_that_is_not_there_has_no_numbers() -> None:
+def test_missing_tool_has_no_numbers() -> None:
     (row,) = rows_of("part", [Tool("peer", None, "cannot be installed: no network")], {"peer": []})
     assert (row["samples"], row["why"], row.get("median_error_s")) == (0, "cannot be installed: no network", None)
 
@@ -103,6 +103,6 @@ def test_every_peer_is_pinned(package: str) -> None:
     assert pinned(package, (HERE / f"{package}.txt").read_text())
 
 
-def test_what_is_not_pinned_is_an_error() -> None:
+def test_unpinned_requirement_is_an_error() -> None:
     with pytest.raises(HarnessError, match="krkn-lib is not in"):
         pinned("krkn-lib", "krkn-lib-extras==1.0\n")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rest import QUIET_SECONDS, cpu_seconds, wait_for_rest
-from harness.clock import FakeClock
 from harness.cluster.local import cgroups
-from harness.errors import HarnessError
+from harness.common.clock import FakeClock
+from harness.common.errors import HarnessError
 
 
 def cluster(clock: FakeClock, busy_until: float, cores: float = 1.5) -> Callable[[], float]:
@@ -31,14 +31,14 @@ def test_rest_is_some_quiet_seconds_in_a_row(busy: float) -> None:
     assert clock.monotonic() == busy + QUIET_SECONDS
 
 
-def test_a_burst_begins_the_wait_anew() -> None:
+def test_burst_restarts_the_wait() -> None:
     clock = FakeClock(0.0)
     burst_at = QUIET_SECONDS - 1.5
     assert wait_for_rest(lambda: 2.0 * (clock.monotonic() > burst_at), 60.0, clock) is None
     assert clock.monotonic() == 2 * QUIET_SECONDS - 1
 
 
-def test_a_cluster_that_stays_busy_is_told_with_how_much_it_uses() -> None:
+def test_busy_cluster_is_reported_with_its_cpu_usage() -> None:
     clock = FakeClock(0.0)
     assert wait_for_rest(cluster(clock, 1000.0), 20.0, clock) == pytest.approx(1.5)
     assert clock.monotonic() == 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.scale import CLIENTS, Followed, Part, followed_rows, part_row, turns
-from harness.errors import HarnessError
+from harness.common.errors import HarnessError
 
 
 def followed(wall_s: float, lags: list[float], busy: float | None = None) -> Followed:
@@ -18,7 +18,7 @@ def test_the_clients_change_places_in_every_round() -> None:
     assert [turns(number) for number in range(3)] == [[first, second], [second, first], [first, second]]
 
 
-def test_rounds_are_told_as_their_median_with_the_least_and_the_most() -> None:
+def test_rounds_are_reported_as_median_with_minimum_and_maximum() -> None:
     rounds = [followed(3.0, [1.0, 2.0, 3.0]), followed(9.0, [30.0, 40.0], 1.2), followed(4.0, [5.0, 6.0, 7.0])]
     listing, lag = followed_rows("tool", rounds)
     assert listing == {
@@ -54,6 +54,6 @@ def test_a_single_round_has_no_spread() -> None:
     assert (row["wall_s"], row["peak_mb"], row["not_at_rest"]) == (1.23, 60, 0)
 
 
-def test_a_round_in_which_nothing_was_seen_is_an_error() -> None:
+def test_round_without_observations_is_an_error() -> None:
     with pytest.raises(HarnessError, match="none of 3 deletions"):
         list(followed_rows("tool", [followed(3.0, [1.0]), followed(3.0, [])]))

@@ -11,7 +11,7 @@ from benchmarks import table
 from benchmarks.__main__ import NAMES
 
 
-def test_a_table_has_every_field_of_every_row_and_a_dash_where_a_row_has_none() -> None:
+def test_table_has_every_field_and_a_dash_for_missing_values() -> None:
     rows = [{"tool": "a", "samples": 12}, {"tool": "bcd", "wall_s": 1.234567, "samples": None}]
     assert table.render(rows).splitlines() == [
         "tool  samples  wall_s",
@@ -20,7 +20,7 @@ def test_a_table_has_every_field_of_every_row_and_a_dash_where_a_row_has_none() 
     ]
 
 
-def test_what_is_written_can_be_read_with_the_machine_it_was_measured_on(tmp_path: Path) -> None:
+def test_written_results_are_read_back_with_their_machine(tmp_path: Path) -> None:
     rows = [{"tool": "a", "median_error_s": 0.0125}]
     table.write(tmp_path / "rows.json", "accuracy", rows)
     found = json.loads((tmp_path / "rows.json").read_text())
@@ -31,19 +31,17 @@ def test_what_is_written_can_be_read_with_the_machine_it_was_measured_on(tmp_pat
 @pytest.mark.parametrize(
     ("share", "expected"), [(0.0, 1.0), (0.5, 2.0), (0.75, 3.0), (0.76, 4.0), (0.99, 4.0), (1.0, 4.0)]
 )
-def test_a_quantile_is_the_smallest_value_that_so_many_do_not_exceed(share: float, expected: float) -> None:
+def test_quantile_is_the_smallest_value_reaching_the_share(share: float, expected: float) -> None:
     assert table.quantile([4.0, 1.0, 3.0, 2.0], share) == expected
 
 
-def test_nothing_has_no_quantile() -> None:
+def test_quantile_of_no_values_is_an_error() -> None:
     with pytest.raises(ValueError, match="no values"):
         table.quantile([], 0.5)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_benchmark_is_named_and_explained_on_the_command_line(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_line_lists_and_explains_every_benchmark(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     from benchmarks.__main__ import main
 
     with pytest.raises(SystemExit) as ended:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,12 +33,18 @@ class Exchange(BaseHTTPRequestHandler):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        self._say_whether_it_ends()
         self.end_headers()
         self.wfile.write(data)
+
+    def _say_whether_it_ends(self) -> None:
+        if self.close_connection:
+            self.send_header("Connection", "close")
 
     def begin_chunks(self) -> None:
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
+        self._say_whether_it_ends()
         self.end_headers()
 
     def chunk(self, data: bytes) -> None:
@@ -72,7 +79,11 @@ class Exchange(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         path, _, query = self.path.partition("?")
-        self.server.script.requests.append(Seen(self.command, path, query, dict(self.headers), self.body()))
+        fields = tuple((name.lower(), value) for name, value in self.headers.items())
+        certificate = getattr(self.connection, "getpeercert", dict)() or {}
+        client = next((value for part in certificate.get("subject", ()) for _, value in part), "")
+        seen = LeaseSnapshot(self.command, path, query, dict(self.headers), self.body(), fields, client)
+        self.server.script.requests.append(seen)
         self.server.script.handler(self)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the base class calls them so
@@ -87,12 +98,19 @@ class ScriptedServer(ThreadingHTTPServer):
 
 
 @dataclass(frozen=True)
-class Seen:
+class LeaseSnapshot:
     method: str
     path: str
     query: str
     headers: dict[str, str]
     body: Any
+    # Every value of every header, in the order of their arrival; the names are in lower case.
+    fields: tuple[tuple[str, str], ...] = ()
+    client: str = ""
+
+    def values(self, name: str) -> list[str]:
+        """All values of a header."""
+        return [value for key, value in self.fields if key == name.lower()]
 
 
 @dataclass
@@ -100,17 +118,20 @@ class Script:
     """What the server does. ``release`` is for handlers that hold a request until the test is over."""
 
     handler: Callable[[Exchange], None] = lambda exchange: exchange.answer(200, {})
-    requests: list[Seen] = field(default_factory=list)
+    requests: list[LeaseSnapshot] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
 
 @contextmanager
-def serving() -> Iterator[Script]:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Script]:
     script = Script()
     server = ScriptedServer(("127.0.0.1", 0), Exchange)
     server.script = script
-    script.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls:
+        # Shaking hands belongs to the thread of the connection: one that fails must not stop the others.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    script.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

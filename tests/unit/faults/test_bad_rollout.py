@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS
-from harness.errors import Inconclusive
-from harness.fault import Evidence, FaultContext
+from harness.cluster.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
+from harness.common.errors import Inconclusive
 from harness.faults.bad_rollout import BadRollout
+from harness.faults.base import Evidence, FaultContext
 from harness.faults.rollout_trouble import UNREADY_SECONDS, troubles
-from harness.observation import Victim
+from harness.model.timeline import Victim
 from tests.fake_world import NAMESPACE, World, deployment
 
 BAD = "podinfo:bad"
@@ -37,7 +37,7 @@ def _evidence(world: World, **fields: Any) -> Evidence:
 
 
 @pytest.mark.parametrize(("trouble", "said"), [("missing", "ImagePullBackOff"), ("crashing", "CrashLoopBackOff")])
-def test_evidence_says_what_the_new_pods_wait_for(world: World, trouble: str, said: str) -> None:
+def test_evidence_names_what_the_new_pods_wait_for(world: World, trouble: str, said: str) -> None:
     getattr(world.kubelet, trouble).add(BAD)
     evidence = _evidence(world, image=BAD)
     assert evidence.proven
@@ -74,7 +74,7 @@ def test_a_pod_that_has_just_started_is_not_yet_in_trouble(world: World) -> None
     ],
 )
 @pytest.mark.parametrize("sidecar", [False, True])
-def test_a_pod_that_its_own_probes_still_give_time_is_not_yet_in_trouble(
+def test_pod_within_its_probe_grace_is_not_yet_in_trouble(
     probes: dict[str, Any], started: bool, given: float, sidecar: bool
 ) -> None:
     status = {"name": "c", "state": {"running": {"startedAt": "2023-11-14T22:13:20Z"}}, "started": started}
@@ -91,9 +91,8 @@ def test_the_old_version_s_troubles_are_not_the_fault_s(world: World) -> None:
     fault = BadRollout(of="deployment/podinfo", image=BAD)
     victims = fault.choose(context)
     (name, *_) = world.pods()
-    waiting = {"name": "podinfo", "ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
-    status = {"status": {"conditions": [], "containerStatuses": [waiting]}}
-    world.api.patch(PODS, name, status, NAMESPACE, subresource="status")
+    world.restart_container(name, waiting="CrashLoopBackOff")
+    world.api.patch(PODS, name, {"status": {"conditions": []}}, NAMESPACE, subresource="status")
     assert not fault.evidence(context, victims).proven
 
 
@@ -159,7 +158,7 @@ def test_pods_that_cannot_even_be_made_are_evidence(world: World) -> None:
         (0, {"type": "Recreate"}, 0),
     ],
 )
-def test_it_takes_what_the_strategy_lets_a_rollout_take(
+def test_victims_follow_the_rollout_strategy(
     world: World, replicas: int, strategy: dict[str, Any] | None, taken: int
 ) -> None:
     item = deployment("other", replicas)
@@ -175,9 +174,7 @@ def test_a_rollout_that_changes_nothing_is_inconclusive(world: World, fields: di
         _inject(world, **fields)
 
 
-def test_a_status_that_is_written_meanwhile_does_not_keep_the_change_from_coming_about(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_status_update_does_not_block_the_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It makes the version that was looked at an old one, and is nobody's change of what is asked for."""
     patch, busy = world.api.patch, [1, 2]
 
@@ -192,12 +189,12 @@ def test_a_status_that_is_written_meanwhile_does_not_keep_the_change_from_coming
     assert busy == []
 
 
-def test_which_container_must_be_said_when_there_are_several(world: World) -> None:
+def test_container_is_required_when_there_are_several(world: World) -> None:
     item = deployment("two")
     item["spec"]["template"]["spec"]["containers"].append({"name": "sidecar", "image": "s:1"})
     world.cluster.server.seed(item, namespace=NAMESPACE)
     context = world.context()
-    with pytest.raises(Inconclusive, match="several containers, so `container` must say: two, sidecar"):
+    with pytest.raises(Inconclusive, match="several containers, set `container`: two, sidecar"):
         BadRollout(of="deployment/two", image=BAD).choose(context)
     with pytest.raises(Inconclusive, match="no container third: two, sidecar"):
         BadRollout(of="deployment/two", image=BAD, container="third").choose(context)
@@ -218,7 +215,7 @@ def test_which_container_must_be_said_when_there_are_several(world: World) -> No
         ({"patch": {}}, "at least 1 item"),
     ],
 )
-def test_what_cannot_be_rolled_out_is_refused(parameters: dict[str, Any], said: str) -> None:
+def test_unsupported_rollout_target_is_refused(parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         BadRollout.model_validate({"of": "deployment/podinfo", **parameters})
 
@@ -226,23 +223,21 @@ def test_what_cannot_be_rolled_out_is_refused(parameters: dict[str, Any], said: 
 HARMLESS = {"metadata": {"annotations": {"revision": "bad"}}}
 
 
-def test_a_patched_revision_whose_pods_become_ready_is_no_evidence(world: World) -> None:
+def test_patched_revision_with_ready_pods_is_no_evidence(world: World) -> None:
     evidence = _evidence(world, patch=HARMLESS)
     assert not evidence.proven
     assert "none in trouble, 3 ready, as after a harmless change" in evidence.text
 
 
 @pytest.mark.parametrize("how", [{"patch": HARMLESS}, {"image": "podinfo:2"}])
-def test_a_revision_that_is_bad_though_ready_has_bitten_once_it_passes_for_ready(
-    world: World, how: dict[str, Any]
-) -> None:
+def test_bad_revision_counting_as_ready_is_evidence(world: World, how: dict[str, Any]) -> None:
     """Without a readiness probe a revision that cannot serve counts as ready: that is the harm, not the lack of one."""
     evidence = _evidence(world, **how, bad_though_ready=True)
     assert evidence.proven
     assert "counts as ready: nothing stopped it" in evidence.text
 
 
-def test_a_revision_that_is_bad_though_ready_has_not_bitten_before_any_pod_of_it_is(world: World) -> None:
+def test_bad_revision_without_a_ready_pod_is_no_evidence(world: World) -> None:
     world.kubelet.unready.add(BAD)
     assert not _evidence(world, image=BAD, bad_though_ready=True).proven
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, REPLICA_SETS
-from harness.errors import ApiError, HarnessError, Inconclusive, NotYet
-from harness.fault import FaultContext
+from harness.cluster.kube.resources import CONFIG_MAPS, DEPLOYMENTS, REPLICA_SETS
+from harness.common.errors import ApiError, HarnessError, Inconclusive, NotYet
+from harness.common.naming import SYSTEM_NAMESPACE
 from harness.faults.bad_rollout import MARK, BadRollout
-from harness.naming import SYSTEM_NAMESPACE
-from harness.observation import Victim
+from harness.faults.base import FaultContext
+from harness.model.timeline import Victim
 from tests.fake_world import NAMESPACE, World, deployment
 
 BAD = "podinfo:bad"
@@ -31,7 +31,7 @@ def _inject(world: World, **fields: Any) -> tuple[BadRollout, FaultContext, tupl
     return fault, context, victims
 
 
-def test_a_patch_changes_the_pod_template_and_undo_restores_all_of_it(world: World) -> None:
+def test_undo_restores_the_whole_pod_template(world: World) -> None:
     before = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
     container = {"name": "podinfo", "readinessProbe": {"httpGet": {"path": "/nope", "port": 80}}}
     patch = {"metadata": {"annotations": {"a": "b"}}, "spec": {"containers": [container]}}
@@ -43,19 +43,17 @@ def test_a_patch_changes_the_pod_template_and_undo_restores_all_of_it(world: Wor
     assert world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"] == before
 
 
-def test_undo_leaves_alone_what_somebody_else_has_rolled_out_since(world: World) -> None:
+def test_undo_skips_a_later_rollout_by_another_user(world: World) -> None:
     fault, context, _ = _inject(world, image=BAD)
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
     world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
     said = fault.undo(world.cluster, context.journal.entries[0].parameters)
-    assert said == "deployment/podinfo is at revision 3: somebody else has rolled out since, left alone"
+    assert said == "deployment/podinfo is at revision 3: rolled out by another client since, not touched"
     assert _image(world) == "by:hand"
     assert MARK not in world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["metadata"]["annotations"]
 
 
-def test_undo_leaves_alone_what_somebody_else_has_rolled_out_instead(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_undo_skips_a_rollout_that_replaced_the_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash between the journal and the effect: the next rollout is nobody's fault, though its revision is the one
     that the fault's would have had."""
     context = world.context()
@@ -66,7 +64,7 @@ def test_undo_leaves_alone_what_somebody_else_has_rolled_out_instead(
         fault.inject(context, victims)
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
     world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
-    assert "never came about" in fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert "was never injected" in fault.undo(world.cluster, context.journal.entries[0].parameters)
     assert _image(world) == "by:hand"
 
 
@@ -74,7 +72,7 @@ def _crash(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_undo_finds_that_somebody_else_has_rolled_it_back(world: World) -> None:
+def test_undo_detects_a_rollback_by_another_user(world: World) -> None:
     fault, context, _ = _inject(world, image=BAD)
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "podinfo:1"}]
     world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
@@ -90,24 +88,22 @@ def _unseen(world: World) -> None:
     world.api.patch(DEPLOYMENTS, "podinfo", status, NAMESPACE, subresource="status")
 
 
-def test_undo_needs_no_controller_for_a_change_that_is_plainly_the_fault_s(world: World) -> None:
+def test_undo_of_an_obvious_own_change_needs_no_controller(world: World) -> None:
     fault, context, _ = _inject(world, image=BAD)
     _unseen(world)
     assert "was rolled back" in fault.undo(world.cluster, context.journal.entries[0].parameters)
     assert _image(world) == "podinfo:1"
 
 
-def test_undo_waits_for_the_controller_where_only_it_can_tell_whose_change_it_is(world: World) -> None:
+def test_undo_waits_for_the_controller_if_the_author_is_unknown(world: World) -> None:
     fault, context, _ = _inject(world, image=BAD)
     world.api.patch(DEPLOYMENTS, "podinfo", {"spec": {"replicas": 4}}, NAMESPACE)
     _unseen(world)
-    with pytest.raises(NotYet, match="whose change it is cannot be told"):
+    with pytest.raises(NotYet, match="it is unknown who changed it"):
         fault.undo(world.cluster, context.journal.entries[0].parameters)
 
 
-def test_undo_overwrites_no_change_that_comes_between_looking_and_writing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_undo_overwrites_no_change_made_after_its_check(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     fault, context, _ = _inject(world, image=BAD)
     patch = world.api.patch
 
@@ -119,7 +115,7 @@ def test_undo_overwrites_no_change_that_comes_between_looking_and_writing(
     with pytest.raises(NotYet, match="has changed meanwhile"):
         fault.undo(world.cluster, context.journal.entries[0].parameters)
     monkeypatch.undo()
-    assert "somebody else" in fault.undo(world.cluster, context.journal.entries[0].parameters)
+    assert "another client" in fault.undo(world.cluster, context.journal.entries[0].parameters)
 
 
 def test_undo_without_the_good_replica_set_is_a_failed_undo(world: World) -> None:
@@ -135,26 +131,24 @@ def test_undo_without_the_good_replica_set_is_a_failed_undo(world: World) -> Non
     ("spec", "said"),
     [
         ({"revisionHistoryLimit": 0}, "found revisionHistoryLimit: 0, expected at least 1"),
-        ({"paused": True}, "is paused: it would roll nothing out"),
+        ({"paused": True}, "is paused: it would not roll out anything"),
     ],
 )
-def test_without_a_way_back_nothing_is_broken(world: World, spec: dict[str, Any], said: str) -> None:
+def test_fault_without_an_undo_is_not_injected(world: World, spec: dict[str, Any], said: str) -> None:
     world.api.patch(DEPLOYMENTS, "podinfo", {"spec": spec}, NAMESPACE)
     with pytest.raises(Inconclusive, match=said):
         BadRollout(of="deployment/podinfo", image=BAD).choose(world.context())
 
 
-def test_a_template_that_is_not_rolled_out_yet_could_not_be_put_back(world: World) -> None:
+def test_template_not_rolled_out_yet_is_refused(world: World) -> None:
     world.cluster.server.store.reactors.clear()
     change = {"spec": {"template": {"metadata": {"labels": {"by": "hand"}}}}}
     world.api.patch(DEPLOYMENTS, "podinfo", change, NAMESPACE)
-    with pytest.raises(Inconclusive, match="no ReplicaSet with its present pod template"):
+    with pytest.raises(Inconclusive, match="no ReplicaSet with its current pod template"):
         BadRollout(of="deployment/podinfo", image=BAD).choose(world.context())
 
 
-def test_a_change_that_the_journal_knows_nothing_of_is_not_rolled_over(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_change_missing_from_the_journal_is_not_overwritten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     context = world.context()
     fault = BadRollout(of="deployment/podinfo", image=BAD)
     victims, write = fault.choose(context), context.journal.write
@@ -186,7 +180,7 @@ def test_no_part_of_the_pod_template_is_in_the_journal(world: World, how: dict[s
     assert spec["containers"] == [{"name": "podinfo", "image": "podinfo:1", "env": env}]
 
 
-def test_undo_leaves_another_deployment_of_that_name_alone(world: World) -> None:
+def test_undo_skips_a_replaced_deployment_of_the_same_name(world: World) -> None:
     fault, context, _ = _inject(world, image=BAD)
     world.api.delete(DEPLOYMENTS, "podinfo", NAMESPACE)
     world.cluster.server.seed(deployment(image="new:1"), namespace=NAMESPACE)
@@ -207,5 +201,5 @@ def test_an_undo_that_does_not_take_is_a_failed_undo(world: World) -> None:
 
     bad = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]["template"]
     world.cluster.server.store.reactors.append(Stubborn())
-    with pytest.raises(HarnessError, match="does not show the pod template that was put back"):
+    with pytest.raises(HarnessError, match="does not have the pod template that was restored"):
         fault.undo(world.cluster, context.journal.entries[0].parameters)

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness import registry
-from harness.cluster.fake import FakeCluster
+from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.kube.resources import LEASES, NODES, PODS
+from harness.cluster.kube.transport import ExecResult
 from harness.cluster.protocol import Capability
-from harness.cluster.resources import LEASES, NODES, PODS
-from harness.cluster.transport import ExecResult
-from harness.errors import CapabilityMissing, ClusterBroken, ClusterRefused, Inconclusive, NotYet
-from harness.fault import Fault
+from harness.common.errors import CapabilityMissing, ClusterBroken, ClusterRefused, Inconclusive, NotYet
+from harness.experiment import registry
+from harness.faults.base import Fault
 from harness.faults.node_cut_off import NodeCutOff
 from harness.faults.node_pause import NodePause
 from harness.faults.node_service import NodeService
 from harness.faults.node_stop import NodeStop
-from harness.guard import PROTECTED_LABEL
+from harness.safety.guard import PROTECTED_LABEL
 from tests.fake_world import NAMESPACE, World, bare_pod, machine, owner
 
 STOP = NodeStop(hosting="app=podinfo")
@@ -54,12 +54,12 @@ def spread(world: World) -> World:
     return world
 
 
-def test_nodes_that_host_such_pods_are_chosen_from_and_no_others(spread: World) -> None:
+def test_only_nodes_hosting_matching_pods_are_candidates(spread: World) -> None:
     assert {chosen(spread, STOP, seed)[0] for seed in range(30)} == {"node-1", "node-2"}
     assert chosen(spread, NodeStop(hosting="app=podinfo", count="all")) == ["node-1", "node-2"]
 
 
-def test_zone_labels_and_hosting_must_all_be_met(spread: World) -> None:
+def test_zone_labels_and_hosting_are_combined(spread: World) -> None:
     assert chosen(spread, NodeStop(zone="zone-b", count="all")) == ["node-2", "node-3"]
     assert chosen(spread, NodeStop(selector="disk=fast")) == ["node-3"]
     assert chosen(spread, NodeStop(hosting="app=podinfo", zone="zone-b", count="all")) == ["node-2"]
@@ -67,12 +67,12 @@ def test_zone_labels_and_hosting_must_all_be_met(spread: World) -> None:
         chosen(spread, NodeStop(hosting="app=podinfo", selector="disk=fast"))
 
 
-def test_a_node_that_is_not_ready_or_the_control_planes_is_not_chosen_and_told(spread: World) -> None:
+def test_unready_and_control_plane_nodes_are_skipped_with_reason(spread: World) -> None:
     with pytest.raises(Inconclusive, match=r"4 nodes wanted, 3 found: .* matches 5 .*node-4.* of which 3"):
         chosen(spread, NodeStop(selector="kubernetes.io/hostname", count=4))
 
 
-def test_fewer_than_asked_for_is_inconclusive(spread: World) -> None:
+def test_too_few_nodes_is_inconclusive(spread: World) -> None:
     with pytest.raises(Inconclusive, match="3 nodes wanted, 2 found"):
         chosen(spread, NodeStop(hosting="app=podinfo", count=3))
 
@@ -88,13 +88,13 @@ def test_fewer_than_asked_for_is_inconclusive(spread: World) -> None:
         ({"hosting": "app=a", "alsoProtected": "yes"}, "boolean"),
     ],
 )
-def test_a_target_that_means_nothing_or_any_node_is_refused(fields: dict[str, Any], said: str) -> None:
+def test_empty_or_unlimited_node_target_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         NodeStop.model_validate(fields)
 
 
 @pytest.mark.parametrize("labels", [{"app": "prometheus"}, {"app.kubernetes.io/name": "prometheus"}])
-def test_a_node_that_runs_prometheus_is_refused_unless_told(world: World, labels: dict[str, str]) -> None:
+def test_node_running_prometheus_is_refused_unless_permitted(world: World, labels: dict[str, str]) -> None:
     world.cluster.server.seed(bare_pod("prometheus-0", labels, ownerReferences=owner()), namespace="monitoring")
     with pytest.raises(ClusterRefused, match=r"node/node-1 runs monitoring/prometheus-0.*alsoProtected: true"):
         chosen(world, STOP)
@@ -111,22 +111,22 @@ def test_dns_counts_and_what_every_node_has_does_not(world: World) -> None:
         chosen(world, STOP)
 
 
-def test_a_node_that_is_labelled_protected_is_refused_even_when_told(world: World) -> None:
+def test_node_labelled_protected_is_always_refused(world: World) -> None:
     world.api.patch(NODES, "node-1", {"metadata": {"labels": {PROTECTED_LABEL: "true"}}})
     with pytest.raises(ClusterRefused, match=PROTECTED_LABEL):
         chosen(world, NodeStop(hosting="app=podinfo", also_protected=True))
 
 
-def test_the_node_that_the_load_dials_is_refused_even_when_told(world: World) -> None:
+def test_node_dialled_by_the_load_is_always_refused(world: World) -> None:
     def change(node: dict[str, Any]) -> dict[str, Any]:
         return {**node, "status": {**node["status"], "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}}
 
     world.cluster.server.store.update(NODES, "", "node-1", change, "status")
-    with pytest.raises(ClusterRefused, match=r"is the one that the load dials, at 127\.0\.0\.1"):
+    with pytest.raises(ClusterRefused, match=r"is the node that the load connects to, at 127\.0\.0\.1"):
         chosen(world, NodeStop(hosting="app=podinfo", also_protected=True))
 
 
-def test_a_cluster_whose_nodes_are_not_ours_is_refused_before_anything_is_touched(world: World) -> None:
+def test_foreign_nodes_are_refused_before_any_change(world: World) -> None:
     able = set(Capability) - {Capability.NODE_POWER}
     other = World.build(world.folder / "other")
     other.cluster = FakeCluster(other.clock, capabilities=able)
@@ -137,7 +137,7 @@ def test_a_cluster_whose_nodes_are_not_ours_is_refused_before_anything_is_touche
 
 
 @pytest.mark.parametrize("fault", ALL, ids=lambda fault: f"{fault.kind}-{getattr(fault, 'mode', '')}")
-def test_undo_takes_back_what_is_there_and_only_that(world: World, fault: Fault) -> None:
+def test_undo_reverts_exactly_what_it_finds(world: World, fault: Fault) -> None:
     context = world.context()
     fault.inject(context, fault.choose(context))
     assert world.cluster.machines.broken == {"node-1"}
@@ -150,7 +150,7 @@ def test_undo_takes_back_what_is_there_and_only_that(world: World, fault: Fault)
 
 
 @pytest.mark.parametrize("fault", ALL[2:], ids=lambda fault: fault.kind)
-def test_undo_finds_a_node_that_somebody_else_has_switched_off(world: World, fault: Fault) -> None:
+def test_undo_detects_a_node_switched_off_by_another_user(world: World, fault: Fault) -> None:
     """Two faults on one node: that the other one's power is off is for the other to undo."""
     context = world.context()
     fault.inject(context, fault.choose(context))
@@ -160,7 +160,7 @@ def test_undo_finds_a_node_that_somebody_else_has_switched_off(world: World, fau
     assert world.cluster.machines.power("node-1") == "stopped"
 
 
-def test_an_undo_that_cannot_be_done_now_is_asked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_undo_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     context = world.context()
     STOP.inject(context, STOP.choose(context))
 
@@ -195,12 +195,10 @@ def _lease(world: World, renewed: str) -> None:
 
 def _still_ready(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for the first half minute of a real loss."""
-    monkeypatch.setattr(world.cluster.machines, "_tell", lambda _node: None)
+    monkeypatch.setattr(world.cluster.machines, "_update_ready", lambda _node: None)
 
 
-def test_a_lost_node_that_still_counts_as_ready_is_proven_by_its_lease(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_node_that_still_counts_as_ready_is_proven_by_lease(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Lease is renewed every 10 s: proven when it stood still for longer, on this machine's clock."""
     _still_ready(world, monkeypatch)
     _lease(world, "2031-01-01T00:00:00.000000Z")
@@ -244,9 +242,7 @@ def test_a_node_that_was_missed_but_is_back_is_no_evidence(world: World) -> None
     assert not STOP.evidence(context, victims).proven
 
 
-def test_containerd_is_missed_by_nobody_at_first_and_proven_by_the_node(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_containerd_stop_is_proven_by_the_node_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     _still_ready(world, monkeypatch)
     context = world.context()
     fault = NodeService(hosting="app=podinfo", service="containerd")
@@ -256,9 +252,7 @@ def test_containerd_is_missed_by_nobody_at_first_and_proven_by_the_node(
     assert (found.proven, found.text) == (True, "node-1 runs no containerd, still Ready")
 
 
-def test_a_machine_that_cannot_be_asked_is_no_evidence_and_one_that_cannot_be_hit_inconclusive(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_machine_is_no_evidence_and_refusal_inconclusive(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_node: str) -> Any:
         raise ClusterBroken("docker ps took over 20 s")
 
@@ -282,7 +276,7 @@ def test_every_victim_s_undo_is_written_before_the_first_is_hit(spread: World) -
     assert all(call.method == "NODE" for call in calls[first:])
 
 
-def test_where_picks_the_node_of_the_pods_that_say_so(spread: World) -> None:
+def test_where_selects_the_node_of_the_matching_pod(spread: World) -> None:
     target = sorted(spread.pods())[2]
 
     def answer(_namespace: str, pod: str, _container: str | None, _command: object) -> Any:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.resources import PODS
-from harness.errors import ApiError, Inconclusive
-from harness.fault import Evidence
+from harness.cluster.kube.resources import PODS
+from harness.common.errors import ApiError, Inconclusive
+from harness.faults.base import Evidence
 from harness.faults.pod_evict import PodEvict
 from tests.fake_world import NAMESPACE, World
 
@@ -31,7 +31,7 @@ def _evict(world: World, **fields: Any) -> Evidence:
     return fault.evidence(context, victims)
 
 
-def test_without_a_budget_every_victim_goes(world: World) -> None:
+def test_every_victim_is_evicted_without_a_budget(world: World) -> None:
     before = world.pods()
     evidence = _evict(world, count="all")
     assert evidence.proven
@@ -48,7 +48,7 @@ def test_a_budget_s_refusal_is_an_outcome_and_evidence(world: World) -> None:
     assert world.pods() == before
 
 
-def test_a_budget_lets_as_many_go_as_it_allows(world: World) -> None:
+def test_budget_limits_the_number_of_evictions(world: World) -> None:
     world.cluster.server.seed(_budget(1), namespace=NAMESPACE)
     before = world.pods()
     evidence = _evict(world, count="all")
@@ -58,7 +58,7 @@ def test_a_budget_lets_as_many_go_as_it_allows(world: World) -> None:
     assert evidence.text.count("is gone") == 1
 
 
-def test_a_victim_that_stays_though_no_budget_forbids_it_is_no_proof(world: World) -> None:
+def test_surviving_victim_without_a_budget_is_no_evidence(world: World) -> None:
     context = world.context()
     fault = PodEvict(selector="app=podinfo")
     evidence = fault.evidence(context, fault.choose(context))
@@ -75,7 +75,7 @@ def test_too_many_requests_is_not_mistaken_for_a_budget(world: World) -> None:
         fault.inject(context, victims)
 
 
-def test_looking_for_evidence_evicts_nobody(world: World) -> None:
+def test_evidence_check_evicts_no_pod(world: World) -> None:
     context = world.context()
     fault = PodEvict(selector="app=podinfo", count="all")
     victims = fault.choose(context)
@@ -84,10 +84,10 @@ def test_looking_for_evidence_evicts_nobody(world: World) -> None:
     assert world.pods() == before
 
 
-def test_a_pod_that_left_by_itself_proves_nothing(world: World) -> None:
+def test_pod_that_ended_by_itself_is_no_evidence(world: World) -> None:
     context = world.context()
     fault = PodEvict(selector="app=podinfo")
     victims = fault.choose(context)
     world.api.delete(PODS, victims[0].name, NAMESPACE)
-    with pytest.raises(Inconclusive, match="had left by itself"):
+    with pytest.raises(Inconclusive, match="disappeared before it could be evicted"):
         fault.inject(context, victims)

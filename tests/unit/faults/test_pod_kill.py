@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from harness.cluster.fake_server import Call
-from harness.cluster.resources import PODS
-from harness.errors import ApiError, Inconclusive
+from harness.cluster.fake.server import Call
+from harness.cluster.kube.resources import PODS
+from harness.common.clock import iso
+from harness.common.errors import ApiError, Inconclusive
+from harness.faults.departure import fate
 from harness.faults.pod_kill import PodKill
 from tests.fake_world import NAMESPACE, World
 
@@ -27,7 +29,7 @@ def test_the_pod_with_the_chosen_uid_is_deleted_and_no_other(world: World) -> No
     assert set(world.pods()) - {victim.name} == set(world.pods())
 
 
-def test_nothing_stands_between_one_deletion_and_the_next(world: World) -> None:
+def test_deletions_follow_each_other_without_delay(world: World) -> None:
     context = world.context()
     fault = PodKill(selector="app=podinfo", count="all")
     fault.inject(context, fault.choose(context))
@@ -48,13 +50,13 @@ def test_a_grace_period_that_the_api_cannot_take_is_refused(given: object) -> No
         PodKill.model_validate({"selector": "app=podinfo", "gracePeriod": given})
 
 
-def test_a_pod_that_left_by_itself_proves_nothing(world: World) -> None:
+def test_pod_that_ended_by_itself_is_no_evidence(world: World) -> None:
     """Its absence would look like evidence."""
     context = world.context()
     fault = PodKill(selector="app=podinfo", count=2)
     first, second = fault.choose(context)
     world.api.delete(PODS, first.name, NAMESPACE)
-    with pytest.raises(Inconclusive, match=f"{first.name} had left by itself"):
+    with pytest.raises(Inconclusive, match=f"{first.name} disappeared before it could be killed"):
         fault.inject(context, (first, second))
     assert second.name not in world.pods(), "the others are killed all the same"
 
@@ -79,6 +81,49 @@ def test_a_pod_that_lingers_in_termination_was_hit(world: World) -> None:
     assert "terminating since" in evidence.text
 
 
+def test_victims_that_still_shut_down_are_unfinished(world: World) -> None:
+    world.cluster.server.store.reactors.remove(world.kubelet)
+    context = world.context()
+    fault = PodKill.model_validate({"selector": "app=podinfo", "count": 2, "gracePeriod": "20s"})
+    first, second = fault.choose(context)
+    fault.inject(context, (first, second))
+    ended = {"phase": "Succeeded"}
+    world.cluster.server.store.update(PODS, NAMESPACE, second.name, lambda pod: {**pod, "status": ended}, "status")
+    said = fault.unfinished(context, (first, second))
+    assert said == f"pod/{first.name} is still terminating (grace period 20 s)", (
+        "the other waits for a finalizer at most"
+    )
+    world.cluster.server.store.remove(PODS, NAMESPACE, first.name)
+    assert fault.unfinished(context, (first, second)) == ""
+
+
+def test_journal_names_the_controller_that_replaces_the_pod(world: World) -> None:
+    context = world.context()
+    fault = PodKill(selector="app=podinfo")
+    fault.inject(context, fault.choose(context))
+    (entry,) = context.journal.entries
+    assert "nothing to undo, replacing a deleted pod is up to its controller (deployment/podinfo)" in entry.description
+
+
+def test_evidence_is_never_in_the_future() -> None:
+    """deletionTimestamp is the request plus the grace period."""
+    meta = {"uid": "u", "deletionTimestamp": "2026-11-23T07:31:00Z", "deletionGracePeriodSeconds": 30}
+    assert fate({"metadata": meta}, "u") == (
+        "is terminating since 2026-11-23T07:30:30.000Z, to be gone by 2026-11-23T07:31:00Z"
+    )
+    assert fate({"metadata": {"uid": "u"}}, "u") == ""
+
+
+def test_a_pod_with_a_grace_period_is_terminating_since_now(world: World) -> None:
+    world.cluster.server.store.reactors.remove(world.kubelet)
+    context = world.context()
+    fault = PodKill(selector="app=podinfo", gracePeriod="20s")
+    victims = fault.choose(context)
+    asked = iso(world.clock.wall()).partition(".")[0]
+    fault.inject(context, victims)
+    assert f"terminating since {asked}" in fault.evidence(context, victims).text
+
+
 def test_one_survivor_among_the_victims_is_no_proof(world: World) -> None:
     context = world.context()
     fault = PodKill(selector="app=podinfo", count=2)
@@ -89,7 +134,7 @@ def test_one_survivor_among_the_victims_is_no_proof(world: World) -> None:
     assert f"{second.name} (uid {second.uid}) is still there" in evidence.text
 
 
-def test_a_stateful_pod_that_came_back_under_its_name_was_hit(world: World) -> None:
+def test_recreated_stateful_pod_counts_as_hit(world: World) -> None:
     context = world.context()
     fault = PodKill(selector="app=podinfo")
     (victim,) = fault.choose(context)
@@ -101,7 +146,7 @@ def test_a_stateful_pod_that_came_back_under_its_name_was_hit(world: World) -> N
     assert "another pod of that name came" in evidence.text
 
 
-def test_undo_tells_what_became_of_each_pod(world: World) -> None:
+def test_undo_reports_the_state_of_each_pod(world: World) -> None:
     context = world.context()
     fault = PodKill(selector="app=podinfo", count=2)
     first, second = fault.choose(context)

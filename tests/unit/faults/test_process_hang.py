@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from harness.clock import SystemClock
-from harness.cluster.resources import PODS
-from harness.cluster.transport import ExecResult
-from harness.errors import HarnessError, Inconclusive
-from harness.fault import FaultContext
-from harness.faults.process_hang import _ARM, _DISARM, _SCRIPT, _WAIT, ProcessHang
-from harness.observation import Victim
-from harness.waiting import wait_until
+from harness.cluster.kube.resources import PODS
+from harness.cluster.kube.transport import ExecResult
+from harness.common.clock import SystemClock
+from harness.common.errors import HarnessError, Inconclusive
+from harness.common.waiting import wait_until
+from harness.faults.base import FaultContext
+from harness.faults.process_hang import ARM_SCRIPT, DISARM_SCRIPT, SIGNAL_SCRIPT, WAIT_SCRIPT, ProcessHang
+from harness.model.timeline import Victim
 from tests.fake_world import NAMESPACE, World
 
 
@@ -49,18 +49,18 @@ def test_every_victim_s_process_is_stopped_and_continued(world: World) -> None:
     assert world.processes.stopped == set()
 
 
-def test_each_victim_has_an_undo_of_its_own_so_that_one_failure_stops_no_other(world: World) -> None:
+def test_each_victim_has_a_separate_undo(world: World) -> None:
     context, victims = _inject(world, count="all")
     assert [entry.parameters["pod"] for entry in context.journal.entries] == [victim.name for victim in victims]
 
 
-def test_the_first_process_of_its_namespace_cannot_be_stopped_and_it_is_said_what_helps(world: World) -> None:
+def test_pid_1_cannot_be_stopped_and_the_remedy_is_named(world: World) -> None:
     world.processes.pid = 1
     with pytest.raises(Inconclusive, match="shareProcessNamespace: true"):
         _fault().choose(world.context())
 
 
-def test_a_process_that_became_the_first_one_is_not_proven_and_it_is_said_what_helps(world: World) -> None:
+def test_process_that_became_pid_1_is_no_evidence_with_remedy(world: World) -> None:
     context, fault = world.context(), _fault()
     victims = fault.choose(context)
     world.processes.pid = 1
@@ -70,12 +70,12 @@ def test_a_process_that_became_the_first_one_is_not_proven_and_it_is_said_what_h
     assert "shareProcessNamespace: true" in evidence.text
 
 
-def test_a_process_that_is_not_there_is_inconclusive(world: World) -> None:
+def test_missing_process_is_inconclusive(world: World) -> None:
     with pytest.raises(Inconclusive, match="no process nginx in container podinfo of pod podinfo-"):
         _fault(process="nginx").choose(world.context())
 
 
-def test_an_image_without_a_shell_is_an_error_that_says_so(world: World) -> None:
+def test_image_without_a_shell_is_a_clear_error(world: World) -> None:
     world.processes.shell = False
     with pytest.raises(HarnessError, match="sh: not found"):
         _fault().choose(world.context())
@@ -101,35 +101,27 @@ def test_a_process_that_runs_on_is_no_proof(world: World) -> None:
     assert "state S" in evidence.text
 
 
-def test_a_pod_that_is_gone_is_no_proof_and_nothing_to_undo(world: World) -> None:
+def test_deleted_pod_is_no_evidence_and_needs_no_undo(world: World) -> None:
     context, victims = _inject(world)
     world.api.delete(PODS, victims[0].name, NAMESPACE)
     assert not _fault().evidence(context, victims).proven
     assert "gone, and the process with it" in _undo(world, context)[0]
 
 
-def _restart(world: World, pod: str, state: dict[str, Any]) -> None:
-    """What a liveness probe makes of the container."""
-    status = {"name": "podinfo", "containerID": "fake://another", "state": state, "restartCount": 1}
-    world.api.patch(PODS, pod, {"status": {"containerStatuses": [status]}}, NAMESPACE, subresource="status")
-
-
 def test_a_restart_took_the_stopped_process_with_it(world: World) -> None:
     context, victims = _inject(world)
-    world.processes.stopped.clear()
-    _restart(world, victims[0].name, {"running": {}})
+    world.restart_container(victims[0].name)
     assert _undo(world, context) == [f"process podinfo of pod {victims[0].name} runs"]
 
 
 def test_a_container_that_ended_took_the_stopped_process_with_it(world: World) -> None:
     context, victims = _inject(world)
-    world.processes.stopped.clear()
     world.processes.shell = False
-    _restart(world, victims[0].name, {"waiting": {"reason": "CrashLoopBackOff"}})
+    world.restart_container(victims[0].name, waiting="CrashLoopBackOff")
     assert _undo(world, context) == [f"the container of pod {victims[0].name} ended, and the process with it"]
 
 
-def test_a_container_that_cannot_be_asked_though_it_runs_is_a_failed_undo(world: World) -> None:
+def test_unreachable_running_container_is_a_failed_undo(world: World) -> None:
     context, _ = _inject(world)
     world.processes.shell = False
     with pytest.raises(HarnessError, match="cannot be read"):
@@ -138,11 +130,11 @@ def test_a_container_that_cannot_be_asked_though_it_runs_is_a_failed_undo(world:
 
 def test_a_process_that_stays_stopped_is_a_failed_undo(world: World) -> None:
     context, victims = _inject(world)
-    original = world.processes
+    original = world.containers
 
     def stuck(namespace: str, pod: str, container: str | None, command: Any) -> Any:
         result = original(namespace, pod, container, command)
-        original.stopped.add(pod)
+        world.processes.stopped.add(pod)
         return result
 
     world.cluster.server.exec = stuck
@@ -150,27 +142,27 @@ def test_a_process_that_stays_stopped_is_a_failed_undo(world: World) -> None:
         _undo(world, context)
 
 
-def test_a_process_that_is_slow_to_go_on_is_asked_again(world: World) -> None:
+def test_slowly_resuming_process_is_checked_again(world: World) -> None:
     context, _ = _inject(world)
-    original, slow = world.processes, [True] * 6
+    original, slow = world.containers, [True] * 6
 
     def reluctant(namespace: str, pod: str, container: str | None, command: Any) -> Any:
-        before = set(original.stopped)
+        before = set(world.processes.stopped)
         result = original(namespace, pod, container, command)
         if slow:
             slow.pop()
-            original.stopped |= before
+            world.processes.stopped |= before
         return result
 
     world.cluster.server.exec = reluctant
     context.journal.undo_all({"processHang": ProcessHang.undo})
     assert not slow
-    assert original.stopped == set()
+    assert world.processes.stopped == set()
 
 
-def test_a_shell_that_cannot_be_started_for_a_moment_is_asked_again(world: World) -> None:
+def test_shell_that_cannot_start_briefly_is_retried(world: World) -> None:
     context, _ = _inject(world)
-    original, failing = world.processes, [True] * 3
+    original, failing = world.containers, [True] * 3
 
     def starved(namespace: str, pod: str, container: str | None, command: Any) -> Any:
         if failing:
@@ -180,19 +172,19 @@ def test_a_shell_that_cannot_be_started_for_a_moment_is_asked_again(world: World
 
     world.cluster.server.exec = starved
     context.journal.undo_all({"processHang": ProcessHang.undo})
-    assert original.stopped == set()
+    assert world.processes.stopped == set()
 
 
-def test_every_pod_would_set_its_process_going_again_by_itself_until_it_is_undone(world: World) -> None:
+def test_every_pod_has_a_resume_timer_until_the_undo(world: World) -> None:
     context, _ = _inject(world, count="all")
     assert world.processes.armed == set(world.pods())
     _undo(world, context)
     assert world.processes.armed == set()
 
 
-def test_nothing_is_stopped_where_nothing_would_set_it_going_again(world: World) -> None:
+def test_no_process_is_stopped_without_a_resume_timer(world: World) -> None:
     world.processes.sleeps = False
-    with pytest.raises(Inconclusive, match="nothing would set it going again if the harness were gone: there is no sl"):
+    with pytest.raises(Inconclusive, match="nothing would continue it if the harness were gone: there is no sl"):
         _inject(world)
     assert world.processes.stopped == set()
 
@@ -204,8 +196,8 @@ SHELLS = [shell for shell in (["sh"], ["busybox", "sh"], ["dash"], ["bash"]) if 
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with a name of its own, with a space in it."""
-    program = tmp_path / "rh test) proc"
+    """A sleeping process with a space in its name, which no other test on this machine has at the same time."""
+    program = tmp_path / f"rh t) {os.getpid():x}"
     program.symlink_to(sys.executable)
     process = subprocess.Popen(
         [str(program), "-c", "import sys; print(flush=True); sys.stdin.read()"],
@@ -214,13 +206,16 @@ def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     )
     assert process.stdout
     process.stdout.read(1)
+    # It has written and not yet begun to read.
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        os.sched_yield()
     yield process
     process.send_signal(signal.SIGCONT)
     process.communicate()
 
 
 def _run(shell: list[str], name: str, sent: str = "") -> str:
-    command = [*shell, "-c", _SCRIPT, "sh", name, sent]
+    command = [*shell, "-c", SIGNAL_SCRIPT, "sh", name, sent]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -248,8 +243,8 @@ def waiting() -> Iterator[list[int]]:
 
 def _arm(shell: list[str], name: str, seconds: str) -> int:
     # The shells inside are named by the script; in a container there is only one kind.
-    arm, wait = (text.replace('sh -c "$', f'{shlex.join(shell)} -c "$') for text in (_ARM, _WAIT))
-    command = [*shell, "-c", arm, "sh", seconds, _SCRIPT, name, wait]
+    arm, wait = (text.replace('sh -c "$', f'{shlex.join(shell)} -c "$') for text in (ARM_SCRIPT, WAIT_SCRIPT))
+    command = [*shell, "-c", arm, "sh", seconds, SIGNAL_SCRIPT, name, wait]
     # Returns at once: what it leaves holds none of its streams.
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout
     assert said.endswith(" waits\n")
@@ -257,7 +252,7 @@ def _arm(shell: list[str], name: str, seconds: str) -> int:
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
-def test_a_stopped_process_is_continued_by_what_was_left_beside_it(
+def test_stopped_process_is_resumed_by_its_timer(
     shell: list[str], sleeper: subprocess.Popen[bytes], waiting: list[int]
 ) -> None:
     name = Path(f"/proc/{sleeper.pid}/comm").read_text().rstrip("\n")
@@ -270,7 +265,7 @@ def test_a_stopped_process_is_continued_by_what_was_left_beside_it(
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
 @pytest.mark.parametrize("name", ["sleep", "sh", "dash", "bash", "busybox"])
-def test_what_waits_is_never_taken_for_its_own_victim(shell: list[str], name: str, waiting: list[int]) -> None:
+def test_resume_timer_is_never_its_own_victim(shell: list[str], name: str, waiting: list[int]) -> None:
     pid = _arm(shell, "no-such-process", "60")
     waiting.append(pid)
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -278,13 +273,13 @@ def test_what_waits_is_never_taken_for_its_own_victim(shell: list[str], name: st
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
-def test_what_waits_ends_when_it_is_told_to_and_its_sleep_with_it(shell: list[str], waiting: list[int]) -> None:
+def test_disarming_ends_the_timer_and_its_sleep(shell: list[str], waiting: list[int]) -> None:
     pid = _arm(shell, "no-such-process", "60")
     waiting.append(pid)
     wait_until("it to sleep", lambda: (_children(pid) or None, "no child"), 5.0, SystemClock())
     sleep = _children(pid)
     # In a container it is alone; here it must not end what other tests have left.
-    own = _DISARM.replace("/proc/[0-9]*", f"/proc/{pid}")
+    own = DISARM_SCRIPT.replace("/proc/[0-9]*", f"/proc/{pid}")
     subprocess.run([*shell, "-c", own], check=True)
     gone = lambda: (all(_state(each) in {"Z", ""} for each in (pid, *sleep)) or None, "it is there")  # noqa: E731
     wait_until("it to end", gone, 5.0, SystemClock())
@@ -302,14 +297,14 @@ def _state(pid: int) -> str:
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
-def test_the_script_finds_nothing_when_there_is_nothing(shell: list[str]) -> None:
+def test_script_finds_no_missing_process(shell: list[str]) -> None:
     assert not _run(shell, "no-such-process")
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
-def test_the_script_leaves_its_own_shell_alone(shell: list[str]) -> None:
+def test_script_skips_its_own_shell(shell: list[str]) -> None:
     """It would hang for ever otherwise; and no other shell of this machine may be touched by a test."""
     pids = subprocess.run(
-        [*shell, "-c", f"echo $$; {_SCRIPT}", "sh", shell[0], ""], capture_output=True, text=True, check=True
+        [*shell, "-c", f"echo $$; {SIGNAL_SCRIPT}", "sh", shell[0], ""], capture_output=True, text=True, check=True
     ).stdout.split()
     assert pids[0] not in pids[1::2]

@@ -1,4 +1,4 @@
-"""Setting replicas, and setting them back unless somebody else has."""
+"""Setting replicas, and setting them back unless another client has."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.cluster.resources import DEPLOYMENTS, STATEFUL_SETS
-from harness.errors import ApiError, Inconclusive
+from harness.cluster.kube.resources import DEPLOYMENTS, STATEFUL_SETS
+from harness.common.errors import ApiError, Inconclusive
 from harness.faults.scale import Scale
 from tests.fake_world import NAMESPACE, World
 
@@ -36,20 +36,20 @@ def test_replicas_are_set_and_set_back(world: World, replicas: int) -> None:
     assert (_replicas(world), len(world.pods())) == (3, 3)
 
 
-def test_setting_what_is_there_already_would_prove_nothing(world: World) -> None:
-    with pytest.raises(Inconclusive, match="has 3 replicas already"):
+def test_scaling_to_the_current_number_is_inconclusive(world: World) -> None:
+    with pytest.raises(Inconclusive, match="no-op: deployment/podinfo already has 3 replicas"):
         Scale(of="deployment/podinfo", replicas=3).choose(world.context())
 
 
-def test_somebody_else_s_number_stays(world: World) -> None:
+def test_replica_count_set_by_another_user_stays(world: World) -> None:
     parameters = _inject(world, 1)
     _set(world, 7)
     said = Scale.undo(world.cluster, parameters)
-    assert "somebody else has set them since" in said
+    assert "changed by another client since" in said
     assert _replicas(world) == 7
 
 
-def test_undo_that_comes_too_late_by_a_moment_leaves_the_other_s_number(world: World) -> None:
+def test_late_undo_keeps_the_number_of_another_user(world: World) -> None:
     """The other writes after the undo has looked and before it writes."""
     parameters = _inject(world, 1)
     page = world.cluster.server.store
@@ -63,7 +63,7 @@ def test_undo_that_comes_too_late_by_a_moment_leaves_the_other_s_number(world: W
         return original(*args, **kwargs)
 
     page.update = slow  # type: ignore[method-assign]
-    assert "somebody else" in Scale.undo(world.cluster, parameters)
+    assert "another client" in Scale.undo(world.cluster, parameters)
     assert _replicas(world) == 9
 
 
@@ -74,12 +74,12 @@ def test_a_change_between_choice_and_effect_is_inconclusive(world: World) -> Non
     world.cluster.server.fail_next(
         422, "Invalid", "testing value /spec/replicas failed", method="PATCH", path="podinfo"
     )
-    with pytest.raises(Inconclusive, match="changed by somebody else"):
+    with pytest.raises(Inconclusive, match="changed by another client"):
         fault.inject(context, victims)
     assert _replicas(world) == 3
 
 
-def test_an_undo_whose_answer_was_lost_is_an_undo(world: World) -> None:
+def test_undo_with_a_lost_response_counts_as_done(world: World) -> None:
     """The first try got through and its answer did not; the second one fails its own test."""
     parameters = _inject(world, 0)
     _set(world, 3)
@@ -124,6 +124,18 @@ def test_a_slow_controller_has_followed_when_it_has_begun(
 
 
 @pytest.mark.parametrize("parameters", [{"of": "daemonset/x", "replicas": 1}, {"of": "deployment/x", "replicas": -1}])
-def test_what_cannot_be_scaled_is_refused(parameters: dict[str, Any]) -> None:
+def test_unscalable_target_is_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Scale.model_validate(parameters)
+
+
+def test_pods_that_scaling_down_removed_are_unfinished(world: World) -> None:
+    world.cluster.server.store.reactors.remove(world.kubelet)
+    context = world.context()
+    fault = Scale(of="deployment/podinfo", replicas=2)
+    victims = fault.choose(context)
+    assert fault.unfinished(context, victims) == ""
+    fault.inject(context, victims)
+    assert "is still terminating (grace period 30 s)" in fault.unfinished(context, victims)
+    more = Scale(of="deployment/podinfo", replicas=5)
+    assert more.unfinished(context, more.choose(context)) == "", "scaling up removes nothing"

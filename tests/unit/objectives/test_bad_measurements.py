@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import requests
 
-from harness.objective import Finding
+from harness.model.finding import Finding
+from harness.model.timeline import BASELINE, FAULT
+from harness.model.verdict import Verdict
 from harness.objectives.availability import Availability
 from harness.objectives.error_rate import ErrorRate
 from harness.objectives.invariant import Invariant
 from harness.objectives.latency import Latency
 from harness.objectives.prometheus import Prometheus
 from harness.objectives.recovery_time import RecoveryTime
-from harness.observation import BASELINE, FAULT
-from harness.verdict import Verdict
-from tests.unit.probes.prometheus_stand import Stand
-from tests.unit.probes.scripted_prometheus import vector
+from tests.unit.probes.prometheus.prometheus_stand import Stand
+from tests.unit.prometheus.scripted_prometheus import vector
 from tests.unit.timelines import PODINFO, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -64,7 +64,7 @@ def values_without(first: float, last: float) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("objective", [RATIO, VALUE], ids=["ratio", "value"])
-def test_a_run_with_nothing_wrong_holds(objective: Prometheus) -> None:
+def test_flawless_run_holds(objective: Prometheus) -> None:
     """Or none of the tests below would show anything."""
     finding = judged(objective)
     assert finding.verdict is HELD, finding.reason
@@ -74,13 +74,13 @@ def test_a_run_with_nothing_wrong_holds(objective: Prometheus) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda stand: stand.clock.set_wall(3600.0), "this machine's clock was set 60 min 0 s forward in the run"),
-        (lambda stand: stand.clock.set_wall(-0.8), "this machine's clock was set 800 ms back in the run"),
-        (page("status/runtimeinfo", info("2023-11-14T22:13:45Z")), "Prometheus was restarted 25.00 s into the run"),
+        (lambda stand: stand.clock.set_wall(3600.0), "this machine's clock was set 1 h forward during the run"),
+        (lambda stand: stand.clock.set_wall(-0.8), "this machine's clock was set 800 ms back during the run"),
+        (page("status/runtimeinfo", info("2023-11-14T22:13:45Z")), "Prometheus was restarted 25 s into the run"),
         (put(ages=[(at, 0.4 if at < 24 else at - 24.0) for at in range(37)]), "Prometheus scraped nothing for"),
-        (put(ages=[(at, 0.4) for at in range(37) if not 22 <= at <= 27]), "Prometheus scraped nothing for 7.00 s"),
+        (put(ages=[(at, 0.4) for at in range(37) if not 22 <= at <= 27]), "Prometheus scraped nothing for 7 s"),
         (put(ages=[]), "Prometheus scraped nothing for"),
-        (put(started=25.0), "Prometheus was restarted 25.00 s into the run"),
+        (put(started=25.0), "Prometheus was restarted 25 s into the run"),
         (page("query_range", requests.ConnectionError("gone")), "does not answer: gone"),
         (page("targets", requests.ConnectionError("gone")), "does not answer: gone"),
     ],
@@ -96,9 +96,7 @@ def test_a_run_with_nothing_wrong_holds(objective: Prometheus) -> None:
         "gone from the start",
     ],
 )
-def test_what_prometheus_could_not_have_seen_right_is_inconclusive(
-    objective: Prometheus, spoil: Spoil, reason: str
-) -> None:
+def test_unreliable_prometheus_data_is_inconclusive(objective: Prometheus, spoil: Spoil, reason: str) -> None:
     finding = judged(objective, spoil)
     assert finding.verdict is INCONCLUSIVE
     assert reason in finding.reason
@@ -111,12 +109,12 @@ def test_what_prometheus_could_not_have_seen_right_is_inconclusive(
         (put(answer=vector("NaN")), "nan"),
         (put(answer=vector("+Inf")), "inf"),
         (put(answer=vector(0)), "total is 0"),
-        (put(answer=vector()), "no series at all"),
-        (put(answer=vector(1, 1)), "2 series where one was meant"),
-        (put(resets=1.0), "counters began again"),
+        (put(answer=vector()), "no series found"),
+        (put(answer=vector(1, 1)), "found 2 series, expected one"),
+        (put(resets=1.0), "counters were reset"),
         (put(answer=vector(40, warnings=["a store did not answer"])), "Prometheus warned: a store did not answer"),
-        (put(answer=vector(40, isPartial=True)), "the answer is partial"),
-        (put(answer=lambda asked: vector(-4 if "code" in asked.query["query"] else 40)), "good (-4) is no part of"),
+        (put(answer=vector(40, isPartial=True)), "the server reports a partial result"),
+        (put(answer=lambda asked: vector(-4 if "code" in asked.query["query"] else 40)), "good (-4) is not part of"),
     ],
     ids=["NaN", "Inf", "nothing counted", "no series", "two series", "reset", "warned", "partial", "negative"],
 )
@@ -129,8 +127,8 @@ def test_a_ratio_of_bad_numbers_is_inconclusive(spoil: Spoil, reason: str) -> No
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ([], "no series at all"),
-        (values_without(23, 27), "no value for 6.00 s"),
+        ([], "no series found"),
+        (values_without(23, 27), "no value for 6 s"),
         (values_without(20, 26), "no value for"),
         (values_without(27, 36), "no value for"),
         ([(at, float("nan") if at == 25 else value) for at, value in GOOD_VALUES], "not a number"),
@@ -150,10 +148,10 @@ def test_a_counter_that_began_again_spoils_a_reduced_rate_too() -> None:
     assert judged(RATE).verdict is HELD
     finding = judged(RATE, put(resets=1.0))
     assert finding.verdict is INCONCLUSIVE
-    assert "counters began again 1 times" in finding.reason
+    assert "counters were reset 1 times" in finding.reason
 
 
-def test_resets_are_looked_for_in_the_phase_however_far_the_query_looks_back() -> None:
+def test_resets_are_searched_in_the_phase_only() -> None:
     stand = Stand()
     stand.values = list(GOOD_VALUES)
     stand.look(RATE, phases=[FAULT])
@@ -161,7 +159,7 @@ def test_resets_are_looked_for_in_the_phase_however_far_the_query_looks_back() -
     assert asked == ["sum(resets(hits[10s]))"]
 
 
-def test_a_reduced_rate_is_not_judged_before_it_looks_back_at_nothing_but_the_phase() -> None:
+def test_reduced_rate_is_judged_once_its_range_is_in_the_phase() -> None:
     """What was too much before the fault is in the ranges of its first seconds."""
     assert judged(RATE, put(values=[(at, 900.0 if at < 24.9 else 1.0) for at in range(37)])).verdict is HELD
     assert judged(RATE, put(values=[(at, 900.0 if at < 25.5 else 1.0) for at in range(37)])).verdict is BROKEN
@@ -195,10 +193,10 @@ def test_two_series_are_never_reduced_to_one() -> None:
 
         stand.script.answers["query_range"] = answer
 
-    assert "2 series where one was meant" in judged(VALUE, both).reason
+    assert "found 2 series, expected one" in judged(VALUE, both).reason
 
 
-def test_prometheus_own_clock_may_be_wrong_but_must_not_step() -> None:
+def test_prometheus_clock_may_be_offset_but_must_not_step() -> None:
     """By how much it is ahead is measured at the first look; that it changes is a step."""
 
     def look_twice(step: float) -> Finding:
@@ -214,10 +212,10 @@ def test_prometheus_own_clock_may_be_wrong_but_must_not_step() -> None:
     assert look_twice(0.2).verdict is HELD
     stepped = look_twice(5.0)
     assert stepped.verdict is INCONCLUSIVE
-    assert "Prometheus' clock was set 5.00 s forward in the run" in stepped.reason
+    assert "Prometheus' clock was set 5 s forward during the run" in stepped.reason
 
 
-def test_a_restart_before_the_run_and_an_older_phase_are_no_matter() -> None:
+def test_restart_before_the_run_or_a_later_phase_is_ignored() -> None:
     """Who restarted before the run has seen all of it; who restarted in it has not lost what came after."""
     before = page("status/runtimeinfo", info("2023-11-14T22:00:00Z"))
     assert judged(RATIO, before).verdict is HELD
@@ -255,7 +253,7 @@ SHARES = [Availability(min="99%"), ErrorRate(max="1%"), Latency(share="95%", bel
     ],
     ids=["zero requests", "only before", "saturated", "died", "dropped", "no summary"],
 )
-def test_what_the_load_did_not_measure_is_inconclusive(objective: Any, story: Story, reason: str) -> None:
+def test_load_without_measurements_is_inconclusive(objective: Any, story: Story, reason: str) -> None:
     assert objective.judge(served().timeline).verdict is HELD
     finding = objective.judge(story.timeline)
     assert finding.verdict is INCONCLUSIVE
@@ -292,7 +290,7 @@ def test_a_gap_in_a_watch_holds_no_invariant(series: str) -> None:
 
 
 @pytest.mark.parametrize(("first", "verdict"), [(5, HELD), (18, INCONCLUSIVE)])
-def test_a_target_may_be_heard_of_late_in_the_baseline_but_not_too_late(first: int, verdict: Verdict) -> None:
+def test_target_may_appear_late_but_not_too_late_in_the_baseline(first: int, verdict: Verdict) -> None:
     stand = Stand()
     stand.values = [(at, value) for at, value in GOOD_VALUES if at >= first]
     stand.look(VALUE)

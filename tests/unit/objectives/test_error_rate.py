@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harness.model.verdict import Verdict
 from harness.objectives.availability import Availability
 from harness.objectives.error_rate import ErrorRate
-from harness.verdict import Verdict
 from tests.unit.timelines import Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -23,7 +23,7 @@ def run(total: int = 1000, **outcomes: int) -> Story:
 
 
 @pytest.mark.parametrize(("failed", "verdict"), [(0, HELD), (2, HELD), (8, INCONCLUSIVE), (30, BROKEN)])
-def test_it_is_the_mirror_image_of_availability(failed: int, verdict: Verdict) -> None:
+def test_error_rate_mirrors_availability(failed: int, verdict: Verdict) -> None:
     story = run(timeout=failed)
     rate, share = ErrorRate(max="1%").judge(story.timeline), Availability(min="99%").judge(story.timeline)
     assert (rate.verdict, share.verdict) == (verdict, verdict)
@@ -33,7 +33,7 @@ def test_it_is_the_mirror_image_of_availability(failed: int, verdict: Verdict) -
     assert (rate.comparison, rate.good) == ("<=", share.good)
 
 
-def test_only_the_kinds_asked_for_count() -> None:
+def test_only_selected_kinds_count() -> None:
     story = run(_500=10, _503=10, timeout=30, refused=50)
     counted = {
         kinds: ErrorRate(max="1%", kinds=kinds).judge(story.timeline) for kinds in (("5xx",), ("503", "timeout"))
@@ -43,25 +43,26 @@ def test_only_the_kinds_asked_for_count() -> None:
     assert ErrorRate(max="1%", kinds=["4xx"]).judge(story.timeline).verdict is HELD
 
 
-def test_its_reason_says_what_failed_how_often_and_what_was_allowed() -> None:
+def test_reason_names_kind_rate_and_limit() -> None:
     assert ErrorRate(max="1%", kinds=["5xx"]).judge(run(_503=30).timeline).reason == (
         "30 of 1000 requests failed with 5xx (3%): at least 2.167% with 95% confidence, 1% allowed"
     )
     assert "1% allowed" in ErrorRate(max="1%").judge(run().timeline).reason
-    assert "2995 with no further failure would show that it holds" in ErrorRate(max="0.1%").judge(run().timeline).reason
+    reason = ErrorRate(max="0.1%").judge(run().timeline).reason
+    assert "2995 requests without a further failure would show that it holds" in reason
 
 
-def test_no_requests_say_nothing() -> None:
+def test_no_requests_are_inconclusive() -> None:
     assert ErrorRate(max="1%").judge(Story().load().timeline).verdict is INCONCLUSIVE
 
 
-def test_fewer_requests_than_asked_for_say_nothing() -> None:
+def test_fewer_requests_than_required_are_inconclusive() -> None:
     finding = ErrorRate(max="1%", minSamples=2000).judge(run().timeline)
     assert finding.verdict is INCONCLUSIVE
-    assert "fewer than the 2000 requests asked for" in finding.reason
+    assert "fewer than the required 2000 requests" in finding.reason
 
 
 @pytest.mark.parametrize("kinds", [["ok"], ["6xx!"], [""], []])
-def test_what_is_no_way_to_fail_is_refused(kinds: list[str]) -> None:
+def test_unknown_failure_kind_is_refused(kinds: list[str]) -> None:
     with pytest.raises(ValidationError):
         ErrorRate(max="1%", kinds=kinds)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from harness.model.verdict import Verdict
 from harness.objectives.invariant import Invariant
-from harness.verdict import Verdict
 from tests.unit.timelines import PODINFO, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -26,15 +26,15 @@ def test_one_observation_below_is_enough() -> None:
     story = workload((1.0, 3, 3), (12.0, 1, 3), (12.1, 3, 3))
     finding = Invariant(of=PODINFO, available=">= 2").judge(story.timeline)
     assert (finding.verdict, finding.observed, finding.limit, finding.margin) == (BROKEN, 1, 2, -1)
-    assert finding.reason == "deployment/podinfo had 1 available at 12.00 s, >= 2 asked for at every moment"
+    assert finding.reason == "deployment/podinfo had 1 available at 12 s, >= 2 required at every moment"
 
 
-def test_the_first_moment_at_which_it_did_not_hold_is_told() -> None:
+def test_first_violation_is_reported() -> None:
     story = workload((1.0, 3, 3), (12.0, 1, 3), (15.0, 0, 3))
-    assert "had 1 available at 12.00 s" in Invariant(of=PODINFO, available=">= 2").judge(story.timeline).reason
+    assert "had 1 available at 12 s" in Invariant(of=PODINFO, available=">= 2").judge(story.timeline).reason
 
 
-def test_what_is_in_force_when_a_phase_begins_counts() -> None:
+def test_state_at_the_phase_start_counts() -> None:
     story = workload((1.0, 1, 3), (30.0, 3, 3))
     assert Invariant(of=PODINFO, available=">= 2", phases=["fault"]).judge(story.timeline).verdict is BROKEN
     assert Invariant(of=PODINFO, available=">= 2", phases=["settle"]).judge(story.timeline).verdict is HELD
@@ -66,7 +66,7 @@ def test_conditions(condition: str, verdict: Verdict) -> None:
     assert Invariant(of=PODINFO, total=condition).judge(story.timeline).verdict is verdict
 
 
-def test_the_worst_of_several_conditions_speaks() -> None:
+def test_worst_condition_decides() -> None:
     story = workload((1.0, 3, 3), (12.0, 2, 5))
     finding = Invariant(of=PODINFO, available=">= 2", total="<= desired + 1").judge(story.timeline)
     assert finding.verdict is BROKEN
@@ -74,12 +74,12 @@ def test_the_worst_of_several_conditions_speaks() -> None:
 
 
 @pytest.mark.parametrize(("complete", "verdict"), [(True, HELD), (False, INCONCLUSIVE)])
-def test_a_watch_that_may_have_missed_a_state_holds_nothing(complete: bool, verdict: Verdict) -> None:
+def test_watch_that_may_have_missed_a_state_never_holds(complete: bool, verdict: Verdict) -> None:
     story = workload((1.0, 3, 3)).gap("workloads", 12.0, 14.0, complete=complete)
     assert Invariant(of=PODINFO, available=">= 2").judge(story.timeline).verdict is verdict
 
 
-def test_a_watch_that_did_not_come_back_holds_nothing_but_breaks_what_it_saw() -> None:
+def test_interrupted_watch_never_holds_but_keeps_violations() -> None:
     assert (
         Invariant(of=PODINFO, available=">= 2").judge(workload((1.0, 3, 3)).gap("workloads", 12.0).timeline).verdict
         is INCONCLUSIVE
@@ -102,7 +102,7 @@ def test_nodes_are_counted_together() -> None:
     assert Invariant(of="nodes", ready=">= 1", schedulable="== 2").judge(story.timeline).verdict is HELD
 
 
-def test_a_node_that_is_gone_counts_for_nothing() -> None:
+def test_deleted_node_counts_as_zero() -> None:
     """A deleted node's last state is told like any other; it must not go on counting as one of so many."""
     story = Story()
     for at, name, gone in ((1.0, "one", False), (1.1, "two", False), (12.0, "two", True)):
@@ -111,13 +111,13 @@ def test_a_node_that_is_gone_counts_for_nothing() -> None:
     assert (finding.verdict, finding.observed) == (BROKEN, 1)
 
 
-def test_an_autoscaler_never_wants_more_than_it_may() -> None:
+def test_desired_autoscaler_replicas_are_bounded() -> None:
     story = Story().add("autoscalers", "hpa/podinfo", 1.0, {"current": 1, "desired": 1})
     story.add("autoscalers", "hpa/podinfo", 12.0, {"current": 1, "desired": 7})
     assert Invariant(of="hpa/podinfo", desired="<= 5").judge(story.timeline).verdict is BROKEN
 
 
-def test_a_breach_is_seen_while_the_fault_is_there() -> None:
+def test_breach_is_detected_during_the_fault() -> None:
     objective = Invariant(of=PODINFO, available=">= 2")
     assert objective.breached(workload((1.0, 3, 3)).timeline, {}) == ""
     assert "had 1 available" in objective.breached(workload((1.0, 3, 3), (12.0, 1, 3)).timeline, {})
@@ -138,3 +138,40 @@ def test_impossible_conditions_are_refused(fields: dict[str, Any], message: str)
     with pytest.raises(ValidationError) as raised:
         Invariant(**fields)
     assert message in str(raised.value)
+
+
+def test_silent_node_is_unknown() -> None:
+    story = Story()
+    for at, name, ready in ((1.0, "one", True), (1.1, "two", True), (12.0, "two", False)):
+        silent = {} if ready else {"unknown": True}
+        story.add("nodes", name, at, {"ready": ready, "schedulable": True, "zone": "", "gone": False, **silent})
+    assert Invariant(of="nodes", ready=">= 1").judge(story.timeline).verdict is HELD
+    broken = Invariant(of="nodes", ready=">= 2").judge(story.timeline)
+    assert broken.verdict is BROKEN
+    assert broken.reason.endswith("the kubelet of two does not report")
+    assert Invariant(of="nodes", ready="<= 1", phases=["settle"]).judge(story.timeline).verdict is INCONCLUSIVE
+    assert Invariant(of="nodes", ready="== 1", phases=["settle"]).judge(story.timeline).verdict is INCONCLUSIVE
+    assert Invariant(of="nodes", total="== 2").judge(story.timeline).verdict is HELD
+
+
+def test_a_service_without_slices_has_no_known_endpoints() -> None:
+    story = Story().endpoints(1.0, "a", "b").add("endpoints", "podinfo", 12.0, {"ready": [], "all": [], "gone": True})
+    assert Invariant(of="service/podinfo", ready="<= 3").judge(story.timeline).verdict is INCONCLUSIVE
+    found = Invariant(of="service/podinfo", ready=">= 1").judge(story.timeline)
+    assert found.verdict is BROKEN
+    assert "no longer has an EndpointSlice" in found.reason
+
+
+def test_late_objects_were_not_watched_from_the_start() -> None:
+    found = Invariant(of=PODINFO, available=">= 2").judge(workload((20.0, 3, 3)).timeline)
+    assert found.verdict is INCONCLUSIVE
+    assert "deployment/podinfo was first seen at 20 s" in found.reason
+    assert (
+        Invariant(of=PODINFO, available=">= 2", phases=["settle"]).judge(workload((20.0, 3, 3)).timeline).verdict
+        is HELD
+    )
+
+
+def test_daemons_are_wanted_on_an_unknown_number_of_nodes() -> None:
+    story = Story().add("workloads", "daemonset/agent", 1.0, {"desired": None, "replicas": 3})
+    assert Invariant(of="daemonset/agent", total="<= desired + 1").judge(story.timeline).verdict is INCONCLUSIVE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harness.model.verdict import Verdict
 from harness.objectives.prometheus import Prometheus
-from harness.verdict import Verdict
 from tests.unit.timelines import Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -88,7 +88,7 @@ def without_numbers() -> list[Story]:
 
 
 @pytest.mark.parametrize("story", without_numbers())
-def test_what_is_no_number_comes_out_as_no_data_says(story: Story) -> None:
+def test_non_numbers_follow_the_no_data_option(story: Story) -> None:
     verdict, reason = judge(story, **RATIO, phases=["fault"])
     assert verdict is INCONCLUSIVE
     assert reason.startswith("fault: no data: ")
@@ -101,45 +101,45 @@ def test_a_value_that_is_no_number_is_no_data(value: object) -> None:
     assert judge(story, **VALUE, min=0, phases=["fault"])[0] is INCONCLUSIVE
 
 
-def test_errors_say_why_there_is_no_number() -> None:
+def test_errors_give_the_reason_for_a_missing_number() -> None:
     *_, failed, refused = without_numbers()
     assert judge(failed, **RATIO, phases=["fault"])[1] == "fault: no data: scrape gap"
     assert judge(refused, **RATIO, phases=["fault"])[1] == "fault: no data: parse error"
 
 
-def test_what_is_no_number_is_named() -> None:
-    assert judge(ratios(("fault", None, 1.0)), **RATIO, phases=["fault"])[1] == "fault: no data: good is no number"
-    assert judge(ratios(("fault", 1.0, None)), **RATIO, phases=["fault"])[1] == "fault: no data: total is no number"
+def test_non_number_is_named() -> None:
+    assert judge(ratios(("fault", None, 1.0)), **RATIO, phases=["fault"])[1] == "fault: no data: good is not a number"
+    assert judge(ratios(("fault", 1.0, None)), **RATIO, phases=["fault"])[1] == "fault: no data: total is not a number"
 
 
-def test_the_error_of_one_phase_is_not_told_of_another() -> None:
+def test_error_of_one_phase_is_not_reported_for_another() -> None:
     story = Story().error("prometheus", "no 5xx", 60.0, "scrape gap", {"phase": "settle"})
-    assert judge(story, **RATIO, phases=["fault"])[1] == "fault: no data: the query was not asked"
+    assert judge(story, **RATIO, phases=["fault"])[1] == "fault: no data: the query was not run"
 
 
-def test_the_reason_says_on_which_side_the_bound_lies() -> None:
+def test_reason_names_the_side_of_the_bound() -> None:
     story = Story().add("prometheus", "no 5xx", 60.0, {"phase": "fault", "value": 2.0})
-    assert judge(story, **VALUE, min=1, phases=["fault"])[1] == "fault: 2, at least 1 asked for"
-    assert judge(story, **VALUE, max=3, phases=["fault"])[1] == "fault: 2, at most 3 asked for"
+    assert judge(story, **VALUE, min=1, phases=["fault"])[1] == "fault: 2, at least 1 required"
+    assert judge(story, **VALUE, max=3, phases=["fault"])[1] == "fault: 2, at most 3 allowed"
 
 
-def test_a_ratio_may_be_asked_to_be_all() -> None:
+def test_ratio_may_be_required_to_be_one() -> None:
     """What Prometheus counted is taken as it is; no bound of confidence decides here, and that must be said."""
     every = {**RATIO, "min": "100%"}
     assert judge(ratios(("fault", 5.0, 5.0)), **every, confidence=None, phases=["fault"])[0] is HELD
-    with pytest.raises(ValidationError, match="expected confidence: null beside it"):
+    with pytest.raises(ValidationError, match="set confidence: null to permit this"):
         Prometheus(**every)
 
 
 @pytest.mark.parametrize("counted", [2.0, 40.0, 200.0])
-def test_a_handful_of_samples_shows_nothing(counted: float) -> None:
+def test_few_samples_are_inconclusive(counted: float) -> None:
     verdict, reason = judge(ratios(("fault", counted, counted)), **RATIO, phases=["fault"])
     assert verdict is INCONCLUSIVE
-    assert reason.endswith("too few to tell")
+    assert reason.endswith("too few to decide")
     assert judge(ratios(("fault", counted, counted)), **RATIO, confidence=None, phases=["fault"])[0] is HELD
 
 
-def test_every_phase_of_a_ratio_is_a_claim_of_its_own() -> None:
+def test_every_phase_of_a_ratio_is_a_separate_claim() -> None:
     assert Prometheus(**RATIO).claims == 2
     assert Prometheus(**RATIO, phases=["fault"]).claims == 1
     assert Prometheus(**RATIO, confidence=None).claims == 0
@@ -162,7 +162,7 @@ def test_sums_that_differ_by_a_rounding_error_are_all() -> None:
     assert judge(ratios(("fault", 1000.0000000001, 1000.0)), **RATIO, phases=["fault"])[0] is HELD
 
 
-def test_the_steady_state_asks_for_the_baseline() -> None:
+def test_steady_state_queries_the_baseline() -> None:
     assert Prometheus(**RATIO).checks_baseline
     assert judge(ratios(("baseline", 1000.0, 1000.0)), ["baseline"], **RATIO)[0] is HELD
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harness.model.verdict import Verdict
+from harness.objectives.invariant import Invariant
 from harness.objectives.replicas import Replicas
-from harness.verdict import Verdict
 from tests.unit.timelines import PODINFO, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -30,22 +31,20 @@ def judge(story: Story, **fields: object) -> tuple[Verdict, str]:
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [("12s", HELD), ("11.9s", BROKEN)])
-def test_reaches_counts_from_the_start_of_the_fault_phase_and_needs_the_replicas_not_the_wish(
-    limit: str, verdict: Verdict
-) -> None:
+def test_reaches_counts_ready_replicas_from_the_fault_start(limit: str, verdict: Verdict) -> None:
     finding = Replicas(of=HPA, reaches=3, within=limit).judge(sizes(*RAMP).timeline)
     assert finding.verdict is verdict
     assert (finding.observed, finding.unit) == (12.0, "s")
 
 
-def test_never_reached_is_broken_once_watched_for_longer_than_the_limit() -> None:
+def test_target_never_reached_is_broken_once_watched_long_enough() -> None:
     story = sizes((1, 1, 1), (20, 2, 2))
     assert judge(story, reaches=3, within="54s")[0] is BROKEN
     assert judge(story, reaches=3, within="56s")[0] is INCONCLUSIVE
-    assert "the most was 2" in judge(story, reaches=3, within="10s")[1]
+    assert "the maximum was 2" in judge(story, reaches=3, within="10s")[1]
 
 
-def test_to_have_been_there_before_is_no_growth() -> None:
+def test_count_reached_before_the_fault_is_no_growth() -> None:
     assert judge(sizes((1, 3, 3)), reaches=3, within="10s")[0] is INCONCLUSIVE
 
 
@@ -62,16 +61,16 @@ def test_bounds_hold_at_every_observation(fields: dict[str, int], verdict: Verdi
     assert judge(sizes(*RAMP), **fields)[0] is verdict
 
 
-def test_what_was_wished_for_may_not_pass_a_bound_either() -> None:
+def test_desired_replicas_must_stay_within_the_bounds() -> None:
     assert judge(sizes((1, 1, 1), (20, 1, 6), (21, 1, 2)), never_above=4)[0] is BROKEN
 
 
-def test_what_was_over_before_the_fault_phase_counts_only_if_it_was_still_in_force() -> None:
+def test_state_before_the_fault_counts_only_while_in_force() -> None:
     assert judge(sizes((1, 9, 9), (5, 2, 2)), never_above=4)[0] is HELD
     assert judge(sizes((1, 9, 9)), never_above=4)[0] is BROKEN
 
 
-def test_states_that_a_broken_watch_hid_might_have_passed_a_bound() -> None:
+def test_states_hidden_by_a_broken_watch_are_inconclusive() -> None:
     hidden = sizes(*RAMP).gap("autoscalers", 20, 21, complete=False)
     assert judge(hidden, never_above=4)[0] is INCONCLUSIVE
     assert judge(hidden, never_above=3)[0] is BROKEN
@@ -84,20 +83,20 @@ def test_settling_counts_from_the_start_of_the_recovery_phase(limit: str, verdic
     assert (finding.verdict, finding.observed) == (verdict, 14.0)
 
 
-def test_settled_and_left_again_is_not_settled() -> None:
+def test_settled_then_changed_is_not_settled() -> None:
     story = sizes(*RAMP, (60, 2, 2))
     assert judge(story, settles_to=1, settles_within="20s")[0] is BROKEN
     assert judge(story, settles_to=1, settles_within="40s")[0] is INCONCLUSIVE
 
 
-def test_never_to_have_left_is_no_settling() -> None:
+def test_unchanged_count_is_no_settling() -> None:
     assert judge(sizes((1, 1, 1), (20, 1, 1)), settles_to=1, settles_within="20s")[0] is INCONCLUSIVE
 
 
-def test_one_broken_demand_breaks_it_and_speaks_for_it() -> None:
+def test_one_broken_requirement_breaks_the_objective() -> None:
     verdict, reason = judge(sizes(*RAMP), reaches=3, within="60s", never_above=3, settles_to=1, settles_within="60s")
     assert verdict is BROKEN
-    assert "4 replicas at most (at 24.00 s), never above 3" in reason
+    assert "had a maximum of 4 replicas (at 24 s), required: never above 3" in reason
 
 
 def test_all_demands_together_hold() -> None:
@@ -105,7 +104,7 @@ def test_all_demands_together_hold() -> None:
     assert judge(sizes(*RAMP), **fields)[0] is HELD
 
 
-def test_a_workload_counts_ready_replicas_from_below_and_all_from_above() -> None:
+def test_lower_bound_counts_ready_replicas_and_upper_bound_all() -> None:
     story = Story()
     for at, ready, replicas in ((1, 2, 2), (12, 2, 3), (15, 3, 3)):
         story.add("workloads", PODINFO, at, {"ready": ready, "replicas": replicas, "desired": 3})
@@ -124,23 +123,23 @@ def test_a_workload_counts_ready_replicas_from_below_and_all_from_above() -> Non
         sizes((1, 1, 1)).gap("autoscalers", 20),
     ],
 )
-def test_without_data_nothing_is_held_or_broken(story: Story) -> None:
+def test_missing_data_is_inconclusive(story: Story) -> None:
     fields = {"reaches": 3, "within": "10s", "neverAbove": 4, "settlesTo": 1, "settlesWithin": "10s"}
     assert judge(story, **fields)[0] is INCONCLUSIVE
 
 
-def test_a_watch_that_broke_before_the_settling_was_seen_is_inconclusive() -> None:
+def test_watch_broken_before_settling_is_inconclusive() -> None:
     story = sizes((1, 1, 1), (20, 3, 3)).gap("autoscalers", 35)
-    assert "broke before hpa/podinfo settled" in judge(story, settles_to=1, settles_within="10s")[1]
+    assert "was interrupted before hpa/podinfo settled" in judge(story, settles_to=1, settles_within="10s")[1]
 
 
 @pytest.mark.parametrize("ended", [None, 55.0])
-def test_settled_when_states_are_missing_afterwards_may_have_moved_again(ended: float | None) -> None:
+def test_settling_with_missing_later_states_is_inconclusive(ended: float | None) -> None:
     """To have settled too late already stays so, and what a relist told is seen at its instant."""
     story = sizes(*RAMP).gap("autoscalers", 50, ended, complete=False)
     verdict, why = judge(story, settles_to=1, settles_within="14s")
     assert verdict is INCONCLUSIVE
-    assert "moved again unseen" in why
+    assert "a later change may have been missed" in why
     assert judge(story, settles_to=1, settles_within="13s")[0] is BROKEN
     assert judge(sizes(*RAMP).gap("autoscalers", 50, 55), settles_to=1, settles_within="14s")[0] is HELD
     relisted = sizes(*RAMP).gap("autoscalers", 43, 44, complete=False)
@@ -149,7 +148,7 @@ def test_settled_when_states_are_missing_afterwards_may_have_moved_again(ended: 
 
 def test_the_recovery_phase_is_pending_until_it_settled() -> None:
     objective = Replicas(of=HPA, settles_to=1, settles_within="20s")
-    assert objective.pending(sizes(*RAMP[:-1]).timeline) == "hpa/podinfo is at 4, to settle to 1"
+    assert objective.pending(sizes(*RAMP[:-1]).timeline) == "hpa/podinfo has 4 replicas, must settle to 1"
     assert objective.pending(sizes(*RAMP).timeline) == ""
     assert Replicas(of=HPA, never_above=4).pending(sizes(*RAMP[:-1]).timeline) == ""
 
@@ -159,7 +158,7 @@ def test_the_recovery_phase_is_pending_until_it_settled() -> None:
     [
         ({"neverAbove": 4}, "Field required"),
         ({"of": "podinfo", "neverAbove": 4}, "found 'podinfo', expected hpa/NAME or deployment/NAME"),
-        ({"of": HPA}, "found no demand"),
+        ({"of": HPA}, "found no requirement"),
         ({"of": HPA, "reaches": 3}, "found one of reaches and within"),
         ({"of": HPA, "neverAbove": 3, "within": "3s"}, "found one of reaches and within"),
         ({"of": HPA, "settlesTo": 3}, "found one of settlesTo and settlesWithin"),
@@ -171,3 +170,76 @@ def test_the_recovery_phase_is_pending_until_it_settled() -> None:
 def test_impossible_parameters_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Replicas(**fields)
+
+
+FRESH = {"current": None, "desired": 0, "min": 1, "max": 5, "conditions": {}}
+STEADY = {"current": 1, "desired": 1, "min": 1, "max": 5}
+
+
+def test_a_fresh_autoscaler_has_not_settled() -> None:
+    """It goes from no number to one replica, which is where the workload was all the time."""
+    story = Story(fault=20).add("autoscalers", HPA, 11.4, FRESH).add("autoscalers", HPA, 26.0, STEADY)
+    verdict, reason = judge(story, settlesTo=1, settlesWithin="20s")
+    assert verdict is INCONCLUSIVE
+    assert "never had a number of replicas other than 1" in reason
+
+
+def test_a_fresh_autoscaler_does_not_want_zero_replicas() -> None:
+    story = Story(fault=20).add("autoscalers", HPA, 1.4, FRESH)
+    verdict, reason = judge(story, neverBelow=1)
+    assert verdict is INCONCLUSIVE
+    assert "hpa/podinfo has not computed its desired replicas yet" in reason
+    assert judge(sizes((1, 2, 2)), neverBelow=1)[0] is HELD
+
+
+def test_an_autoscaler_may_want_zero_where_it_is_allowed_to() -> None:
+    value = STEADY | {"current": 0, "desired": 0}
+    disabled = {"ScalingActive": {"status": "False", "reason": "ScalingDisabled"}}
+    for allowed in ({"min": 0}, {"conditions": disabled}):
+        story = Story(fault=20).add("autoscalers", HPA, 1.0, value | allowed)
+        assert judge(story, neverBelow=1)[0] is BROKEN
+        assert judge(story, neverAbove=1)[0] is HELD
+
+
+def test_failed_reading_is_a_longer_gap_between_readings() -> None:
+    """An autoscaler looks every 15 s; what it saw meanwhile still counts, and so does a longer time."""
+    failed = {"ScalingActive": {"status": "False", "reason": "FailedGetResourceMetric"}}
+    for back, verdict in ((35.0, HELD), (36.0, INCONCLUSIVE)):
+        story = sizes((1, 2, 2)).add("autoscalers", HPA, 15.5, STEADY | {"conditions": failed})
+        story.add("autoscalers", HPA, back, STEADY)
+        assert judge(story, neverAbove=4)[0] is verdict
+        assert judge(story, neverBelow=2)[0] is BROKEN
+
+
+def test_a_limit_of_the_autoscaler_is_named() -> None:
+    limited = {"ScalingLimited": {"status": "True", "reason": "TooManyReplicas", "message": "more than the maximum"}}
+    story = Story(fault=20).add("autoscalers", HPA, 1.0, STEADY)
+    story.add("autoscalers", HPA, 20.0, STEADY | {"current": 2, "desired": 2, "max": 2, "conditions": limited})
+    verdict, reason = judge(story, reaches=3, within="30s")
+    assert verdict is BROKEN
+    assert reason.endswith("the maximum was 2; ScalingLimited is True: TooManyReplicas: more than the maximum")
+
+
+def test_growth_out_of_the_unknown_is_not_shown() -> None:
+    story = Story(fault=20).add("autoscalers", HPA, 1.0, FRESH)
+    story.add("autoscalers", HPA, 20.0, STEADY | {"current": 3, "desired": 3})
+    assert judge(story, reaches=3, within="30s")[0] is INCONCLUSIVE
+
+
+def test_settled_at_an_unknown_time_has_bounds() -> None:
+    unable = {"AbleToScale": {"status": "False", "reason": "FailedGetScale"}}
+    story = sizes((1, 1, 1), (20, 3, 3), (40, 1, 1)).add("autoscalers", HPA, 41.0, STEADY | {"conditions": unable})
+    story.add("autoscalers", HPA, 63.0, STEADY)
+    for limit, verdict in (("33s", HELD), ("32s", INCONCLUSIVE), ("10s", INCONCLUSIVE), ("9s", BROKEN)):
+        assert judge(story, settlesTo=1, settlesWithin=limit)[0] is verdict
+
+
+def test_baseline_waits_for_the_first_autoscaler_reading() -> None:
+    objective = Replicas(of=HPA, neverAbove=4)
+    story = Story().add("autoscalers", HPA, 1.0, FRESH)
+    assert objective.unready(story.timeline) == "hpa/podinfo has not computed its desired replicas yet"
+    assert Invariant(of=HPA, desired="<= 4").unready(story.timeline) == objective.unready(story.timeline)
+    story.add("autoscalers", HPA, 2.0, STEADY)
+    assert objective.unready(story.timeline) == ""
+    assert objective.unready(Story().timeline) == ""
+    assert Invariant(of="nodes", ready=">= 1").unready(Story().timeline) == ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harness.model.verdict import Verdict
 from harness.objectives.rolled_back import RolledBack
 from harness.objectives.rollout_halts import RolloutHalts
-from harness.verdict import Verdict
 from tests.unit.timelines import PODINFO, WALL, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -67,25 +67,25 @@ def halts(story: Story, **fields: object) -> tuple[Verdict, str]:
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [("12s", HELD), ("11.7s", INCONCLUSIVE), ("11s", BROKEN)])
-def test_the_deadline_is_reported_in_time_within_the_condition_and_the_arrival(limit: str, verdict: Verdict) -> None:
+def test_deadline_time_is_bounded_by_condition_and_arrival(limit: str, verdict: Verdict) -> None:
     assert halts(bad_rollout(), within=limit)[0] is verdict
 
 
 @pytest.mark.parametrize(
     ("story", "verdict", "reason"),
     [
-        (bad_rollout(least=2), BROKEN, "2 replicas available at 10.50 s, at least 3 asked for"),
-        (bad_rollout(most=5), BROKEN, "5 replicas in all at 10.50 s, at most 4 asked for"),
-        (bad_rollout(), HELD, "reported that its deadline is exceeded"),
+        (bad_rollout(least=2), BROKEN, "2 replicas available at 10.5 s, at least 3 required"),
+        (bad_rollout(most=5), BROKEN, "5 replicas in total at 10.5 s, at most 4 allowed"),
+        (bad_rollout(), HELD, "reported ProgressDeadlineExceeded"),
     ],
 )
-def test_what_served_goes_on_serving_at_every_observation(story: Story, verdict: Verdict, reason: str) -> None:
+def test_serving_pods_keep_serving_at_every_observation(story: Story, verdict: Verdict, reason: str) -> None:
     found, why = halts(story)
     assert found is verdict
     assert reason in why
 
 
-def test_what_comes_after_the_undo_is_not_the_rollouts_doing() -> None:
+def test_changes_after_the_undo_are_not_due_to_the_rollout() -> None:
     assert halts(seen(bad_rollout(), 31.0, available=0))[0] is HELD
 
 
@@ -95,13 +95,13 @@ def test_the_state_at_the_injection_counts() -> None:
     assert halts(story)[0] is BROKEN
 
 
-def test_a_deadline_never_reported_is_broken_once_there_was_time_for_it() -> None:
+def test_deadline_never_reported_is_broken_after_enough_time() -> None:
     """20 s lie between the injection and the undo."""
     assert halts(bad_rollout(reported=None), within="15s")[0] is BROKEN
     assert halts(bad_rollout(reported=None), within="25s")[0] is INCONCLUSIVE
 
 
-def test_a_condition_left_over_from_before_tells_nothing() -> None:
+def test_condition_from_before_the_fault_is_ignored() -> None:
     story = seen(Story(fault=20), 1.0, exceeded=0.5).injected(10.0)
     seen(story, 11.0, template="bad", exceeded=0.5)
     assert halts(story)[0] is INCONCLUSIVE
@@ -119,7 +119,7 @@ def test_only_an_exceeded_deadline_is_one() -> None:
     assert halts(story)[0] is BROKEN
 
 
-def test_of_several_undos_the_first_one_ends_the_watching() -> None:
+def test_first_of_several_undos_ends_the_observation() -> None:
     story = bad_rollout(reported=29.0).injected(11.0, undone=25.0)
     assert halts(story, within="10s") == halts(bad_rollout(reported=None).injected(11.0, undone=25.0), within="10s")
 
@@ -134,7 +134,7 @@ def test_of_several_undos_the_first_one_ends_the_watching() -> None:
         bad_rollout(reported=None).gap("workloads", 12.0),
     ],
 )
-def test_without_data_nothing_is_held(story: Story) -> None:
+def test_missing_data_never_holds(story: Story) -> None:
     assert halts(story)[0] is INCONCLUSIVE
 
 
@@ -170,7 +170,7 @@ def test_complete_and_disturbed_again_counts_from_the_last_time() -> None:
     assert (finding.verdict, finding.observed) == (HELD, 8.0)
 
 
-def test_never_back_needs_to_have_been_watched_for_longer_than_the_limit() -> None:
+def test_missing_rollback_is_broken_only_after_a_full_watch() -> None:
     """35 s of watching follow the undo."""
     assert back(bad_rollout(back=None), "34s")[0] is BROKEN
     assert back(bad_rollout(back=None), "36s")[0] is INCONCLUSIVE
@@ -179,11 +179,11 @@ def test_never_back_needs_to_have_been_watched_for_longer_than_the_limit() -> No
 @pytest.mark.parametrize(
     ("story", "reason"),
     [
-        (Story(), "nothing was injected"),
+        (Story(), "no fault was injected"),
         (seen(Story(), 1.0).injected(10.0), "was not undone"),
-        (Story().injected(10.0, undone=20.0), "was not seen before"),
+        (Story().injected(10.0, undone=20.0), "was not observed before"),
         (seen(seen(Story(), 1.0).injected(10.0, undone=20.0), 21.0), "nothing to roll back"),
-        (bad_rollout(back=None).gap("workloads", 32.0), "broke before"),
+        (bad_rollout(back=None).gap("workloads", 32.0), "was interrupted before"),
     ],
 )
 def test_without_data_no_rollback_is_held(story: Story, reason: str) -> None:
@@ -193,20 +193,20 @@ def test_without_data_no_rollback_is_held(story: Story, reason: str) -> None:
 
 
 @pytest.mark.parametrize("ended", [None, 54.9])
-def test_a_rollback_after_which_states_are_missing_may_have_been_disturbed_again(ended: float | None) -> None:
+def test_rollback_followed_by_missing_states_is_inconclusive(ended: float | None) -> None:
     """One that was too slow already stays so, and one that a relist told is seen at its instant."""
     story = bad_rollout().gap("workloads", 50.1, ended, complete=False)
     verdict, why = back(story)
     assert verdict is INCONCLUSIVE
-    assert "disturbed again unseen" in why
+    assert "a later disruption may have been missed" in why
     assert back(story, "2.5s")[0] is BROKEN
     assert back(bad_rollout().gap("workloads", 50.1, 54.9))[0] is HELD
     assert back(bad_rollout().gap("workloads", 32.0, 33.0, complete=False))[0] is HELD
 
 
-def test_the_recovery_phase_is_pending_until_the_template_is_back() -> None:
+def test_recovery_phase_is_pending_until_the_template_is_back() -> None:
     objective = RolledBack(of=PODINFO, within="10s")
-    assert "not complete" in objective.pending(bad_rollout(back=None).timeline)
+    assert "not yet complete" in objective.pending(bad_rollout(back=None).timeline)
     assert objective.pending(bad_rollout().timeline) == ""
     assert objective.pending(Story().timeline) == ""
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from harness.objective import Objective
+from harness.model.verdict import Verdict
 from harness.objectives.availability import Availability
+from harness.objectives.base import Objective
 from harness.objectives.error_rate import ErrorRate
 from harness.objectives.latency import Latency
-from harness.verdict import Verdict
 from tests.unit.timelines import Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -30,7 +30,7 @@ def run(failed: int = 0, slow: int = 0, total: int = 1000, start: float = 10.0, 
     ("failed", "total", "verdict"),
     [(0, 1000, HELD), (2, 1000, HELD), (5, 1000, INCONCLUSIVE), (10, 1000, INCONCLUSIVE), (30, 1000, BROKEN)],
 )
-def test_availability_is_decided_by_bounds_not_by_the_share_alone(failed: int, total: int, verdict: Verdict) -> None:
+def test_availability_is_decided_by_bounds_not_the_share_alone(failed: int, total: int, verdict: Verdict) -> None:
     """99.5 % of 1,000 would meet 99 % as a number, yet does not show it."""
     finding = Availability(min="99%").judge(run(failed, total=total).timeline)
     assert finding.verdict is verdict
@@ -40,14 +40,14 @@ def test_availability_is_decided_by_bounds_not_by_the_share_alone(failed: int, t
     assert (finding.limit, finding.unit, finding.comparison) == (99, "%", ">=")
 
 
-def test_too_few_samples_say_how_many_would_tell() -> None:
+def test_too_few_samples_report_how_many_are_needed() -> None:
     finding = Availability(min="99.9%").judge(run(total=500).timeline)
     assert finding.verdict is INCONCLUSIVE
     assert "500 of 500 requests succeeded (100%)" in finding.reason
-    assert "2995 with no further failure" in finding.reason
+    assert "2995 requests without a further failure" in finding.reason
 
 
-def test_only_the_phases_asked_for_count_by_the_intended_start() -> None:
+def test_only_selected_phases_count_by_intended_start() -> None:
     story = Story().requests(10, 19.99, rate=50, failing=(10, 20)).requests(20, 55, rate=50)
     story.request(19.999, ok=True, late=2.0).load()
     timeline = story.timeline
@@ -56,13 +56,24 @@ def test_only_the_phases_asked_for_count_by_the_intended_start() -> None:
     assert Availability(min="99%").judge(timeline).verdict is BROKEN
 
 
+@pytest.mark.parametrize("objective", [Availability(min="90%"), ErrorRate(max="10%")], ids=lambda each: each.kind)
+def test_an_outage_that_is_not_over_has_no_known_cost(objective: Objective) -> None:
+    assert objective.judge(Story().requests(10, 55, rate=50, failing=(53, 54)).load().timeline).verdict is HELD
+    story = Story().requests(10, 55, rate=50, failing=(54, 60)).load()
+    finding = objective.judge(story.timeline)
+    assert finding.verdict is INCONCLUSIVE
+    assert "the last 10 requests all failed" in finding.reason
+    before = objective.model_copy(update={"phases": ("fault", "recovery")})
+    assert before.judge(story.timeline).verdict is HELD
+
+
 def test_failures_are_named_in_the_detail() -> None:
     story = run(total=10).request(20, ok=False, outcome="timeout").load()
     assert Availability(min="90%").judge(story.timeline).detail == {"failed: timeout": "1"}
 
 
 @pytest.mark.parametrize(("slow", "verdict"), [(0, HELD), (45, INCONCLUSIVE), (100, BROKEN)])
-def test_latency_is_the_share_of_successful_requests_below_the_threshold(slow: int, verdict: Verdict) -> None:
+def test_latency_is_the_share_of_fast_successful_requests(slow: int, verdict: Verdict) -> None:
     finding = Latency(share="95%", below="200ms").judge(run(slow=slow).timeline)
     assert finding.verdict is verdict
     assert finding.observed == pytest.approx(100 * (1 - slow / 1000))
@@ -77,12 +88,12 @@ def late(took: float, late: float) -> Story:
     return story.load()
 
 
-def test_latency_counts_from_the_intended_start_but_the_generators_own_lateness_breaks_nothing() -> None:
+def test_generator_lateness_never_breaks_latency() -> None:
     """A client that stalled must not hide the stall, nor put its own lateness down to the service."""
     objective = Latency(share="95%", below="200ms")
     finding = objective.judge(late(took=0.01, late=1.0).timeline)
     assert finding.verdict is INCONCLUSIVE
-    assert "380 of them were slow only because the load generator started them late" in finding.reason
+    assert "380 requests were slow only because the load generator started them late" in finding.reason
     assert objective.judge(late(took=0.3, late=1.0).timeline).verdict is BROKEN
     assert objective.judge(late(took=0.01, late=0.1).timeline).verdict is HELD
 
@@ -117,17 +128,17 @@ KINDS = [Availability(min="90%"), Latency(share="90%", below="1s")]
         (run(offered=1011, achieved=1000, dropped=11), "11 more were due and never sent"),
     ],
 )
-def test_what_was_not_measured_is_never_held(objective: Objective, story: Story, reason: str) -> None:
+def test_unmeasured_objective_never_holds(objective: Objective, story: Story, reason: str) -> None:
     finding = objective.judge(story.timeline)
     assert finding.verdict is INCONCLUSIVE
     assert reason in finding.reason
 
 
 @pytest.mark.parametrize("objective", KINDS, ids=lambda kind: kind.kind)
-def test_one_arrival_in_a_hundred_may_be_missing_where_the_limit_has_room(objective: Objective) -> None:
+def test_missing_arrivals_within_the_limit_still_hold(objective: Objective) -> None:
     finding = objective.judge(run(offered=1010, achieved=1000, dropped=10).timeline)
     assert finding.verdict is HELD
-    assert finding.detail["never sent"] == "10, too few to change the verdict had all been bad"
+    assert finding.detail["never sent"] == "10, the verdict would be the same if all of them had been bad"
 
 
 @pytest.mark.parametrize(
@@ -135,15 +146,15 @@ def test_one_arrival_in_a_hundred_may_be_missing_where_the_limit_has_room(object
     [Availability(min="99%"), ErrorRate(max="1%"), Latency(share="99%", below="1s")],
     ids=lambda kind: kind.kind,
 )
-def test_missing_arrivals_that_would_not_have_held_had_they_been_bad_hold_nothing(objective: Objective) -> None:
+def test_missing_arrivals_that_could_break_it_are_inconclusive(objective: Objective) -> None:
     """Ten of 1,010 use up what 99 % allows, and a generator drops arrivals when the service stalls."""
     assert objective.judge(run().timeline).verdict is HELD
     finding = objective.judge(run(offered=1010, achieved=1000, dropped=10).timeline)
     assert finding.verdict is INCONCLUSIVE
-    assert "but 10 more were due and never sent, and had they been bad it would not be shown to hold" in finding.reason
+    assert "but 10 more were due and never sent; if all of them were bad it might not hold" in finding.reason
 
 
-def test_what_was_measured_to_break_stays_broken_whatever_is_missing() -> None:
+def test_measured_breach_stays_broken_despite_missing_arrivals() -> None:
     story = run(failed=30, offered=1010, achieved=1000, dropped=10)
     assert Availability(min="99%").judge(story.timeline).verdict is BROKEN
     assert ErrorRate(max="1%").judge(story.timeline).verdict is BROKEN
@@ -156,7 +167,7 @@ def test_dropped_arrivals_all_count_against_the_phases_judged() -> None:
     assert Availability(min="95%", phases=["settle"]).judge(story.timeline).verdict is INCONCLUSIVE
 
 
-def test_an_outage_is_broken_even_had_every_missing_arrival_been_good() -> None:
+def test_outage_is_broken_even_if_missing_arrivals_were_good() -> None:
     """A pool that fills up with time-outs drops arrivals: that must not rescue the service."""
     finding = Availability(min="99%").judge(run(failed=500, offered=1100, achieved=1000, dropped=100).timeline)
     assert finding.verdict is BROKEN
@@ -164,7 +175,7 @@ def test_an_outage_is_broken_even_had_every_missing_arrival_been_good() -> None:
 
 
 @pytest.mark.parametrize("objective", KINDS, ids=lambda kind: kind.kind)
-def test_the_steady_state_is_judged_by_the_point_estimate_without_a_summary(objective: Objective) -> None:
+def test_steady_state_uses_the_point_estimate_without_a_summary(objective: Objective) -> None:
     """Twenty good requests bound little, but are no reason not to begin."""
     assert objective.checks_baseline
     assert objective.judge(Story().requests(0, 10, rate=2).timeline, ["baseline"]).verdict is HELD
@@ -196,7 +207,7 @@ def test_more_failures_never_make_it_better(failed: int, good: int, minimum: flo
         (Availability, {"min": "100%"}, "found 100%, expected more than 0% and less than 100%"),
         (Availability, {"min": "0%"}, "found 0%"),
         (Availability, {"min": "many"}, "found 'many', expected a percentage"),
-        (Availability, {"min": 99.9}, "less than or equal to 1"),
+        (Availability, {"min": 99.9}, "found 99.9, expected a share of at most 100%, write 99.9%"),
         (Availability, {"min": "99%", "phases": []}, "at least 1 item"),
         (Availability, {"min": "99%", "phases": ["after"]}, "'baseline', 'fault', 'recovery' or 'settle'"),
         (Availability, {"min": "99%", "confidence": "100%"}, "found 100%"),
@@ -211,7 +222,7 @@ def test_impossible_parameters_are_refused(kind: type[Objective], fields: dict[s
         kind(**fields)
 
 
-def test_titles_say_what_is_asked_for() -> None:
+def test_titles_state_the_requirement() -> None:
     assert Availability(min="99.95%").title == "availability at least 99.95%"
     assert Latency(share="95%", below="200ms").title == "95% of requests below 200 ms"
 

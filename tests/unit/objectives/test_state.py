@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harness.model.verdict import Verdict
 from harness.objectives.durability import Durability
 from harness.objectives.identity import Identity
-from harness.verdict import Verdict
 from tests.unit.timelines import ETCD, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -37,7 +37,7 @@ def identity(story: Story, **fields: object) -> tuple[Verdict, str]:
     return finding.verdict, finding.reason
 
 
-def test_the_same_names_volumes_and_addresses_are_the_same_identity() -> None:
+def test_same_names_volumes_and_addresses_are_the_same_identity() -> None:
     verdict, reason = identity(killed())
     assert verdict is HELD
     assert "all 2 pods kept their names, volumes and DNS records; 1 of them came back as new pods" in reason
@@ -58,14 +58,14 @@ def test_the_slowest_return_gives_the_numbers() -> None:
     [
         ({"claims": {"data": ["data-etcd-1", "pv-other"]}}, BROKEN, "came back with data (data-etcd-1 on pv-other)"),
         ({"claims": {}}, BROKEN, "came back with no volume"),
-        ({"dns": ["10.0.0.9"]}, BROKEN, "leads to 10.0.0.9, the pod is at 10.0.0.1"),
-        ({"dns": []}, BROKEN, "leads to no address"),
+        ({"dns": ["10.0.0.9"]}, BROKEN, "has 10.0.0.9, the pod has 10.0.0.1"),
+        ({"dns": []}, BROKEN, "has no address"),
         ({"dns": None}, INCONCLUSIVE, "was not looked up"),
         ({"ip": ""}, INCONCLUSIVE, "has no address"),
         ({"uid": "u1"}, INCONCLUSIVE, "still the same pod"),
     ],
 )
-def test_what_changed_is_said(changed: dict[str, object], verdict: Verdict, reason: str) -> None:
+def test_changes_are_named(changed: dict[str, object], verdict: Verdict, reason: str) -> None:
     found, why = identity(killed(**changed))
     assert found is verdict
     assert reason in why
@@ -76,7 +76,30 @@ def test_a_pod_that_is_missing_at_the_end_is_broken() -> None:
     assert identity(looked(story, 50.0, "etcd-0", "u0")) == (BROKEN, "etcd-1 did not come back")
 
 
-def test_never_ready_again_is_broken_once_watched_for_longer_than_the_limit() -> None:
+def test_pod_deleted_after_the_snapshot_is_absent() -> None:
+    story = killed().gone(52.0, "etcd-0", "u0", owner=ETCD)
+    assert identity(story) == (BROKEN, "etcd-0 did not come back")
+
+
+def test_ready_again_and_not_at_the_end_is_not_back() -> None:
+    story = killed(ready=15.0).pod(40.0, "etcd-1", "v1", False, owner=ETCD)
+    verdict, reason = identity(story, within="20s")
+    assert verdict is BROKEN
+    assert "is not when last seen" in reason
+    assert identity(story, within="60s")[0] is INCONCLUSIVE
+    assert identity(story.pod(45.0, "etcd-1", "v1", owner=ETCD), within="20s")[0] is HELD
+
+
+def test_a_watch_that_never_resumes_may_miss_a_relapse() -> None:
+    story = killed(ready=15.0).gap("pods", 40.0)
+    verdict, reason = identity(story, within="20s")
+    assert verdict is INCONCLUSIVE
+    assert "the watch on pods was interrupted afterwards" in reason
+    assert identity(story)[0] is HELD
+    assert identity(killed(ready=15.0).gap("pods", 40.0, 42.0, complete=False), within="20s")[0] is HELD
+
+
+def test_never_ready_again_is_broken_once_watched_past_the_limit() -> None:
     assert identity(killed(ready=None), within="20s")[0] is BROKEN
     assert identity(killed(ready=None), within="60s")[0] is INCONCLUSIVE
 
@@ -108,13 +131,13 @@ def test_pods_of_other_sets_are_none_of_it() -> None:
         looked(Story(), 9.0, "etcd-0", "u0").injected(10.0).add("identity", "etcd-0", 50.0, None),
     ],
 )
-def test_without_two_looks_no_identity_is_held(story: Story) -> None:
+def test_identity_needs_two_snapshots(story: Story) -> None:
     assert identity(story)[0] is INCONCLUSIVE
 
 
-def test_why_nothing_could_be_looked_at_is_said() -> None:
+def test_reason_for_a_failed_snapshot_is_reported() -> None:
     story = looked(Story(), 9.0, "etcd-0", "u0").injected(10.0).error("identity", ETCD, 50.0, "403 Forbidden")
-    assert identity(story)[1].endswith("looked at after the fault: 403 Forbidden")
+    assert identity(story)[1].endswith("observed after the fault: 403 Forbidden")
     unlooked = killed(dns=None, dns_error="no pod of the set is ready")
     assert "no pod of the set is ready" in identity(unlooked)[1]
 
@@ -148,7 +171,7 @@ def test_all_acknowledged_writes_read_back_is_held() -> None:
     assert durability(written(*"abcd")) == (HELD, "all 4 acknowledged writes were read back")
 
 
-def test_a_write_that_was_not_acknowledged_may_be_there_or_not() -> None:
+def test_unacknowledged_write_may_be_present_or_absent() -> None:
     assert durability(written(*"abcdx"))[0] is HELD
 
 
@@ -164,7 +187,7 @@ def test_only_the_first_missing_writes_are_named() -> None:
     assert durability(written(acknowledged="abcde"))[1].endswith("a, b, c, d, e")
 
 
-def test_a_key_that_nobody_is_known_to_have_written_is_inconclusive() -> None:
+def test_key_without_a_confirmed_write_is_inconclusive() -> None:
     verdict, reason = durability(written(*"abcd", "ghost"))
     assert verdict is INCONCLUSIVE
     assert "1 keys were read that no recorded request wrote: ghost" in reason
@@ -189,7 +212,7 @@ def test_writes_acknowledged_while_it_was_read_are_left_out() -> None:
         (written(*"abcd").error("readable", "etcd-0", 57.0, "exec failed"), "could not be read back: exec failed"),
         (written(*"abcd").error("readable", "e", 57.0, "cut off", {"keys": list("abcd")}), "read back: cut off"),
         (written(*"abcd").add("readable", "etcd-0", 57.0, None), "could not be read back: no value"),
-        (Story().request(8.0, key="a").add("readable", "e", 9.0, {"keys": ["a"]}), "after the run's last phase"),
+        (Story().request(8.0, key="a").add("readable", "e", 9.0, {"keys": ["a"]}), "after the last phase of the run"),
     ],
 )
 def test_without_data_no_durability_is_held(story: Story, reason: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.clock import FakeClock
-from harness.cluster.fake import FakeCluster
-from harness.cluster.transport import ExecResult
-from harness.observation import Observation, Timeline
-from harness.probe import ProbeContext, SnapshotProbe
+from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.kube.transport import ExecResult
+from harness.common.clock import FakeClock
+from harness.model.timeline import Observation, Timeline
+from harness.probes.base import ProbeContext, SnapshotProbe
 
 SEARCH = "search shop.svc.cluster.local svc.cluster.local cluster.local\n"
 

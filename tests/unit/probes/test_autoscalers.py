@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.clock import parse_kubernetes_time
+from harness.common.clock import parse_kubernetes_time
 from harness.probes.autoscalers import AutoscalerProbe
 
 
@@ -26,7 +26,7 @@ def seen(*metrics: dict[str, Any]) -> Any:
     return sighting
 
 
-def test_what_an_autoscaler_wants() -> None:
+def test_desired_autoscaler_replicas_are_read() -> None:
     sighting = seen()
     assert (sighting.subject, sighting.wall) == ("hpa/web", parse_kubernetes_time("2026-11-23T07:24:00Z"))
     assert sighting.value == {
@@ -40,6 +40,15 @@ def test_what_an_autoscaler_wants() -> None:
             "ScalingActive": {"status": "False", "reason": "FailedGetResourceMetric", "message": "", "since": None}
         },
     }
+
+
+def test_a_fresh_autoscaler_has_no_numbers() -> None:
+    item = {"metadata": {"name": "web"}, "spec": {"maxReplicas": 6}, "status": {}}
+    (sighting,) = AutoscalerProbe().see("ADDED", item)
+    assert (sighting.value["current"], sighting.value["desired"], sighting.value["min"]) == (None, None, 1)
+    item["status"] = {"desiredReplicas": 0, "conditions": [{"type": "AbleToScale", "status": "True"}]}
+    (sighting,) = AutoscalerProbe().see("MODIFIED", item)
+    assert (sighting.value["current"], sighting.value["desired"]) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.clock import parse_kubernetes_time
+from harness.common.clock import parse_kubernetes_time
 from harness.probes.endpoints import EndpointProbe
 
 
@@ -24,7 +24,7 @@ def told(probe: EndpointProbe, event: str, item: dict[str, Any]) -> dict[str, An
     return sightings[0].value if sightings else None
 
 
-def test_ready_and_serving_are_told_apart_and_absent_conditions_mean_yes() -> None:
+def test_ready_and_serving_differ_and_absent_conditions_mean_yes() -> None:
     item = piece(
         "web-1",
         endpoint("good", ready=True, serving=True),
@@ -39,7 +39,7 @@ def test_ready_and_serving_are_told_apart_and_absent_conditions_mean_yes() -> No
     }
 
 
-def test_slices_of_one_service_add_up_and_a_pod_in_two_of_them_counts_once() -> None:
+def test_slices_of_a_service_add_up_and_count_each_pod_once() -> None:
     probe = EndpointProbe()
     told(probe, "SYNC", piece("web-v4", endpoint("a", ready=True)))
     both = told(probe, "ADDED", piece("web-v6", endpoint("a", ready=True), endpoint("b", ready=True)))
@@ -50,7 +50,7 @@ def test_slices_of_one_service_add_up_and_a_pod_in_two_of_them_counts_once() -> 
     assert rest["ready"] == ["a"]
 
 
-def test_services_are_told_apart_and_a_slice_of_none_is_left_out() -> None:
+def test_services_are_separate_and_unowned_slices_are_ignored() -> None:
     probe = EndpointProbe()
     subjects = [
         sighting.subject
@@ -64,14 +64,14 @@ def test_services_are_told_apart_and_a_slice_of_none_is_left_out() -> None:
     assert subjects == ["web", "db"]
 
 
-def test_a_service_that_has_lost_all_endpoints_is_told_once() -> None:
+def test_service_without_endpoints_is_reported_once() -> None:
     probe = EndpointProbe()
     told(probe, "SYNC", piece("web-1", endpoint("a")))
     assert told(probe, "MODIFIED", piece("web-1")) == {"ready": [], "serving": [], "all": []}
     assert told(probe, "MODIFIED", piece("web-1")) is None
 
 
-def test_an_endpoint_that_is_no_pod_goes_by_its_address() -> None:
+def test_endpoint_without_a_pod_is_named_by_address() -> None:
     value = told(EndpointProbe(), "SYNC", piece("web-1", endpoint(None, address="198.18.0.9")))
     assert value is not None
     assert value["ready"] == ["198.18.0.9"]
@@ -82,3 +82,10 @@ def test_the_wall_time_is_what_triggered_the_controller() -> None:
     item = piece("w", endpoint("a"), annotations={"endpoints.kubernetes.io/last-change-trigger-time": stamp})
     (sighting,) = EndpointProbe().see("MODIFIED", item)
     assert sighting.wall == parse_kubernetes_time("2026-11-23T07:24:02.123456Z")
+
+
+def test_a_service_without_any_slice_is_gone() -> None:
+    probe = EndpointProbe()
+    (there,) = probe.see("ADDED", piece("web-1"))
+    (gone,) = probe.see("DELETED", piece("web-1"))
+    assert ("gone" in there.value, gone.value["gone"]) == (False, True)

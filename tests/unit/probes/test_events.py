@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.clock import parse_kubernetes_time
+from harness.common.clock import parse_kubernetes_time
 from harness.probes.events import EventProbe
 
 AT = "2026-11-23T07:24:0{}Z"
@@ -30,7 +30,7 @@ def test_an_event_is_about_something() -> None:
 
 
 @pytest.mark.parametrize("event", ["SYNC", "DELETED"])
-def test_events_from_before_the_watch_and_expired_ones_are_left_out(event: str) -> None:
+def test_earlier_and_expired_events_are_left_out(event: str) -> None:
     assert list(EventProbe().see(event, happening())) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from harness.cluster.resources import PODS
+from harness.cluster.kube.resources import PODS
 from harness.probes.identity import DNS_FOLLOWS, Identity
 from tests.unit.probes.snapshots import Stand
 
@@ -34,7 +34,7 @@ def test_a_stale_record_is_given_the_time_that_caches_take() -> None:
     assert stand.clock.monotonic() - before == pytest.approx(DNS_FOLLOWS)
 
 
-def test_a_record_that_comes_true_ends_the_wait() -> None:
+def test_correct_record_ends_the_wait() -> None:
     stand = Stand()
     stand.later["db-1"] = ["198.18.1.77", "198.18.1.77"]
     before = stand.clock.monotonic()
@@ -50,7 +50,7 @@ def test_no_record_at_all_is_an_answer() -> None:
     assert second.value["dns"] == []
 
 
-def test_a_name_server_that_fails_leaves_the_record_unknown_and_says_why() -> None:
+def test_failed_lookup_leaves_the_record_unknown_with_reason() -> None:
     stand = Stand()
     stand.dns["db-1"] = "SERVFAIL"
     _, second = stand.look(PROBE)
@@ -59,7 +59,7 @@ def test_a_name_server_that_fails_leaves_the_record_unknown_and_says_why() -> No
     assert (second.error, second.value["claims"]) == (None, {"data": ["data-db-1", "pv-1"]})
 
 
-def test_without_a_ready_pod_nobody_can_ask() -> None:
+def test_lookup_needs_a_ready_pod() -> None:
     stand = Stand()
     for ordinal in (0, 1):
         stand.cluster.api.delete(PODS, f"db-{ordinal}", "shop", grace_seconds=0)

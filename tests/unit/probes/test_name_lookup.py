@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from harness.cluster.fake import FakeCluster
-from harness.cluster.transport import ExecResult
-from harness.errors import ApiError
-from harness.probes.name_lookup import LookupFailed, look_up, read_nslookup
+from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.kube.transport import ExecResult
+from harness.common.errors import ApiError
+from harness.probes.name_lookup import LookupFailed, read_nslookup, resolve_name
 
 SERVER = "Server:\t\t198.19.0.10\nAddress:\t198.19.0.10:53\n\n"
 OLD_SERVER = "Server:    198.19.0.10\nAddress 1: 198.19.0.10 kube-dns.kube-system.svc.cluster.local\n\n"
@@ -39,7 +39,7 @@ ABSENT = f"** server can't find {FULL}: NXDOMAIN\n\n"
         ),
     ],
 )
-def test_what_nslookup_prints_is_read(printed: str, expected: list[str]) -> None:
+def test_nslookup_output_is_parsed(printed: str, expected: list[str]) -> None:
     assert read_nslookup(printed) == expected
 
 
@@ -51,7 +51,7 @@ def test_what_nslookup_prints_is_read(printed: str, expected: list[str]) -> None
         ("", "nothing printed"),
     ],
 )
-def test_a_name_server_that_cannot_answer_says_nothing_about_the_name(printed: str, last: str) -> None:
+def test_failing_name_server_gives_no_result_for_the_name(printed: str, last: str) -> None:
     with pytest.raises(LookupFailed, match=last):
         read_nslookup(printed)
 
@@ -78,7 +78,7 @@ def test_the_full_name_is_made_with_the_pods_own_search_list() -> None:
         return ExecResult(f"{SERVER}Name:\tx\nAddress: 198.18.66.16\n", "", 0)
 
     cluster, commands = asking(answers)
-    assert look_up(cluster.api, "shop", "db-0", "db-1.db") == ["198.18.66.16"]
+    assert resolve_name(cluster.api, "shop", "db-0", "db-1.db") == ["198.18.66.16"]
     assert commands[-1] == ["nslookup", "db-1.db.shop.svc.example.org"]
 
 
@@ -89,20 +89,20 @@ def test_the_full_name_is_made_with_the_pods_own_search_list() -> None:
         (ExecResult("", "", 2), []),
     ],
 )
-def test_getent_is_asked_where_there_is_no_nslookup(result: ExecResult, expected: list[str]) -> None:
+def test_getent_is_used_without_nslookup(result: ExecResult, expected: list[str]) -> None:
     def answers(command: Sequence[str]) -> ExecResult:
         if command[0] == "nslookup":
             raise missing("nslookup")
         return result if command[0] == "getent" else ExecResult("", "", 0)
 
     cluster, commands = asking(answers)
-    assert look_up(cluster.api, "shop", "db-0", "db-1.db") == expected
+    assert resolve_name(cluster.api, "shop", "db-0", "db-1.db") == expected
     assert commands[-1] == ["getent", "ahosts", "db-1.db"]
 
 
-def test_an_image_without_any_tool_cannot_be_asked() -> None:
+def test_image_without_lookup_tools_cannot_resolve_names() -> None:
     def answers(command: Sequence[str]) -> ExecResult:
         raise missing(command[0])
 
     with pytest.raises(LookupFailed, match=r"neither nslookup .* nor getent .* works in db-0"):
-        look_up(asking(answers)[0].api, "shop", "db-0", "db-1.db")
+        resolve_name(asking(answers)[0].api, "shop", "db-0", "db-1.db")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.clock import parse_kubernetes_time
+from harness.common.clock import parse_kubernetes_time
 from harness.probes.nodes import NodeProbe
 
 
@@ -44,7 +44,7 @@ def test_a_heartbeat_is_no_news() -> None:
 
 
 @pytest.mark.parametrize("ready", ["False", "Unknown"])
-def test_a_node_that_is_silent_is_as_unready_as_one_that_says_so(ready: str) -> None:
+def test_silent_node_counts_as_unready(ready: str) -> None:
     (sighting,) = NodeProbe().see("MODIFIED", node(ready))
     assert sighting.value["ready"] is False
 
@@ -60,3 +60,11 @@ def test_cordoned_and_deleted_nodes_take_no_pods() -> None:
 
 def test_nodes_are_watched_in_the_whole_cluster() -> None:
     assert NodeProbe().namespaced is False
+
+
+def test_a_silent_node_is_marked_as_unknown() -> None:
+    """Not ready is what it counts as; that it may be running all the same is what a judge must see."""
+    probe = NodeProbe()
+    (silent,) = probe.see("MODIFIED", node("Unknown"))
+    (down,) = probe.see("MODIFIED", node("False"))
+    assert (silent.value.get("unknown"), down.value.get("unknown")) == (True, None)

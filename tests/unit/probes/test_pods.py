@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.clock import parse_kubernetes_time
-from harness.probe import Sighting
-from harness.probes.pods import PodProbe, owner
+from harness.cluster.kube.owners import workload_of
+from harness.common.clock import parse_kubernetes_time
+from harness.probes.base import Sighting
+from harness.probes.pods import PodProbe
 
 CREATED, READY = "2026-11-23T07:24:00Z", "2026-11-23T07:24:02Z"
 
@@ -30,6 +31,8 @@ def pod(**changes: Any) -> dict[str, Any]:
             "containerStatuses": [
                 {
                     "name": "podinfo",
+                    "image": "podinfo:1",
+                    "imageID": f"docker.io/library/podinfo@{SUM}",
                     "containerID": "containerd://c1",
                     "restartCount": 0,
                     "ready": True,
@@ -47,9 +50,19 @@ def pod(**changes: Any) -> dict[str, Any]:
     return item
 
 
+SUM = "sha256:" + "a" * 64
+
+
 def seen(item: dict[str, Any], event: str = "MODIFIED") -> Sighting:
     (sighting,) = PodProbe().see(event, item)
     return sighting
+
+
+def test_images_of_all_started_containers_are_recorded() -> None:
+    started = {"name": "a", "image": "init:1", "imageID": "sha256:1"}
+    waiting = {"name": "b", "image": "side:1", "imageID": ""}
+    found = seen(pod(status__initContainerStatuses=[started, waiting])).value["images"]
+    assert found == [["init:1", "sha256:1"], ["podinfo:1", f"docker.io/library/podinfo@{SUM}"]]
 
 
 def test_a_ready_pod() -> None:
@@ -71,6 +84,7 @@ def test_a_ready_pod() -> None:
         "ready_since": parse_kubernetes_time(READY),
         "created": parse_kubernetes_time(CREATED),
         "labels": {"app": "podinfo", "pod-template-hash": "dbf696c7d"},
+        "images": [["podinfo:1", f"docker.io/library/podinfo@{SUM}"]],
     }
 
 
@@ -83,7 +97,7 @@ def test_readiness_is_the_condition_and_not_the_containers_flag(status: str) -> 
     assert value["containers"]["podinfo"]["ready"] is True
 
 
-def test_a_pod_being_deleted_may_still_be_ready_and_its_wall_time_is_when_that_was_asked_for() -> None:
+def test_terminating_pod_may_be_ready_and_is_dated_by_deletion() -> None:
     item = pod(metadata__deletionTimestamp="2026-11-23T07:31:00Z", metadata__deletionGracePeriodSeconds=30)
     sighting = seen(item)
     assert (sighting.value["deleting"], sighting.value["ready"]) == (True, True)
@@ -101,14 +115,14 @@ def test_a_pod_being_deleted_may_still_be_ready_and_its_wall_time_is_when_that_w
 )
 def test_the_owner_is_the_workload(kind: str, name: str, labels: dict[str, str] | None, expected: str) -> None:
     references = [{"kind": "Other", "name": "x"}, {"kind": kind, "name": name, "controller": True}]
-    assert owner(pod(metadata__labels=labels, metadata__ownerReferences=references)) == expected
+    assert workload_of(pod(metadata__labels=labels, metadata__ownerReferences=references)) == expected
 
 
 def test_a_pod_without_a_controller_has_no_owner() -> None:
-    assert owner(pod(metadata__ownerReferences=[{"kind": "Node", "name": "n", "controller": False}])) == ""
+    assert workload_of(pod(metadata__ownerReferences=[{"kind": "Node", "name": "n", "controller": False}])) == ""
 
 
-def test_the_exit_code_is_the_last_one_known_and_the_waiting_reason_is_told() -> None:
+def test_last_exit_code_and_waiting_reason_are_recorded() -> None:
     crashed = {
         "name": "podinfo",
         "restartCount": 3,
@@ -127,7 +141,7 @@ def test_the_exit_code_is_the_last_one_known_and_the_waiting_reason_is_told() ->
     assert containers["other"]["exit_code"] == 0
 
 
-def test_a_sidecar_counts_among_the_containers_and_a_plain_init_container_does_not() -> None:
+def test_sidecars_count_as_containers_and_init_containers_do_not() -> None:
     specs = [{"name": "proxy", "restartPolicy": "Always"}, {"name": "setup"}]
     statuses = [{"name": "proxy", "restartCount": 2}, {"name": "setup", "restartCount": 0}]
     containers = seen(pod(spec__initContainers=specs, status__initContainerStatuses=statuses)).value["containers"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from harness.cluster.transport import ExecResult
+from harness.cluster.kube.transport import ExecResult
 from harness.probes.readable import Readable
 from tests.unit.probes.snapshots import Stand
 
@@ -21,21 +21,21 @@ def test_every_line_is_a_key_without_its_prefix() -> None:
     assert stand.asked == [("db-0", "main")]
 
 
-def test_a_store_without_keys_was_read_all_the_same() -> None:
+def test_empty_store_counts_as_read() -> None:
     stand = Stand()
     stand.outputs["db-0"] = ExecResult("", "", 0)
     (only,) = stand.look(PROBE)
     assert (only.value["keys"], only.error) == ([], None)
 
 
-def test_another_pod_is_asked_when_the_first_fails() -> None:
+def test_another_pod_is_tried_when_the_first_fails() -> None:
     stand = Stand()
     stand.outputs = {"db-0": ExecResult("", "not the leader\n", 3), "db-1": ExecResult("k\n", "", 0)}
     (only,) = stand.look(PROBE)
     assert only.value == {"keys": ["k"], "pod": "db-1"}
 
 
-def test_ready_pods_are_asked_first() -> None:
+def test_ready_pods_are_tried_first() -> None:
     stand = Stand()
     stand.pod("db", "198.18.1.9", ready=False)
     stand.outputs = {"db": ExecResult("stale\n", "", 0), "db-0": ExecResult("fresh\n", "", 0)}
@@ -43,7 +43,7 @@ def test_ready_pods_are_asked_first() -> None:
     assert only.value == {"keys": ["fresh"], "pod": "db-0"}
 
 
-def test_when_nobody_can_be_read_every_reason_is_told_and_no_key_list_is_made_up() -> None:
+def test_unreadable_pods_give_all_reasons_and_no_key_list() -> None:
     stand = Stand()
     stand.outputs = {"db-0": ExecResult("", "boom\n", 1), "db-1": ExecResult("partial\n", "no quorum\n", 1)}
     (only,) = stand.look(PROBE)
@@ -75,6 +75,6 @@ def test_the_container_can_be_named() -> None:
     "wrong",
     [{"selector": "", "command": ["x"]}, {"selector": "app=", "command": []}, {"selector": "a b", "command": ["x"]}],
 )
-def test_a_probe_that_could_read_nothing_is_refused(wrong: dict[str, object]) -> None:
+def test_probe_without_anything_to_read_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Readable.model_validate(wrong)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from harness.clock import parse_kubernetes_time
-from harness.cluster.resources import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Resource
-from harness.probe import Sighting
+from harness.cluster.kube.resources import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Resource
+from harness.common.clock import parse_kubernetes_time
+from harness.probes.base import Sighting
 from harness.probes.workloads import WorkloadProbe, template_hash
 
 TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
@@ -70,15 +70,21 @@ def test_a_deployment() -> None:
     }
 
 
+COUNTS = ("desired", "replicas", "ready", "available", "updated")
+
+
 def test_counts_that_the_server_leaves_out_are_zero() -> None:
+    item = {"metadata": {"name": "web"}, "spec": {}, "status": {"observedGeneration": 1}}
+    value = seen(DEPLOYMENTS, item).value
+    assert [value[key] for key in COUNTS] == [1, 0, 0, 0, 0]
+
+
+def test_unset_counts_are_unknown() -> None:
     value = seen(DEPLOYMENTS, {"metadata": {"name": "web"}, "spec": {}}).value
-    assert (value["desired"], value["replicas"], value["ready"], value["available"], value["updated"]) == (
-        1,
-        0,
-        0,
-        0,
-        0,
-    )
+    assert [value[key] for key in COUNTS] == [1, None, None, None, None]
+    assert value["observed_generation"] is None
+    daemons = seen(DAEMON_SETS, {"metadata": {"name": "agent"}, "spec": {}}).value
+    assert [daemons[key] for key in COUNTS] == [None] * 5
 
 
 def test_a_stateful_set_has_the_hash_of_its_update_as_revision() -> None:
@@ -104,12 +110,12 @@ def test_a_daemon_set_counts_nodes() -> None:
     assert [value[key] for key in ("desired", "replicas", "ready", "available", "updated")] == [5, 4, 3, 2, 1]
 
 
-def test_a_deleted_workload_has_and_wants_nothing() -> None:
+def test_deleted_workload_has_zero_actual_and_desired() -> None:
     value = seen(DEPLOYMENTS, DEPLOYMENT, "DELETED").value
     assert [value[key] for key in ("desired", "replicas", "ready", "available", "updated")] == [0] * 5
 
 
-def test_the_template_hash_tells_templates_apart_and_comes_back_with_the_template() -> None:
+def test_template_hash_identifies_each_template() -> None:
     broken = deepcopy(DEPLOYMENT)
     broken["spec"]["template"]["spec"]["containers"][0]["image"] = "web:none"
     scaled = deepcopy(DEPLOYMENT)

@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from harness.clock import FakeClock, SystemClock
-from harness.cluster.api import KubeApi
 from harness.cluster.kind import commands as kind
-from harness.errors import ApiError, ClusterBroken, TimedOut
-from harness.waiting import wait_until
+from harness.cluster.kube.client import KubeApi
+from harness.common.clock import FakeClock, SystemClock
+from harness.common.errors import ApiError, ClusterBroken, TimedOut
+from harness.common.waiting import wait_until
 
 SCRIPT = """#!/bin/sh
 echo "${{0##*/}} $*" >> "$LOG"
@@ -84,15 +84,13 @@ def test_a_docker_that_hangs_is_no_docker(log: Path, monkeypatch: pytest.MonkeyP
         ("a build of our own", False),
     ],
 )
-def test_a_kind_that_is_too_old_is_told(log: Path, said: str, refused: bool) -> None:
+def test_outdated_kind_is_reported(log: Path, said: str, refused: bool) -> None:
     tell(log, "kind", f"echo {said}")
     tell(log, "docker")
-    assert kind.available() == ("kind 0.11 is too old: 0.20 or newer is needed" if refused else "")
+    assert kind.available() == ("kind 0.11 is too old, expected 0.20 or newer" if refused else "")
 
 
-def test_the_runtime_is_what_kind_is_told_to_use_else_the_first_there(
-    log: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runtime_is_the_configured_one_else_the_first_found(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{log.parent}")
     monkeypatch.delenv(kind.RUNTIME_VARIABLE)
     assert kind.runtime() == ""
@@ -125,7 +123,7 @@ def test_create_hands_kind_a_config_and_waits_for_all_nodes(
 
 
 @pytest.mark.usefixtures("nodes_waited_for")
-def test_nodes_of_ours_soon_forget_connections_that_nobody_answered(log: Path, tmp_path: Path) -> None:
+def test_owned_nodes_drop_unanswered_connections_quickly(log: Path, tmp_path: Path) -> None:
     tell(log, "kind")
     tell(log, "docker", '[ "$1" = ps ] && echo mine-worker mine-control-plane; exit 0')
     kind.create("mine", 1, tmp_path / "kubeconfig")
@@ -137,14 +135,14 @@ def test_nodes_of_ours_soon_forget_connections_that_nobody_answered(log: Path, t
 
 
 @pytest.mark.usefixtures("nodes_waited_for")
-def test_a_node_image_that_was_asked_for_is_handed_on(log: Path, tmp_path: Path) -> None:
+def test_requested_node_image_is_passed_to_kind(log: Path, tmp_path: Path) -> None:
     tell(log, "kind")
     kind.create("mine", 1, tmp_path / "kubeconfig", "example/node:v1")
     assert log.read_text().endswith("--image example/node:v1\n")
 
 
 @pytest.mark.usefixtures("nodes_waited_for")
-def test_a_failure_is_told_in_kinds_own_words_with_what_the_machine_lacks(
+def test_failure_quotes_kind_and_what_the_machine_lacks(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kind, "shortages", lambda: ["fs.inotify.max_user_instances is 128"])
@@ -166,7 +164,7 @@ class Nodes:
         return self
 
 
-def test_a_cluster_with_a_node_that_is_not_ready_or_not_there_is_waited_for() -> None:
+def test_missing_or_unready_nodes_are_waited_for() -> None:
     """kind's own wait ends with the control plane."""
     with pytest.raises(TimedOut, match="1 of 2 nodes"):
         kind.wait_for_nodes(cast(KubeApi, Nodes(control=True)), 2, FakeClock())
@@ -175,15 +173,15 @@ def test_a_cluster_with_a_node_that_is_not_ready_or_not_there_is_waited_for() ->
     kind.wait_for_nodes(cast(KubeApi, Nodes(control=True, worker=True)), 2, FakeClock())
 
 
-def test_ports_in_use_are_passed_over() -> None:
+def test_ports_in_use_are_skipped() -> None:
     first = kind.free_host_ports()
     with socket.create_server(("127.0.0.1", first + 7)):
         assert kind.free_host_ports() > first + 7
 
 
-def test_no_free_ports_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lack_of_free_ports_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kind, "port_is_free", lambda _port: False)
-    with pytest.raises(ClusterBroken, match="no 40 neighbouring ports"):
+    with pytest.raises(ClusterBroken, match="no 40 consecutive ports"):
         kind.free_host_ports()
 
 
@@ -207,7 +205,7 @@ def test_delete_names_the_cluster_and_its_kubeconfig(log: Path, tmp_path: Path) 
     assert log.read_text() == f"kind delete cluster --name mine --kubeconfig {tmp_path}/kubeconfig\n"
 
 
-def test_logs_that_kind_could_not_get_are_an_error_in_its_own_words(log: Path, tmp_path: Path) -> None:
+def test_failed_log_export_is_an_error_quoting_kind(log: Path, tmp_path: Path) -> None:
     tell(log, "kind", 'echo "ERROR: container mine-worker is not running" >&2; exit 1')
     with pytest.raises(ClusterBroken, match="kind export logs failed: ERROR: container mine-worker is not running"):
         kind.export_logs("mine", tmp_path / "logs")
@@ -215,14 +213,14 @@ def test_logs_that_kind_could_not_get_are_an_error_in_its_own_words(log: Path, t
 
 
 @pytest.mark.usefixtures("nodes_waited_for")
-def test_a_cluster_that_was_there_before_is_told_from_one_that_failed(log: Path, tmp_path: Path) -> None:
+def test_existing_cluster_differs_from_one_that_failed(log: Path, tmp_path: Path) -> None:
     said = "ERROR: failed to create cluster: node(s) already exist for a cluster with the name mine"
     tell(log, "kind", f"echo '{said}' >&2; exit 1")
     with pytest.raises(kind.AlreadyThere, match="already exist"):
         kind.create("mine", 1, tmp_path / "kubeconfig")
 
 
-def test_an_api_that_fails_while_nodes_are_waited_for_is_a_cluster_that_broke(
+def test_api_failure_while_waiting_for_nodes_breaks_the_cluster(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
@@ -235,13 +233,13 @@ def test_an_api_that_fails_while_nodes_are_waited_for_is_a_cluster_that_broke(
         kind.create("mine", 1, tmp_path / "kubeconfig")
 
 
-def test_the_kubeconfig_of_a_cluster_that_is_there_is_asked_of_kind(log: Path, tmp_path: Path) -> None:
+def test_kubeconfig_of_an_existing_cluster_comes_from_kind(log: Path, tmp_path: Path) -> None:
     tell(log, "kind")
     kind.export_kubeconfig("mine", tmp_path / "kubeconfig")
     assert log.read_text() == f"kind export kubeconfig --name mine --kubeconfig {tmp_path}/kubeconfig\n"
 
 
-def test_of_a_long_error_both_ends_are_told() -> None:
+def test_long_error_keeps_both_ends() -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('ERROR: no space' + 9000 * '.' + 'Stack trace')"]
     with pytest.raises(ClusterBroken, match=r"ERROR: no space\.+ \[…\] \.+Stack trace$") as caught:
         kind.run(command, 20)
@@ -257,18 +255,14 @@ def test_ctrl_c_on_the_terminal_does_not_reach_a_command() -> None:
     assert int(kind.run([sys.executable, "-c", "import os; print(os.getpgrp())"], 20)) != os.getpgrp()
 
 
-def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_timed_out_command_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kind, "GRACE_SECONDS", 0.1)
     with pytest.raises(ClusterBroken, match=r"took over 1 s"):
         kind.run(["sh", "-c", STARTS.format(file=tmp_path / "ids")], 1)
     assert_ended(tmp_path / "ids")
 
 
-def test_a_command_that_is_interrupted_is_ended_before_anything_else_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_command_is_ended_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def communicate(child: subprocess.Popen[str], *_: object) -> None:
         assert child.stdout
         assert child.stdout.readline() == "begun\n"

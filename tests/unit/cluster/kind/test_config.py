@@ -8,7 +8,7 @@ from harness.cluster.kind.config import config
 from harness.cluster.local.control_plane import CONTROLLER_TIMINGS
 
 
-def test_every_node_port_is_published_on_loopback_and_there_are_no_others() -> None:
+def test_only_node_ports_are_published_and_only_on_loopback() -> None:
     body = config(2, 31000)
     mappings = body["nodes"][0]["extraPortMappings"]
     assert {mapping["listenAddress"] for mapping in mappings} == {"127.0.0.1"}
@@ -17,7 +17,7 @@ def test_every_node_port_is_published_on_loopback_and_there_are_no_others() -> N
     assert all("30000-30039" in patch for patch in body["kubeadmConfigPatches"])
 
 
-def test_there_is_a_patch_for_each_shape_of_kubeadms_arguments() -> None:
+def test_each_kubeadm_argument_format_has_a_patch() -> None:
     versions = {yaml.safe_load(patch)["apiVersion"] for patch in config(1, 30000)["kubeadmConfigPatches"]}
     assert versions == {"kubeadm.k8s.io/v1beta3", "kubeadm.k8s.io/v1beta4"}
 
@@ -30,6 +30,6 @@ def test_a_silent_node_is_missed_as_soon_as_on_the_local_cluster() -> None:
     assert {entry["name"]: entry["value"] for entry in new["extraArgs"]} == wanted
 
 
-def test_every_worker_is_a_zone_of_its_own() -> None:
+def test_every_worker_has_a_separate_zone() -> None:
     workers = [node for node in config(3, 30000)["nodes"] if node["role"] == "worker"]
     assert [node["labels"]["topology.kubernetes.io/zone"] for node in workers] == ["zone-a", "zone-b", "zone-c"]

@@ -12,7 +12,7 @@ from harness.cluster.kind import images
 from harness.cluster.kind.images import NodeImages
 from harness.cluster.local.images import INDEX
 from harness.cluster.local.oci import BlobStore, Entry
-from harness.errors import CapabilityMissing
+from harness.common.errors import CapabilityMissing
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, s
     return seen
 
 
-def test_an_image_is_loaded_when_it_is_first_asked_for_and_no_other_with_it(loaded: list[tuple[str, str]]) -> None:
+def test_image_is_loaded_alone_on_first_use(loaded: list[tuple[str, str]]) -> None:
     nodes = NodeImages("mine")
     assert loaded == []
     assert nodes.reference("podinfo") == nodes.reference("podinfo") == "resilience.local/podinfo:1"
@@ -53,13 +53,13 @@ def test_an_image_that_does_not_exist_is_a_missing_capability(loaded: list[tuple
     assert loaded == []
 
 
-def test_a_machine_without_busybox_is_told(loaded: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_busybox_is_reported(loaded: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images.images, "BUSYBOX", Path("/nowhere"))
     with pytest.raises(CapabilityMissing, match="Debian: busybox-static"):
         NodeImages("mine").reference("podinfo")
 
 
-def test_a_busybox_that_would_not_start_in_a_container_is_told(loaded: list[tuple[str, str]], tmp_path: Path) -> None:
+def test_busybox_that_cannot_start_in_a_container_is_reported(loaded: list[tuple[str, str]], tmp_path: Path) -> None:
     (tmp_path / "busybox").write_bytes(b"\x7fELF" + b"\0" * 500 + b"/lib64/ld-linux-x86-64.so.2\0")
     with pytest.raises(CapabilityMissing, match=r"a static .*busybox \(Debian: busybox-static\)"):
         NodeImages("mine").reference("podinfo")

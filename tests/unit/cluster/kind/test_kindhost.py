@@ -18,7 +18,7 @@ class Begun(Exception):
     """Ends what was begun."""
 
 
-def test_the_recipes_own_packages_are_there_before_anything_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipe_packages_are_installed_before_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a fresh Debian the first of them that is used is mmdebstrap, long before the daemon."""
 
     def begin(_: object) -> None:
@@ -34,9 +34,7 @@ def test_the_recipes_own_packages_are_there_before_anything_uses_them(monkeypatc
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0 or not STARTER.exists(), reason="needs root on Debian")
-def test_what_is_installed_is_not_started_and_nothing_on_disk_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_installed_daemons_are_not_started_and_no_policy_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A test that is killed meanwhile must not leave a machine on which no daemon ever starts again."""
     apt = tmp_path / "apt-get"
     # Asked with an option that it does not know it fails, where it is what it should be.

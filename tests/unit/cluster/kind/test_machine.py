@@ -16,11 +16,11 @@ def machine(root: Path, instances: int, watches: int, free_kib: int) -> Path:
     return root
 
 
-def test_a_machine_that_has_enough_is_short_of_nothing(tmp_path: Path) -> None:
+def test_sufficient_machine_has_no_shortage(tmp_path: Path) -> None:
     assert shortages(machine(tmp_path, 512, 524288, 8 << 20)) == []
 
 
-def test_everything_that_is_short_is_told_with_its_number(tmp_path: Path) -> None:
+def test_every_shortage_is_reported_with_its_number(tmp_path: Path) -> None:
     instances, watches, memory = shortages(machine(tmp_path, 128, 8192, 512 << 10))
     assert "max_user_instances is 128" in instances
     assert "sysctl fs.inotify.max_user_instances=512" in instances
@@ -28,6 +28,6 @@ def test_everything_that_is_short_is_told_with_its_number(tmp_path: Path) -> Non
     assert memory.startswith("512 MiB of memory")
 
 
-def test_a_machine_that_does_not_say_is_short_of_nothing(tmp_path: Path) -> None:
+def test_machine_without_figures_has_no_shortage(tmp_path: Path) -> None:
     """Docker Desktop's daemon runs in another machine than this one."""
     assert shortages(tmp_path) == []

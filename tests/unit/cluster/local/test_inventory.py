@@ -10,7 +10,7 @@ from harness.cluster.local.state import ClusterState
 STATE = ClusterState("shop", 2, 0, "/binaries", "/images")
 
 
-def test_every_expected_program_but_the_holders_is_made_under_its_own_name(tmp_path: Path) -> None:
+def test_expected_programs_except_holders_keep_their_name(tmp_path: Path) -> None:
     namespaces = {node.role: Namespaces(number) for number, node in enumerate(STATE.plan.nodes, 100)}
     inventory = Inventory(STATE, ClusterPaths(tmp_path), namespaces)
     wanted = [(role, name) for role, name in expected_programs(STATE.plan) if name != HOLDER]
@@ -25,7 +25,7 @@ def test_a_program_of_a_node_enters_that_nodes_namespaces(tmp_path: Path) -> Non
     assert "--net=/proc/102/ns/net" in kubelet.command
 
 
-def test_every_node_has_the_same_programs_and_the_control_plane_some_more() -> None:
+def test_control_plane_runs_the_node_programs_and_more() -> None:
     programs = expected_programs(STATE.plan)
     of = {role: {name for node, name in programs if node == role} for role, _ in programs}
     assert of["worker-1"] == of["worker-2"] == {"holder", "containerd", "kubelet", "kube-proxy"}

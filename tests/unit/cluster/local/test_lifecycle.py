@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from harness.clock import FakeClock
+from harness.cli.main import main
 from harness.cluster.local import commands, lifecycle
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.lifecycle import ClusterStatus, NodeStatus, ProgramStatus
@@ -13,7 +14,8 @@ from harness.cluster.local.locks import locked
 from harness.cluster.local.paths import CACHE_VARIABLE, STATE_VARIABLE, ClusterPaths
 from harness.cluster.local.state import ClusterState
 from harness.cluster.local.teardown import mounts_below
-from harness.errors import ClusterBroken, ClusterUnreachable, InputError
+from harness.common.clock import FakeClock
+from harness.common.errors import ClusterBroken, ClusterUnreachable, InputError
 
 RUNNING = ProgramStatus("worker-1", "kubelet", 17, None)
 ENDED = ProgramStatus("worker-1", "kubelet", None, 137)
@@ -27,7 +29,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, -1, 21])
-def test_an_impossible_number_of_nodes_is_refused_before_anything_is_touched(workers: int, tmp_path: Path) -> None:
+def test_impossible_node_count_is_refused_before_any_change(workers: int, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"number of nodes: found {workers}, expected 1 to 20"):
         lifecycle.bring_up("shop", workers, lambda _message: None, FakeClock())
     assert not (tmp_path / "state").exists()
@@ -41,7 +43,7 @@ def test_up_and_down_without_root_are_refused(monkeypatch: pytest.MonkeyPatch) -
         commands.down("shop", progress=lambda _message: None)
 
 
-def test_a_cluster_that_is_not_there_cannot_be_attached_to() -> None:
+def test_missing_cluster_cannot_be_attached() -> None:
     with pytest.raises(ClusterUnreachable, match=r"no local cluster 'shop'.*cluster up --name shop"):
         LocalCluster.attach("shop")
     with pytest.raises(ClusterUnreachable, match="no local cluster 'shop'"):
@@ -54,26 +56,32 @@ def test_a_cluster_that_was_never_finished_cannot_be_attached_to() -> None:
         LocalCluster.attach("shop")
 
 
-def test_the_status_of_a_cluster_that_is_not_there_says_so() -> None:
+def test_status_of_a_missing_cluster_is_reported() -> None:
     status = commands.status("shop")
-    assert (status.summary, status.healthy, status.programs) == ("not there", False, ())
+    assert (status.summary, status.healthy, status.programs) == ("not found", False, ())
 
 
 def test_a_state_without_programs_is_a_broken_cluster() -> None:
     STATE.save(ClusterPaths.of("shop"))
     status = commands.status("shop")
     assert status.summary == "broken"
+    assert "connection" in status.error.lower() or "kubeconfig" in status.error
     assert {program.name for program in status.programs} >= {"etcd", "kubelet", "haproxy", "holder"}
 
 
 @pytest.mark.parametrize(
-    ("programs", "answers", "summary"),
-    [((RUNNING,), True, "up"), ((RUNNING, ENDED), True, "broken"), ((RUNNING,), False, "broken")],
+    ("programs", "error", "summary"),
+    [
+        ((RUNNING,), "", "up"),
+        ((RUNNING, ENDED), "", "broken"),
+        ((RUNNING, ENDED), "refused", "broken"),
+        ((RUNNING,), "refused", "running, but its API server is not ready: refused"),
+    ],
 )
 def test_up_means_that_every_program_runs_and_the_api_answers(
-    programs: tuple[ProgramStatus, ...], answers: bool, summary: str
+    programs: tuple[ProgramStatus, ...], error: str, summary: str
 ) -> None:
-    assert ClusterStatus("shop", STATE, programs, answers).summary == summary
+    assert ClusterStatus("shop", STATE, programs, error).summary == summary
 
 
 def test_a_program_that_ended_shows_its_exit_code() -> None:
@@ -81,12 +89,12 @@ def test_a_program_that_ended_shows_its_exit_code() -> None:
     assert "running, pid 17" in str(RUNNING)
 
 
-def test_a_lock_that_another_holds_is_waited_for_with_a_word_and_not_forever() -> None:
+def test_held_lock_is_waited_for_with_a_message_and_a_limit() -> None:
     said: list[str] = []
     with locked("slots", said.append, "waiting"):
         assert said == []
         with (
-            pytest.raises(ClusterBroken, match="waiting; it still held"),
+            pytest.raises(ClusterBroken, match="waiting; it still holds"),
             locked("slots", said.append, "waiting", 0.01),
         ):
             pytest.fail("two have the same lock")
@@ -103,9 +111,78 @@ def test_mounts_inside_a_folder_are_found_deepest_first() -> None:
     assert mounts_below(Path("/state/shop"), mountinfo) == [Path("/state/shop/a b"), Path("/state/shop")]
 
 
-def test_a_cluster_with_a_node_that_is_hurt_is_not_up() -> None:
+def test_cluster_with_a_broken_node_is_not_up() -> None:
     node = STATE.plan.workers[0]
     for power, cut_off, summary in (("running", False, "up"), ("running", True, "broken"), ("paused", False, "broken")):
-        status = ClusterStatus("shop", STATE, (RUNNING,), answers=True, nodes=(NodeStatus(node, power, cut_off),))
+        status = ClusterStatus("shop", STATE, (RUNNING,), nodes=(NodeStatus(node, power, cut_off),))
         assert status.summary == summary
     assert str(NodeStatus(node, "running", cut_off=True)).split(maxsplit=2) == ["worker-1", "node", "running, cut off"]
+
+
+SILENT = ClusterStatus("shop", STATE, (RUNNING,), "ConnectionFailed: refused")
+UP = ClusterStatus("shop", STATE, (RUNNING,))
+DEAD = ClusterStatus("shop", STATE, (ProgramStatus("switch", "holder", None, 137),), "refused")
+
+
+class Remains:
+    """Stands in for a machine: each look at the cluster finds the next status, the last one for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *found: ClusterStatus) -> None:
+        self.found, self.removed, self.said = list(found), list[str](), list[str]()
+        monkeypatch.setattr(lifecycle.packages, "check_platform", lambda: None)
+        monkeypatch.setattr(lifecycle, "status_of", self._look)
+        monkeypatch.setattr(lifecycle.teardown, "exists", lambda _: True)
+        monkeypatch.setattr(lifecycle.teardown, "remove", lambda name, _: self.removed.append(name))
+        for step in (lifecycle.packages, lifecycle.binaries, lifecycle.images, lifecycle.unpacked):
+            monkeypatch.setattr(step, "ensure", lambda *_: SimpleNamespace(folder="/binaries"))
+        monkeypatch.setattr(lifecycle.nodes, "snapshotter", lambda _: "")
+        monkeypatch.setattr(lifecycle.limits, "check_inotify", lambda _: None)
+        monkeypatch.setattr(lifecycle, "_boot", lambda *_: None)
+
+    def _look(self, _name: str) -> ClusterStatus:
+        return self.found.pop(0) if len(self.found) > 1 else self.found[0]
+
+    def bring_up(self) -> bool:
+        return lifecycle.bring_up("shop", 2, self.said.append, FakeClock())
+
+
+class TestClusterThatDoesNotAnswer:
+    def test_is_not_removed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        remains = Remains(monkeypatch, SILENT)
+        with pytest.raises(ClusterUnreachable, match=r"not ready: .*refused .*nothing was removed.*down"):
+            remains.bring_up()
+        assert remains.removed == []
+
+    def test_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        remains = Remains(monkeypatch, SILENT, SILENT, SILENT, UP)
+        assert not remains.bring_up()
+        assert remains.removed == []
+
+    def test_dead_cluster_is_removed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        remains = Remains(monkeypatch, DEAD)
+        assert remains.bring_up()
+        assert remains.removed == ["shop"]
+        assert "is broken (switch holder ended with exit code 137): removing it" in remains.said[-1]
+
+    def test_cluster_dying_meanwhile_is_removed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        remains = Remains(monkeypatch, SILENT, SILENT, DEAD)
+        assert remains.bring_up()
+        assert remains.removed == ["shop"]
+
+    def test_status_shows_the_error(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.setattr(commands, "status", lambda _: SILENT)
+        assert main(["cluster", "status", "--name", "shop"]) == 1
+        shown = capsys.readouterr().out.splitlines()
+        assert shown[0] == "shop: running, but its API server is not ready: ConnectionFailed: refused"
+        assert "running, pid 17" in shown[1]
+
+
+def test_damaged_image_store_does_not_stop_a_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    (tmp_path / "cache/image-store").mkdir(parents=True)
+    (tmp_path / "cache/image-store/index.json").write_text("{")
+    paths, progress = ClusterPaths(tmp_path), list[str]()
+    lifecycle._load_near_store(ClusterState("mine", 1, 0, "", ""), paths, progress.append)
+    (message,) = progress
+    assert message.startswith("not all images of the image store were loaded: ")
+    assert "is damaged" in message

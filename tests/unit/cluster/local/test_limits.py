@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster.local import limits
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_a_cluster_that_fits_is_let_through(limit: Path, monkeypatch: pytest.Mon
     limits.check_inotify(3)
 
 
-def test_one_too_many_is_refused_with_the_numbers_and_the_way_out(limit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exceeded_limit_is_refused_with_numbers_and_remedy(limit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "inotify_in_use", lambda: 95)
     with pytest.raises(ClusterBroken, match=r"need about 34 .* 95 of the machine's 128 .*max_user_instances=512"):
         limits.check_inotify(3)

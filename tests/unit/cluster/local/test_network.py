@@ -20,7 +20,7 @@ def test_the_switch_reaches_the_pods_of_every_node() -> None:
         assert f"route add {node.pod_cidr} via {node.address}" in lines
 
 
-def test_a_node_has_routes_to_the_pods_of_all_others_and_none_to_its_own() -> None:
+def test_node_routes_to_the_pods_of_all_other_nodes() -> None:
     node = PLAN.workers[0]
     routes = route_commands(PLAN, node)
     assert not any(node.pod_cidr in line for line in routes)

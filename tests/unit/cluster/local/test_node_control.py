@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from harness.clock import FakeClock
 from harness.cluster.local import cgroups, freezer, node_machine
 from harness.cluster.local.locks import locked
 from harness.cluster.local.node_control import LocalNodes
@@ -15,8 +14,9 @@ from harness.cluster.local.node_machine import NodeMachine
 from harness.cluster.local.paths import CACHE_VARIABLE, STATE_VARIABLE, ClusterPaths
 from harness.cluster.local.processes import Programs
 from harness.cluster.local.state import ClusterState
-from harness.cluster.nodes import NodeControl, NodeTraces
-from harness.errors import ClusterBroken
+from harness.cluster.nodes.control import NodeControl, NodeTraces
+from harness.common.clock import FakeClock
+from harness.common.errors import ClusterBroken
 
 STATE = ClusterState("shop", 2, 0, "/binaries", "/images", ready=True)
 WORKER = "shop-worker-1"
@@ -56,25 +56,23 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return said
 
 
-def test_an_object_in_the_api_without_a_machine_has_nothing_to_look_at(nodes: NodeControl) -> None:
+def test_node_object_without_a_machine_has_no_traces(nodes: NodeControl) -> None:
     assert nodes.traces("kwok-node-17") == NodeTraces("stopped")
 
 
-def test_a_node_is_shut_down_from_kubelet_to_its_pods_to_the_rest(nodes: NodeControl, told: list[Any]) -> None:
+def test_node_shuts_down_kubelet_then_pods_then_the_rest(nodes: NodeControl, told: list[Any]) -> None:
     """A kubelet that outlived its pods would start them again."""
     nodes.stop(WORKER)
     assert told == ["kubelet", "pods", "containerd", "everything"]
     assert nodes.power(WORKER) == "stopped"
 
 
-def test_a_killed_node_is_asked_nothing(nodes: NodeControl, told: list[Any]) -> None:
+def test_killed_node_is_not_queried(nodes: NodeControl, told: list[Any]) -> None:
     nodes.kill(WORKER)
     assert told == ["everything"]
 
 
-def test_a_frozen_node_is_asked_nothing_either_for_it_would_never_answer(
-    nodes: NodeControl, told: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frozen_node_is_not_queried(nodes: NodeControl, told: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     frozen = [True]
     monkeypatch.setattr(freezer, "is_frozen", lambda _path: frozen[0])
     monkeypatch.setattr(freezer, "thaw", lambda _path: frozen.clear() or frozen.append(False))
@@ -102,18 +100,18 @@ def test_the_power_of_the_control_planes_node_is_nobodys_to_take(
     assert told == []
 
 
-def test_a_node_that_is_not_there_is_named_with_those_that_are(nodes: NodeControl) -> None:
+def test_missing_node_is_reported_with_the_existing_ones(nodes: NodeControl) -> None:
     with pytest.raises(ClusterBroken, match=r"no node elsewhere, only shop-control-plane, shop-worker-1"):
         nodes.power("elsewhere")
 
 
-def test_nodes_of_a_cluster_that_is_gone_are_gone(nodes: NodeControl) -> None:
+def test_nodes_of_a_removed_cluster_are_gone(nodes: NodeControl) -> None:
     ClusterPaths.of("shop").state.unlink()
     with pytest.raises(ClusterBroken, match="the cluster shop is gone"):
         nodes.start(WORKER)
 
 
-def test_nothing_is_done_to_a_node_while_its_cluster_is_made_or_removed(
+def test_node_is_untouched_while_its_cluster_changes(
     nodes: NodeControl, told: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that came back during ``down`` would leave something behind."""
@@ -134,7 +132,7 @@ def test_a_program_that_does_not_end_is_killed(nodes: NodeControl, monkeypatch: 
     assert sent == ["SIGTERM", "SIGKILL"]
 
 
-def test_a_program_that_fails_in_its_first_moments_was_not_started(
+def test_program_failing_at_once_counts_as_not_started(
     nodes: NodeControl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nobody would start it again: a node whose kubelet gave up for want of an inotify instance is not back."""

@@ -27,12 +27,12 @@ def test_containerd_gets_valid_toml_with_the_folders_of_the_node() -> None:
 
 
 @pytest.mark.parametrize("may_lower", [True, False])
-def test_oom_scores_are_restricted_exactly_where_the_capability_is_missing(may_lower: bool) -> None:
+def test_oom_scores_are_restricted_only_without_the_capability(may_lower: bool) -> None:
     cri = containerd_config(may_lower=may_lower)["plugins"][CRI]  # type: ignore[index]
     assert cri["restrict_oom_score_adj"] is not may_lower
 
 
-def test_every_reference_goes_to_the_clusters_own_registry() -> None:
+def test_every_reference_uses_the_cluster_registry() -> None:
     """Any other would be asked for by a name that does not resolve, and time out instead of failing."""
     hosts = tomllib.loads(containerd.registry_hosts("198.18.0.10:5000"))
     assert hosts["server"] == "http://198.18.0.10:5000"
@@ -40,7 +40,7 @@ def test_every_reference_goes_to_the_clusters_own_registry() -> None:
 
 
 @pytest.mark.parametrize("v1", [True, False])
-def test_kubelet_accepts_version_1_of_control_groups_exactly_where_it_is(v1: bool) -> None:
+def test_kubelet_accepts_cgroup_v1_only_on_cgroup_v1(v1: bool) -> None:
     config = nodes.kubelet_config("shop", WORKER, cgroup_v1=v1)
     assert config["failCgroupV1"] is not v1
     assert config["cgroupDriver"] == "cgroupfs"
@@ -51,7 +51,7 @@ def test_every_kubelet_puts_its_pods_below_its_own_group() -> None:
     assert roots == {"/resilience/shop/control-plane", "/resilience/shop/worker-1", "/resilience/shop/worker-2"}
 
 
-def test_only_the_control_plane_is_tainted_by_kubelet_and_node_alike() -> None:
+def test_only_the_control_plane_is_tainted() -> None:
     for node in PLAN.nodes:
         taints = nodes.kubelet_config("shop", node, cgroup_v1=False)["registerWithTaints"]
         assert bool(taints) is node.is_control_plane
@@ -65,7 +65,7 @@ def test_nodes_are_labelled_with_their_zone_and_role() -> None:
     assert "node-role.kubernetes.io/control-plane" in node_object(PLAN.control_plane)["metadata"]["labels"]
 
 
-def test_kube_proxy_leaves_the_machines_connection_tracking_alone() -> None:
+def test_kube_proxy_leaves_connection_tracking_unchanged() -> None:
     assert nodes.kube_proxy_config(WORKER)["conntrack"]["maxPerCore"] == 0
     assert nodes.kube_proxy_config(WORKER)["conntrack"]["min"] == 0
 
@@ -79,13 +79,11 @@ MOUNTS = """\
 @pytest.mark.parametrize(
     ("folder", "expected"), [("/var/lib/resilience-harness", "overlayfs"), ("/srv/state", "native")]
 )
-def test_layers_are_not_stacked_on_a_file_system_that_cannot_carry_them(folder: str, expected: str) -> None:
+def test_layers_are_not_stacked_on_an_unsuitable_file_system(folder: str, expected: str) -> None:
     assert nodes.snapshotter(Path(folder), MOUNTS) == expected
 
 
-def test_all_files_of_a_node_are_written_where_it_looks_for_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_node_files_are_written_where_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "is_v1", lambda: False)
     paths = NodePaths(tmp_path)
     nodes.write_files(PLAN, WORKER, paths, "resilience.local/pause:1")

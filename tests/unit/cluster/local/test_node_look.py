@@ -9,7 +9,7 @@ import pytest
 
 from harness.cluster.local import cgroups, node_look
 from harness.cluster.local.namespaces import Namespaces
-from harness.cluster.nodes import Trace
+from harness.cluster.nodes.control import Trace
 
 GROUP = "resilience/shop/worker-1"
 UID = "0f8e3c52-90aa-4d0b-a2c7-6d1f6a1b2c3d"
@@ -44,25 +44,25 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return made
 
 
-def test_a_node_on_which_nothing_was_left_shows_its_limits_alone(machine: Machine) -> None:
+def test_clean_node_shows_only_its_limits(machine: Machine) -> None:
     (machine.group / "cpu.max").write_text("max 100000\n")
     assert machine.look() == {Trace("control group: cpu.max max 100000")}
 
 
 @pytest.mark.parametrize(("file", "text"), [("freezer.state", "FROZEN\n"), ("cgroup.freeze", "1\n")])
-def test_a_group_below_that_stands_still_is_seen(machine: Machine, file: str, text: str) -> None:
+def test_frozen_child_group_is_detected(machine: Machine, file: str, text: str) -> None:
     (machine.group / file).write_text({"freezer.state": "THAWED\n"}.get(file, "0\n"))
     (machine.group / "kubepods").mkdir()
     (machine.group / "kubepods" / file).write_text(text)
     assert machine.look() == {Trace("control group kubepods, frozen,", "new")}
 
 
-def test_a_stopped_process_is_seen_with_its_pod_whatever_its_name(machine: Machine) -> None:
+def test_stopped_process_is_found_with_its_pod(machine: Machine) -> None:
     machine.proc["stat"] = "7 (pod) S info) T 1 7"
     assert machine.look() == {Trace("process 7 (podinfo) of pod web/server-1, stopped,", "new", "web")}
 
 
-def test_what_waits_in_a_pod_to_take_an_effect_back_is_ours(machine: Machine) -> None:
+def test_undo_timer_in_a_pod_belongs_to_the_harness(machine: Machine) -> None:
     machine.proc["cmdline"] = "sh\0-c\0: resilience-deadman\n"
     found = Trace("process 7 (podinfo) of pod web/server-1, started by the harness,", "new", "web")
     assert machine.look() == {found}
@@ -72,16 +72,14 @@ def test_what_waits_in_a_pod_to_take_an_effect_back_is_ours(machine: Machine) ->
     ("comm", "group", "ours"),
     [("iptables", "4:memory:/user", True), ("iptables", f"4:memory:/{GROUP}/system", False), ("tcpdump", "/", False)],
 )
-def test_a_helper_in_the_node_s_network_that_is_not_of_the_node_is_ours(
-    machine: Machine, comm: str, group: str, ours: bool
-) -> None:
+def test_foreign_process_in_the_node_network_is_a_leftover(machine: Machine, comm: str, group: str, ours: bool) -> None:
     """kube-proxy runs iptables all the time, and people look at networks."""
     machine.inside, machine.entered = set(), {9}
     machine.proc |= {"comm": comm, "cgroup": group}
     assert machine.look() == ({Trace("process 9 (iptables), started by the harness,", "new")} if ours else set())
 
 
-def test_a_file_of_the_harness_is_seen_in_the_folders_that_all_may_write(machine: Machine) -> None:
+def test_harness_file_in_a_world_writable_folder_is_found(machine: Machine) -> None:
     (machine.root / "tmp" / "resilience-x").touch()
     (machine.root / "tmp" / "other").touch()
     assert machine.look() == {Trace("file /tmp/resilience-x", "new")}

@@ -7,16 +7,16 @@ import pytest
 
 from harness.cluster.local import packages
 from harness.cluster.local.packages import Package
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 
 
-def test_without_root_one_sentence_says_so_and_names_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_the_error_recommends_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ClusterBroken, match=r"needs root on Linux.*--cluster=kind"):
         packages.check_platform()
 
 
-def test_elsewhere_than_on_linux_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_linux_the_error_recommends_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(ClusterBroken, match="needs root on Linux"):
         packages.check_platform()
@@ -29,9 +29,7 @@ def test_without_apt_the_missing_packages_are_named(monkeypatch: pytest.MonkeyPa
         packages.ensure(lambda _message: None)
 
 
-def test_what_is_missing_is_installed_by_name_and_what_is_there_is_not(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_only_missing_packages_are_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     apt = tmp_path / "apt-get"
     apt.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n[ "$2" = update ] || touch {tmp_path}/runc\n')
     apt.chmod(0o755)
@@ -57,7 +55,7 @@ def test_a_busybox_that_needs_shared_libraries_does_not_count(tmp_path: Path) ->
     assert package.is_installed()
 
 
-def test_apts_own_words_reach_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_apt_output_reaches_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     apt = tmp_path / "apt-get"
     apt.write_text("#!/bin/sh\necho 'E: no such package' >&2\nexit 100\n")
     apt.chmod(0o755)

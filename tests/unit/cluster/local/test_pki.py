@@ -7,7 +7,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from harness.cluster.local.pki import Authority, key_pair
 
 
-def test_a_certificate_is_signed_by_its_authority_and_fits_its_key() -> None:
+def test_certificate_is_signed_by_its_authority_and_fits_its_key() -> None:
     authority = Authority("kubernetes")
     issued = authority.issue("system:node:a", ["system:nodes"], ["a", "198.18.0.11"])
     certificate = x509.load_pem_x509_certificate(issued.certificate)

@@ -14,7 +14,7 @@ from harness.cluster.local.plan import (
     SWITCH_ADDRESS,
     Plan,
 )
-from harness.errors import InputError
+from harness.common.errors import InputError
 
 BENCHMARKS = IPv4Network("198.18.0.0/15")
 LONGEST_LINK_NAME = 15
@@ -25,7 +25,7 @@ def plan() -> Plan:
     return Plan.of("shop", MAX_WORKERS)
 
 
-def test_every_address_lies_in_the_range_for_benchmarks(plan: Plan) -> None:
+def test_every_address_is_in_the_benchmark_range(plan: Plan) -> None:
     addresses = [SWITCH_ADDRESS, DNS_ADDRESS, API_SERVICE_ADDRESS, *(node.address for node in plan.nodes)]
     assert all(IPv4Address(address) in BENCHMARKS for address in addresses)
     assert IPv4Network(SERVICE_CIDR).subnet_of(BENCHMARKS)
@@ -38,7 +38,7 @@ def test_no_address_and_no_name_is_given_twice(plan: Plan) -> None:
         assert len(set(values)) == len(plan.nodes), attribute
 
 
-def test_pods_get_their_addresses_from_the_clusters_range_and_never_a_nodes(plan: Plan) -> None:
+def test_pod_addresses_are_in_the_pod_range_and_no_node_address(plan: Plan) -> None:
     ranges = [IPv4Network(node.pod_cidr) for node in plan.nodes]
     assert all(pods.subnet_of(IPv4Network(CLUSTER_CIDR)) for pods in ranges)
     assert not any(IPv4Address(node.address) in pods for node in plan.nodes for pods in ranges)
@@ -49,7 +49,7 @@ def test_link_names_are_short_enough_for_the_kernel(plan: Plan) -> None:
     assert max(len(node.link) for node in plan.nodes) <= LONGEST_LINK_NAME
 
 
-def test_a_plan_has_one_control_plane_and_the_workers_asked_for() -> None:
+def test_plan_has_one_control_plane_and_the_requested_workers() -> None:
     plan = Plan.of("shop", 2)
     assert [node.name for node in plan.nodes] == ["shop-control-plane", "shop-worker-1", "shop-worker-2"]
     assert [node.zone for node in plan.workers] == ["zone-a", "zone-b"]

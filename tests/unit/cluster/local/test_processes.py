@@ -7,7 +7,7 @@ import pytest
 
 from harness.cluster.local import cgroups
 from harness.cluster.local.processes import SUPERVISE, Programs, log_tail, run
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 
 
 def supervise(folder: Path, *command: str) -> int:
@@ -60,7 +60,7 @@ def test_an_ended_program_is_reported_with_code_log_and_place(tmp_path: Path) ->
         programs(tmp_path).check("node", "tool")
 
 
-def test_a_remembered_id_of_a_process_outside_the_cluster_does_not_count(tmp_path: Path) -> None:
+def test_stale_process_id_outside_the_cluster_does_not_count(tmp_path: Path) -> None:
     """Process ids are used again: only membership of the cluster's group proves that it is the one meant."""
     (tmp_path / "programs/node").mkdir(parents=True)
     (tmp_path / "programs/node/tool.pid").write_text("1")
@@ -68,9 +68,7 @@ def test_a_remembered_id_of_a_process_outside_the_cluster_does_not_count(tmp_pat
     assert programs(tmp_path).known() == [("node", "tool")]
 
 
-def test_a_remembered_id_in_the_group_of_another_node_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stale_process_id_in_another_node_group_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that lost its power wrote no exit codes, and its ids are soon used again by its neighbours."""
     (tmp_path / "programs/node").mkdir(parents=True)
     (tmp_path / "programs/node/tool.pid").write_text("1")
@@ -78,7 +76,7 @@ def test_a_remembered_id_in_the_group_of_another_node_does_not_count(
     assert programs(tmp_path).pid("node", "tool") is None
 
 
-def test_a_remembered_id_inside_the_group_of_its_node_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_process_id_in_its_node_group_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "programs/node").mkdir(parents=True)
     (tmp_path / "programs/node/tool.pid").write_text("1")
     monkeypatch.setattr(cgroups, "contains", lambda path, pid: (path, pid) == ("resilience/shop/node", 1))
@@ -92,6 +90,6 @@ def test_only_the_end_of_a_log_is_shown(tmp_path: Path) -> None:
     assert log_tail(tmp_path / "none") == "  (no log)"
 
 
-def test_a_failing_command_is_reported_with_its_own_words() -> None:
+def test_failing_command_is_reported_with_its_output() -> None:
     with pytest.raises(ClusterBroken, match="network of a: sh ended with exit code 2: RTNETLINK"):
         run(["sh", "-c", "echo RTNETLINK >&2; exit 2"], "network of a")

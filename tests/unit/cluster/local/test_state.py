@@ -6,7 +6,7 @@ import pytest
 
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.state import SLOTS, ClusterState, free_slot, taken_slots
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 
 FIRST_PORT_FOR_OUTGOING_CONNECTIONS = 32768
 
@@ -21,11 +21,11 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert ClusterState.load(paths) == state_of(3)
 
 
-def test_there_is_no_state_before_it_is_written(tmp_path: Path) -> None:
+def test_missing_state_file_is_no_state(tmp_path: Path) -> None:
     assert ClusterState.load(ClusterPaths(tmp_path / "shop")) is None
 
 
-def test_a_damaged_state_names_the_file_and_the_way_out(tmp_path: Path) -> None:
+def test_damaged_state_names_the_file_and_the_remedy(tmp_path: Path) -> None:
     paths = ClusterPaths(tmp_path)
     paths.state.write_text("{")
     with pytest.raises(ClusterBroken, match=r"cluster\.json is damaged.*cluster down"):

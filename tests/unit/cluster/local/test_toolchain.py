@@ -9,7 +9,7 @@ import pytest
 from harness.cluster.local.toolchain import Go
 
 
-def test_programs_are_built_for_linux_whatever_the_user_or_the_machine_is_set_to(
+def test_programs_are_built_for_linux_whatever_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They go into images and nodes, also those that somebody makes for kind on a Mac."""
