@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import table
-from harness.cluster.local.progress import Lines
-from harness.errors import HarnessError
+from harness.common.errors import HarnessError
+from harness.common.progress import Lines
 
-NAMES = ("accuracy", "boot", "load", "scale")
+NAMES = ("accuracy", "boot", "load", "scale", "workers")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

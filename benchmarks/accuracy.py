@@ -25,10 +25,10 @@ from benchmarks.known_outages import KillScene, KnownOutage, Scene, SwitchScene,
 from benchmarks.measured import Cost, Measured, MemorySampler
 from benchmarks.peers.tools import Tool, tools
 from benchmarks.table import Row, Value, quantile
-from harness.clock import SystemClock
 from harness.cluster.local import commands
-from harness.cluster.local.progress import Progress
-from harness.errors import HarnessError
+from harness.common.clock import SystemClock
+from harness.common.errors import HarnessError
+from harness.common.progress import Progress
 
 # Long enough for a readiness probe of one second to notice, whatever its phase.
 SHORTEST, LONGEST = 3.0, 6.0

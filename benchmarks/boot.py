@@ -12,9 +12,9 @@ from collections import defaultdict
 
 from benchmarks.clusters import refuse_existing
 from benchmarks.table import Row
-from harness.clock import SystemClock
 from harness.cluster.local import commands
-from harness.cluster.local.progress import Progress
+from harness.common.clock import SystemClock
+from harness.common.progress import Progress
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from harness import arrange
-from harness.clock import SystemClock
+from harness.cluster.kube import namespaces
 from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
-from harness.cluster.local.progress import Progress
-from harness.errors import ClusterRefused
+from harness.common.clock import SystemClock
+from harness.common.errors import ClusterRefused
+from harness.common.progress import Progress
 
 
 @contextmanager
 def local_cluster(name: str, workers: int, progress: Progress) -> Iterator[LocalCluster]:
-    """A cluster that is up; one that was up before stays."""
-    was_up = commands.status(name).healthy
-    try:
-        with closing(commands.up(name, None if was_up else workers, progress)) as cluster:
+    """A cluster that is up; one that was there before stays."""
+    there = commands.status(name).state is not None
+    with closing(commands.up(name, None if there else workers, progress)) as cluster:
+        try:
             yield cluster
-    finally:
-        if not was_up:
-            commands.down(name, progress)
+        finally:
+            if cluster.is_new:
+                commands.down(name, progress)
 
 
 def refuse_existing(name: str) -> None:
@@ -34,8 +34,8 @@ def refuse_existing(name: str) -> None:
 @contextmanager
 def namespace(cluster: LocalCluster, name: str) -> Iterator[str]:
     """A new namespace, removed with all that is in it."""
-    arrange.make_namespace(cluster.api, name, "benchmark", name)
+    namespaces.make_namespace(cluster.api, name, "benchmark", name)
     try:
         yield name
     finally:
-        arrange.remove_namespace(cluster.api, name, SystemClock())
+        namespaces.remove_namespace(cluster.api, name, SystemClock())

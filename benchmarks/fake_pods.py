@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.clock import SystemClock
-from harness.cluster.api import KubeApi, Object
+from harness.cluster.components import Component
+from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.resources import DEPLOYMENTS, NODES
 from harness.cluster.local import binaries
-from harness.cluster.local.binaries import Component
 from harness.cluster.local.cluster import LocalCluster
-from harness.cluster.local.progress import Progress
-from harness.cluster.resources import DEPLOYMENTS, NODES
-from harness.errors import HarnessError
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.errors import HarnessError
+from harness.common.progress import Progress
+from harness.common.waiting import wait_until
 
 MODULE = Path(__file__).parent / "kwok"
 KWOK = Component(

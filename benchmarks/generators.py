@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import Row, quantile
-from harness.clock import SystemClock
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.protocol import Address
-from harness.errors import HarnessError
-from harness.load.catalogue import Catalogue
-from harness.load.driver import RunningLoad
-from harness.load.plan import LoadPlan
+from harness.common.clock import SystemClock
+from harness.common.errors import HarnessError
+from harness.traffic.load.catalogue import Catalogue
+from harness.traffic.load.driver import RunningLoad
+from harness.traffic.load.plan import LoadPlan
 
 HARNESS, STOCK_PACED, STOCK_CLOSED = "harness, arrival rate", "Locust, constant_throughput", "Locust, closed loop"
 STOCK = Path(__file__).parent / "stock"

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.peers.tools import Watched
-from harness import arrange
-from harness.calibration import CalibrationTarget, OutageKind, ReadinessSwitch
-from harness.clock import SystemClock
-from harness.cluster.api import Object
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.resources import PODS
 from harness.cluster.local.cluster import LocalCluster
-from harness.cluster.resources import PODS
-from harness.errors import HarnessError
-from harness.waiting import wait_until
+from harness.common.clock import SystemClock
+from harness.common.errors import HarnessError
+from harness.common.waiting import wait_until
+from harness.engine.calibration import CalibrationTarget, OutageKind, ReadinessSwitch
+from harness.engine.steps import deploy
 
 PATIENCE = 60
 REPLICAS = 3
@@ -65,7 +65,7 @@ class TargetScene:
         self._clock, self._api = SystemClock(), cluster.api
         self.watched = Watched(namespace, "target", PATIENCE, "target:http")
         self._objects = _probed(CalibrationTarget.objects("target", cluster.image("calibration")))
-        arrange.apply_workload(cluster.api, namespace, self._objects)
+        deploy.apply_workload(cluster.api, namespace, self._objects)
         self.whole()
         self._target = CalibrationTarget.connect(cluster, namespace, "target", self._clock)
 
@@ -74,7 +74,7 @@ class TargetScene:
         return KnownOutage(self._target.outage(kind, seconds).seconds)
 
     def whole(self) -> None:
-        arrange.wait_for_workload(self._api, self.watched.namespace, self._objects, self._clock)
+        deploy.wait_for_workload(self._api, self.watched.namespace, self._objects, self._clock)
 
 
 class SwitchScene:
@@ -88,7 +88,7 @@ class SwitchScene:
         image = cluster.image("calibration")
         (deployment, *_) = ReadinessSwitch.objects("switch", image)
         self._image, self._objects = image, [deployment]
-        arrange.apply_workload(cluster.api, namespace, self._objects)
+        deploy.apply_workload(cluster.api, namespace, self._objects)
         self._pod = wait_until("the pod of switch", self._look, 30.0, self._clock)
         self._turn(ready=True)
         self.whole()
@@ -99,7 +99,7 @@ class SwitchScene:
         return KnownOutage(self._turn(ready=True) - began)
 
     def whole(self) -> None:
-        arrange.wait_for_workload(self._api, self.watched.namespace, self._objects, self._clock)
+        deploy.wait_for_workload(self._api, self.watched.namespace, self._objects, self._clock)
 
     def _look(self) -> tuple[str | None, str]:
         pods = self._api.list(PODS, self.watched.namespace, "app=switch").items
@@ -129,7 +129,7 @@ class KillScene:
         self.watched = Watched(namespace, "victim", PATIENCE)
         self._objects = _probed(CalibrationTarget.objects("victim", cluster.image("calibration")))
         self._objects[0]["spec"]["replicas"] = REPLICAS
-        arrange.apply_workload(cluster.api, namespace, self._objects)
+        deploy.apply_workload(cluster.api, namespace, self._objects)
         self.whole()
 
     def outage(self, number: int, seconds: float) -> KnownOutage:  # noqa: ARG002 - it takes as long as it takes
@@ -159,7 +159,7 @@ class KillScene:
         return KnownOutage(ended - since, since)
 
     def whole(self) -> None:
-        arrange.wait_for_workload(self._api, self.watched.namespace, self._objects, self._clock)
+        deploy.wait_for_workload(self._api, self.watched.namespace, self._objects, self._clock)
 
 
 def replaced_at(stamped: Iterable[bytes], victims: set[str]) -> float | None:

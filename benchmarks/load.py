@@ -16,8 +16,8 @@ from benchmarks import web_target
 from benchmarks.clusters import local_cluster, namespace
 from benchmarks.generators import Generators, Measured
 from benchmarks.table import Row
-from harness.clock import SystemClock
-from harness.cluster.local.progress import Progress
+from harness.common.clock import SystemClock
+from harness.common.progress import Progress
 
 NAMESPACE = "bench-load"
 STALL = 2.0

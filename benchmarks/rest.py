@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from harness.clock import Clock
 from harness.cluster.local import cgroups
-from harness.errors import HarnessError
+from harness.common.clock import Clock
+from harness.common.errors import HarnessError
 
 # Kubelets, leases and scrapes never end; this is well above them, and a fourth of two cores.
 QUIET_CORES = 0.5

@@ -32,11 +32,11 @@ from benchmarks import fake_pods
 from benchmarks.clusters import local_cluster, refuse_existing
 from benchmarks.rest import cpu_seconds, wait_for_rest
 from benchmarks.table import Row, quantile
-from harness.clock import SystemClock
+from harness.cluster.kube.resources import PODS
 from harness.cluster.local.cluster import LocalCluster
-from harness.cluster.local.progress import Progress
-from harness.cluster.resources import PODS
-from harness.errors import HarnessError
+from harness.common.clock import SystemClock
+from harness.common.errors import HarnessError
+from harness.common.progress import Progress
 
 NAMESPACE = "bench-scale"
 CLIENTS = {"harness": "harness, observers", "official": "official client, list and watch"}

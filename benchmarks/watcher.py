@@ -21,15 +21,16 @@ from typing import Any, Protocol
 from kubernetes import client, config, watch
 
 from benchmarks.fake_pods import LABELS
-from harness.clock import SystemClock
-from harness.cluster.api import KubeApi
-from harness.cluster.resources import PODS
-from harness.cluster.transport import HttpTransport
-from harness.observation import Observation, Timeline
-from harness.observers import Observers
+from harness.cluster.connection.connection import Connection
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.reflector import Mirror
+from harness.cluster.kube.resources import PODS
+from harness.cluster.kube.transport import HttpTransport
+from harness.common.clock import SystemClock
+from harness.faults.targets import PodTarget
+from harness.model.timeline import Observation, Timeline
+from harness.probes.observers import Observers
 from harness.probes.pods import PodProbe
-from harness.reflector import Mirror
-from harness.target import PodTarget
 
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
 READY_SECONDS = 120.0
@@ -71,11 +72,9 @@ class Harness:
         return {one.subject: one.at + self._timeline.origin for one in seen if one.value["event"] == "DELETED"}
 
     def replay(self, url: str, count: int) -> int:
-        configuration = client.Configuration()
-        configuration.host = url
         mirror, probe, seen = Mirror(), PodProbe(), 0
-        for event in KubeApi(HttpTransport(configuration)).watch(PODS, self._namespace, "1"):
-            change = mirror.told(event)
+        for event in KubeApi(HttpTransport(Connection(url))).watch(PODS, self._namespace, "1"):
+            change = mirror.apply(event)
             for sighting in probe.see(change.event, change.object) if change else ():
                 at = self._timeline.offset(self._clock.monotonic())
                 self._timeline.add(Observation(probe.series, sighting.subject, at, sighting.value, wall=sighting.wall))
@@ -137,7 +136,7 @@ class Official:
         return str(random.Random(1).choice(sorted(pod.metadata.name for pod in running)))
 
 
-def say(**facts: object) -> None:
+def progress(**facts: object) -> None:
     """One line to whoever started this."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     common = {"at": time.monotonic(), "peak_mb": _peak_mb(), "cpu_s": used.ru_utime + used.ru_stime}
@@ -155,14 +154,14 @@ def main(client_name: str, kubeconfig: str, namespace: str, task: str, *argument
     """Do one task; see the top of this file."""
     kind = Harness if client_name == "harness" else Official
     chosen: Client = kind(Path(kubeconfig), namespace)
-    say()
+    progress()
     if task == "follow":
-        say(ended=chosen.follow(lambda pods: say(pods=pods)))
+        progress(ended=chosen.follow(lambda pods: progress(pods=pods)))
     elif task == "replay":
         url, count = arguments
-        say(events=chosen.replay(url, int(count)))
+        progress(events=chosen.replay(url, int(count)))
     else:
-        say(chosen=chosen.choose())
+        progress(chosen=chosen.choose())
 
 
 if __name__ == "__main__":

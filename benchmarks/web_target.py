@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import arrange
-from harness.clock import SystemClock
-from harness.cluster.api import Object
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.resources import PODS, SERVICES
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.protocol import Address
-from harness.cluster.resources import PODS, SERVICES
-from harness.errors import HarnessError
+from harness.common.clock import SystemClock
+from harness.common.errors import HarnessError
+from harness.engine.steps.deploy import apply_workload, wait_for_workload
 
 PROCESS = "podinfo"
 
@@ -22,8 +22,8 @@ PROCESS = "podinfo"
 def deploy(cluster: LocalCluster, namespace: str) -> Address:
     """Two replicas, ready. Returns where the load dials them. Raises Inconclusive when they do not become ready."""
     objects = [_deployment(cluster.image("podinfo")), _SERVICE]
-    arrange.apply_workload(cluster.api, namespace, objects)
-    arrange.wait_for_workload(cluster.api, namespace, objects, SystemClock())
+    apply_workload(cluster.api, namespace, objects)
+    wait_for_workload(cluster.api, namespace, objects, SystemClock())
     return cluster.node_port(cluster.api.get(SERVICES, "podinfo", namespace)["spec"]["ports"][0]["nodePort"])
 
 

@@ -1,3 +1,288 @@
-"""Experiments that break a live Kubernetes cluster and judge the outage against SLOs."""
+"""Run experiments on a live Kubernetes cluster and judge each outage against SLOs.
+
+The names in ``__all__`` are the public interface, for tests, conftest files and kinds in other packages; every other
+module is private and may change without notice. A name is imported at its first use, so ``import harness`` is cheap.
+
+Faults of other packages
+    Subclass ``Fault`` (with ``PodTarget`` or ``WorkloadTarget``) and use ``FaultContext``, ``Evidence``, ``Victim``,
+    ``Strike``, ``Journal``, ``check_victims`` and, for the API server, ``KubeApi``, ``Object`` (a decoded JSON object),
+    ``Resource`` and its constants (``PODS``, ``SERVICES``, ``CONFIG_MAPS``, ``DEPLOYMENTS``, ``STATEFUL_SETS``,
+    ``DAEMON_SETS``, ``NODES``), ``Permission``, ``allow`` and ``EXEC_VERBS`` (the verbs that running a command needs).
+    An override of ``needs_of`` reads the ``WorkloadManifests`` and yields each ``Need`` (a place and a text).
+Objectives of other packages
+    Subclass ``Objective`` or ``LiveObjective``; return a ``Finding`` with a ``Verdict``, judged from the ``Timeline``
+    and its samples. ``Due`` maps a phase to the number of requests that can be due in it.
+Probes of other packages
+    Subclass ``SnapshotProbe`` and append an ``Observation`` to the timeline of the ``ProbeContext``.
+Load behaviours
+    Subclass ``Behaviour``; a request's outcome is ``OK`` or a short reason.
+Python tests
+    The ``experiment`` fixture is a ``PythonExperiment``; it takes the built-in faults and objectives (``PodKill``,
+    ``Availability`` and so on). ``PrometheusObjective`` judges PromQL, ``PrometheusClient`` is the ``prometheus``
+    fixture's type.
+Tests of custom kinds
+    ``FakeCluster`` is a cluster in memory and ``FakeClock`` a clock without waiting.
+Parameters
+    ``Duration`` (seconds or ``20s``), ``Share`` (0 to 1 or ``99%``) and ``Selector`` (``app=shop``) are pydantic types.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.cluster.fake.cluster import FakeCluster
+    from harness.cluster.kube.client import KubeApi, Object
+    from harness.cluster.kube.permissions import EXEC_VERBS, Permission, allow
+    from harness.cluster.kube.resources import (
+        CONFIG_MAPS,
+        DAEMON_SETS,
+        DEPLOYMENTS,
+        NODES,
+        PODS,
+        SERVICES,
+        STATEFUL_SETS,
+        Resource,
+    )
+    from harness.cluster.kube.transport import ExecResult
+    from harness.cluster.protocol import Capability, Cluster
+    from harness.common.clock import Clock, FakeClock
+    from harness.common.errors import (
+        ApiError,
+        CapabilityMissing,
+        ClusterError,
+        ClusterRefused,
+        ClusterUnreachable,
+        HarnessError,
+        Inconclusive,
+        InputError,
+        NotYet,
+        Problem,
+        PrometheusUnusable,
+        TimedOut,
+        UndoFailed,
+    )
+    from harness.engine.outcome import Broken, Undecided
+    from harness.engine.python_experiment import PythonExperiment
+    from harness.faults.bad_rollout import BadRollout
+    from harness.faults.base import Evidence, Fault, FaultContext
+    from harness.faults.needs import Need, WorkloadManifests
+    from harness.faults.node_cut_off import NodeCutOff
+    from harness.faults.node_pause import NodePause
+    from harness.faults.node_service import NodeService
+    from harness.faults.node_stop import NodeStop
+    from harness.faults.pod_evict import PodEvict
+    from harness.faults.pod_kill import PodKill
+    from harness.faults.process_hang import ProcessHang
+    from harness.faults.scale import Scale
+    from harness.faults.targets import PodTarget, Selector, WorkloadTarget
+    from harness.model.finding import Finding
+    from harness.model.quantities import Duration, Share
+    from harness.model.timeline import (
+        Injection,
+        Interval,
+        LoadSummary,
+        Observation,
+        Phase,
+        ProbeStream,
+        RequestSample,
+        Timeline,
+        Victim,
+    )
+    from harness.model.verdict import Verdict
+    from harness.objectives.availability import Availability
+    from harness.objectives.base import Due, LiveObjective, Objective
+    from harness.objectives.durability import Durability
+    from harness.objectives.error_rate import ErrorRate
+    from harness.objectives.identity import Identity
+    from harness.objectives.invariant import Invariant
+    from harness.objectives.latency import Latency
+    from harness.objectives.prometheus import Prometheus as PrometheusObjective
+    from harness.objectives.recovery_time import RecoveryTime
+    from harness.objectives.replicas import Replicas
+    from harness.objectives.restarts import Restarts
+    from harness.objectives.rolled_back import RolledBack
+    from harness.objectives.rollout_halts import RolloutHalts
+    from harness.probes.base import ProbeContext, SnapshotProbe
+    from harness.prometheus.client import Prometheus as PrometheusClient
+    from harness.results.record import ExperimentRecord, RunRecord
+    from harness.safety.guard import check_victims
+    from harness.safety.guard.blast import Strike
+    from harness.safety.undo.journal import Journal
+    from harness.traffic.load.behaviour import OK, Behaviour, Call, Client, Reply
+    from harness.traffic.prober.declaration import Probing
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CONFIG_MAPS",
+    "DAEMON_SETS",
+    "DEPLOYMENTS",
+    "EXEC_VERBS",
+    "NODES",
+    "OK",
+    "PODS",
+    "SERVICES",
+    "STATEFUL_SETS",
+    "ApiError",
+    "Availability",
+    "BadRollout",
+    "Behaviour",
+    "Broken",
+    "Call",
+    "Capability",
+    "CapabilityMissing",
+    "Client",
+    "Clock",
+    "Cluster",
+    "ClusterError",
+    "ClusterRefused",
+    "ClusterUnreachable",
+    "Due",
+    "Durability",
+    "Duration",
+    "ErrorRate",
+    "Evidence",
+    "ExecResult",
+    "ExperimentRecord",
+    "FakeClock",
+    "FakeCluster",
+    "Fault",
+    "FaultContext",
+    "Finding",
+    "HarnessError",
+    "Identity",
+    "Inconclusive",
+    "Injection",
+    "InputError",
+    "Interval",
+    "Invariant",
+    "Journal",
+    "KubeApi",
+    "Latency",
+    "LiveObjective",
+    "LoadSummary",
+    "Need",
+    "NodeCutOff",
+    "NodePause",
+    "NodeService",
+    "NodeStop",
+    "NotYet",
+    "Object",
+    "Objective",
+    "Observation",
+    "Permission",
+    "Phase",
+    "PodEvict",
+    "PodKill",
+    "PodTarget",
+    "ProbeContext",
+    "ProbeStream",
+    "Probing",
+    "Problem",
+    "ProcessHang",
+    "PrometheusClient",
+    "PrometheusObjective",
+    "PrometheusUnusable",
+    "PythonExperiment",
+    "RecoveryTime",
+    "Replicas",
+    "Reply",
+    "RequestSample",
+    "Resource",
+    "Restarts",
+    "RolledBack",
+    "RolloutHalts",
+    "RunRecord",
+    "Scale",
+    "Selector",
+    "Share",
+    "SnapshotProbe",
+    "Strike",
+    "TimedOut",
+    "Timeline",
+    "Undecided",
+    "UndoFailed",
+    "Verdict",
+    "Victim",
+    "WorkloadManifests",
+    "WorkloadTarget",
+    "__version__",
+    "allow",
+    "check_victims",
+]
+
+# The module of each name: the same as the imports above, which only type checkers execute (a test compares the two).
+_NAMES = {
+    "harness.cluster.fake.cluster": "FakeCluster",
+    "harness.cluster.kube.client": "KubeApi Object",
+    "harness.cluster.kube.permissions": "EXEC_VERBS Permission allow",
+    "harness.cluster.kube.resources": "CONFIG_MAPS DAEMON_SETS DEPLOYMENTS NODES PODS SERVICES STATEFUL_SETS Resource",
+    "harness.cluster.kube.transport": "ExecResult",
+    "harness.cluster.protocol": "Capability Cluster",
+    "harness.common.clock": "Clock FakeClock",
+    "harness.common.errors": (
+        "ApiError CapabilityMissing ClusterError ClusterRefused ClusterUnreachable HarnessError Inconclusive "
+        "InputError NotYet Problem PrometheusUnusable TimedOut UndoFailed"
+    ),
+    "harness.engine.outcome": "Broken Undecided",
+    "harness.engine.python_experiment": "PythonExperiment",
+    "harness.faults.bad_rollout": "BadRollout",
+    "harness.faults.base": "Evidence Fault FaultContext",
+    "harness.faults.needs": "Need WorkloadManifests",
+    "harness.faults.node_cut_off": "NodeCutOff",
+    "harness.faults.node_pause": "NodePause",
+    "harness.faults.node_service": "NodeService",
+    "harness.faults.node_stop": "NodeStop",
+    "harness.faults.pod_evict": "PodEvict",
+    "harness.faults.pod_kill": "PodKill",
+    "harness.faults.process_hang": "ProcessHang",
+    "harness.faults.scale": "Scale",
+    "harness.faults.targets": "PodTarget Selector WorkloadTarget",
+    "harness.model.finding": "Finding",
+    "harness.model.quantities": "Duration Share",
+    "harness.model.timeline": (
+        "Injection Interval LoadSummary Observation Phase ProbeStream RequestSample Timeline Victim"
+    ),
+    "harness.model.verdict": "Verdict",
+    "harness.objectives.availability": "Availability",
+    "harness.objectives.base": "Due LiveObjective Objective",
+    "harness.objectives.durability": "Durability",
+    "harness.objectives.error_rate": "ErrorRate",
+    "harness.objectives.identity": "Identity",
+    "harness.objectives.invariant": "Invariant",
+    "harness.objectives.latency": "Latency",
+    "harness.objectives.recovery_time": "RecoveryTime",
+    "harness.objectives.replicas": "Replicas",
+    "harness.objectives.restarts": "Restarts",
+    "harness.objectives.rolled_back": "RolledBack",
+    "harness.objectives.rollout_halts": "RolloutHalts",
+    "harness.probes.base": "ProbeContext SnapshotProbe",
+    "harness.results.record": "ExperimentRecord RunRecord",
+    "harness.safety.guard": "check_victims",
+    "harness.safety.guard.blast": "Strike",
+    "harness.safety.undo.journal": "Journal",
+    "harness.traffic.load.behaviour": "OK Behaviour Call Client Reply",
+    "harness.traffic.prober.declaration": "Probing",
+}
+_HOMES = {name: (module, name) for module, names in _NAMES.items() for name in names.split()} | {
+    "PrometheusClient": ("harness.prometheus.client", "Prometheus"),
+    "PrometheusObjective": ("harness.objectives.prometheus", "Prometheus"),
+}
+
+
+if not TYPE_CHECKING:  # or type checkers would accept any name
+
+    def __getattr__(name: str) -> object:
+        """Import a public name at its first use (PEP 562). Raises AttributeError for any other name."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, attribute = _HOMES[name]
+        value: object = getattr(importlib.import_module(module), attribute)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

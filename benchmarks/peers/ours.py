@@ -12,21 +12,23 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from harness.clock import SystemClock
 from harness.cluster.local.cluster import LocalCluster
-from harness.errors import TimedOut
-from harness.observation import Injection, Interval, Timeline
-from harness.observers import Observers
-from harness.prober.declaration import HttpAim, Probing
+from harness.common.clock import SystemClock
+from harness.common.errors import TimedOut
+from harness.common.waiting import wait_until
+from harness.engine.steps.prober import TargetProber
+from harness.engine.steps.reach import Finder
+from harness.model.timeline import Injection, Interval, Timeline
+from harness.objectives.recovery import Outage, in_a_row, outages, recoveries
+from harness.probes.observers import Observers
 from harness.probes.pods import PodProbe
-from harness.recovery import Outage, in_a_row, outages, recoveries
-from harness.target_prober import TargetProber
-from harness.waiting import wait_until
+from harness.traffic.prober.declaration import HttpAim, Probing
+from harness.traffic.target.declaration import Target
 
 RATE, TIMEOUT = 100.0, 0.5
 READY, SPARE = 30.0, 60.0
 LOOK_EVERY = 0.25
-Seen = dict[str, dict[str, float] | None]
+LeaseSnapshot = dict[str, dict[str, float] | None]
 
 
 def main(cluster_name: str, namespace: str, name: str, seconds: str, service: str = "") -> None:
@@ -37,25 +39,26 @@ def main(cluster_name: str, namespace: str, name: str, seconds: str, service: st
         observers.wait_ready(READY)
         prober: TargetProber | None = None
         if service:
-            probing = Probing(name=name, http=HttpAim(target=f"service/{service}"), rate=RATE, timeout=TIMEOUT)
+            probing = Probing(name=name, http=HttpAim(target=Target(service=service)), rate=RATE, timeout=TIMEOUT)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             limit = float(seconds) + SPARE
-            prober = TargetProber(cluster, namespace, [probing], folder=folder, seconds=limit, clock=clock)
+            finder = Finder(cluster, namespace, folder, clock)
+            prober = TargetProber(finder, [probing], folder=folder, seconds=limit)
             stack.enter_context(prober)
             prober.wait_ready(READY)
         print("ready", flush=True)
         armed = timeline.offset(clock.monotonic())
         timeline.injections.append(Injection("benchmark", (), Interval(armed, armed), proven=True))
 
-        def look() -> Seen:
-            found: Seen = {"pods": _pods(timeline, name)}
+        def look() -> LeaseSnapshot:
+            found: LeaseSnapshot = {"pods": _pods(timeline, name)}
             if prober:
                 (stream,) = prober.streams(timeline.origin)
                 known = outages(stream.seen, armed, in_a_row(stream.period))
                 found["user"] = _user(known, timeline)
             return found
 
-        def all_seen() -> tuple[Seen | None, str]:
+        def all_seen() -> tuple[LeaseSnapshot | None, str]:
             found = look()
             return (found, "") if all(found.values()) else (None, "an outage and its end")
 

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness.priority import raise_priority
+from harness.traffic.priority import raise_priority
 
 
 def main(kubectl: str, kubeconfig: str, path: str, file: str) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cluster.kube.services import node_port
 from harness.cluster.local.binaries import Binaries
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.paths import cache_root
-from harness.cluster.local.progress import Progress
-from harness.cluster.services import node_port
-from harness.errors import HarnessError
+from harness.common.errors import HarnessError
+from harness.common.progress import Progress
 
 HERE = Path(__file__).parent
 INSTALL_SECONDS = 600.0

@@ -7,7 +7,7 @@ import sys
 from locust import events
 
 from benchmarks.generators import STARTED
-from harness.priority import raise_priority
+from harness.traffic.priority import raise_priority
 
 
 def prepare() -> None:
@@ -15,7 +15,7 @@ def prepare() -> None:
     # The harness's own generator does so: beside a cluster on the same processors it is worth a lot.
     raise_priority()
 
-    def say(**_: object) -> None:
+    def progress(**_: object) -> None:
         print(STARTED.decode(), file=sys.stderr, flush=True)
 
-    events.spawning_complete.add_listener(say)
+    events.spawning_complete.add_listener(progress)

@@ -1,18 +1,18 @@
-"""What the API itself tells of a cluster's capabilities."""
+"""The capabilities of a cluster that its API shows."""
 
 from __future__ import annotations
 
-from harness.cluster.api import KubeApi
-from harness.cluster.conditions import holds
-from harness.cluster.permissions import allow
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.conditions import holds
+from harness.cluster.kube.permissions import allow
+from harness.cluster.kube.resources import API_SERVICES, STORAGE_CLASSES
 from harness.cluster.protocol import Capability
-from harness.cluster.resources import API_SERVICES, STORAGE_CLASSES
-from harness.errors import ApiError
+from harness.common.errors import ApiError
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _METRICS = "v1beta1.metrics.k8s.io"
 
-# Without them the cluster counts as one that can neither.
+# Optional: without a permission the capability counts as missing.
 PERMISSIONS = {
     Capability.METRICS_SERVER: allow(API_SERVICES, "get", place="cluster"),
     Capability.DYNAMIC_VOLUMES: allow(STORAGE_CLASSES, "list", place="cluster"),
@@ -20,7 +20,7 @@ PERMISSIONS = {
 
 
 def served_by_api(api: KubeApi) -> set[Capability]:
-    """Metrics and dynamic volumes, when the API shows them; an identity that may not look has not got them."""
+    """Return METRICS_SERVER and DYNAMIC_VOLUMES as far as the cluster has them and permits reading them."""
     found = set()
     if _metrics_available(api):
         found.add(Capability.METRICS_SERVER)

@@ -1,29 +1,32 @@
-"""What the harness asks of a cluster, whoever made it.
+"""The interface of a cluster, the same for every provider.
 
 A cluster is a kubeconfig, its API, and the few things that the API cannot do: reach a Service from this machine, run
-the load generator where no proxy of ours sits in the measured path, and bring local images. What only some clusters
-can do is a Capability; an experiment that requires one that is missing is skipped with the reason.
+the load generator without a proxy in the measured path, and provide local images. What only some clusters can do is a
+Capability; an experiment that requires a missing one is skipped with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.cluster.api import KubeApi
-from harness.cluster.nodes import NodeControl
+from harness.cluster.images import ImageOptions, ImageSource
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.ownership import Ownership
+from harness.cluster.nodes.control import NodeControl
+from harness.common.progress import Progress
 
 Provider = Literal["local", "kind", "kubeconfig", "fake"]
 
 
 class Capability(StrEnum):
-    """What a cluster may or may not be able to do."""
+    """An ability that only some clusters have."""
 
     LOAD_BALANCED_SERVICE = "reach a NodePort Service from the load generator"
-    LOCAL_IMAGES = "bring images that no registry has"
+    LOCAL_IMAGES = "provide images that are in no registry"
     METRICS_SERVER = "serve metrics.k8s.io"
     DYNAMIC_VOLUMES = "provision volumes from a default StorageClass"
     SCRAPE_LOAD = "scrape the load generator from Prometheus"
@@ -37,7 +40,7 @@ NODE_CONTROL = frozenset({Capability.NODE_POWER, Capability.NODE_NETWORK, Capabi
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host and a port that can be dialled from where it is said to be."""
+    """A host and a port to dial; the method that returns it documents from where it can be reached."""
 
     host: str
     port: int
@@ -47,15 +50,19 @@ class Address:
 
 
 class Cluster(Protocol):
-    """A cluster that experiments can run on. Made by ``harness.choosing``; closed by whoever asked for it."""
+    """A cluster that experiments can run on. ``harness.engine.choose_cluster`` creates it; the caller closes it."""
 
     @property
     def provider(self) -> Provider:
-        """Who made it."""
+        """How the cluster was made or found."""
+
+    @property
+    def ownership(self) -> Ownership:
+        """Whether the harness made the cluster. Determined at the first access, which may raise ApiError, and kept."""
 
     @property
     def name(self) -> str:
-        """The cluster's own name; for a kubeconfig cluster, the context's."""
+        """The cluster's name; for a kubeconfig cluster, the name of the context."""
 
     @property
     def context(self) -> str:
@@ -63,44 +70,72 @@ class Cluster(Protocol):
 
     @property
     def kubeconfig(self) -> Path | None:
-        """The kubeconfig file, or None for the client's own default."""
+        """The kubeconfig file, or None for the default of the client."""
 
     @property
     def api(self) -> KubeApi:
-        """The API of this cluster. One per thread: see ``KubeApi.clone``."""
+        """The API client of this cluster. Use one per thread: see ``KubeApi.clone``."""
 
     def capabilities(self) -> frozenset[Capability]:
-        """What this cluster can do, found out by asking it, not by its name."""
+        """Return what this cluster can do, found by querying it and not derived from its name."""
 
     def node_port(self, port: int) -> Address:
-        """Where the load generator dials to reach a Service's nodePort, outside the blast radius where possible.
+        """Return where the load generator dials to reach a Service's nodePort, outside the blast radius where possible.
 
         Raises CapabilityMissing when no node address can be dialled from this machine.
         """
 
     def loopback(self, port: int) -> Address:
-        """Where a process in this machine's own network dials to reach a nodePort: on 127.0.0.1 for clusters of ours.
+        """Return where a process in this machine's network dials to reach a nodePort: 127.0.0.1 for owned clusters.
 
         Raises CapabilityMissing as ``node_port`` does.
         """
 
     def load_command(self) -> Sequence[str]:
-        """What to put before the load generator's command, so that it starts in the right network (may be empty)."""
+        """Return the prefix of the load generator's command that starts it in the right network; may be empty."""
 
     def load_host(self) -> str | None:
-        """The address on which pods reach a listener of the load generator; None when they cannot."""
+        """Return the address for pods to reach a listener of the load generator; None if they cannot."""
 
     def image(self, name: str) -> str:
-        """The reference under which this cluster pulls one of the harness's own images, ``podinfo`` for instance.
+        """Return the reference under which this cluster pulls one of the harness's images, such as ``podinfo``.
 
-        Raises CapabilityMissing when this cluster cannot get it.
+        Raises CapabilityMissing when this cluster cannot get the image.
+        """
+
+    def no_runner_image(self) -> str:
+        """Return why this cluster cannot get the load generator's image; empty if it can. Changes nothing."""
+
+    def runner_image(self, progress: Progress) -> str:
+        """Return the reference of the load generator's image, and make it available to the nodes, built if needed.
+
+        Raises CapabilityMissing when this cluster cannot get the image, ClusterBroken.
+        """
+
+    def use_images(self, options: ImageOptions) -> None:
+        """Set what the user chose for images. Called before any other method about images."""
+
+    def image_source(self, reference: str) -> ImageSource:
+        """Return where this cluster gets an image, or why it cannot; changes nothing.
+
+        Raises ApiError, and InputError for a wrong archive or archives for nodes that load none.
+        """
+
+    def bring_images(
+        self, references: Sequence[str], progress: Progress, present: Collection[str] = frozenset()
+    ) -> None:
+        """Bring images to where the nodes pull them or have them, and all of ``ImageOptions.load``.
+
+        Those in ``present`` must be on every node before a pod starts (imagePullPolicy: Never).
+
+        Raises InputError, ClusterBroken or CapabilityMissing with the reason.
         """
 
     def nodes(self) -> NodeControl:
-        """What can be done to the machines below this cluster.
+        """Return the control over this cluster's node machines.
 
         Raises CapabilityMissing unless it has NODE_POWER, NODE_NETWORK and NODE_SERVICES.
         """
 
     def close(self) -> None:
-        """Let go of connections; the cluster itself stays."""
+        """Close all connections; the cluster itself keeps running."""

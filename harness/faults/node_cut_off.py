@@ -1,7 +1,6 @@
-"""Cuts nodes off: nothing gets in or out, pods included, and nobody is told; what was sent is lost.
+"""Cuts nodes off the network: every packet to or from them, pods included, is dropped without an answer.
 
-What runs on them goes on, and does not know that the cluster has written it off. Undone by letting everything through
-again; addresses and routes were there all the time.
+Processes on the nodes continue to run. Undone by removing the firewall rules; addresses and routes are not changed.
 """
 
 from __future__ import annotations
@@ -9,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from harness.cluster.nodes import NodeControl
+from harness.cluster.nodes.control import NodeControl
 from harness.cluster.protocol import Capability
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 from harness.faults.node_fault import NodeFault
 
 
@@ -19,6 +18,7 @@ class NodeCutOff(NodeFault):
     """Cut nodes off the network."""
 
     kind: ClassVar[str] = "nodeCutOff"
+    example: ClassVar[Mapping[str, Any]] = {"hosting": "app=podinfo"}
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.NODE_NETWORK})
     undoing: ClassVar[str] = "reconnect"
 
@@ -33,9 +33,10 @@ class NodeCutOff(NodeFault):
     def restore(cls, nodes: NodeControl, parameters: Mapping[str, Any]) -> str:
         node = parameters["node"]
         if nodes.power(node) == "stopped":
-            return f"node {node} is switched off, and the rules that cut it off went with its power"
+            return f"node {node} is switched off, which removed the rules that cut it off"
         if nodes.is_cut_off(node):
             nodes.reconnect(node)
+        # Verified: an undo whose command succeeded without effect must not be marked as done.
         if nodes.is_cut_off(node):
             raise ClusterBroken("it is still cut off")
         return f"node {node} is connected"

@@ -1,9 +1,8 @@
-"""What faults that hit whole nodes have in common. No kind of fault by itself.
+"""What faults that hit whole nodes have in common. Not a kind of fault.
 
-They hit everything on the node, whoever it belongs to, so their experiments must say ``disruptive: true``. That one
-bit is shown by the machine below the node, which is asked how it is, and by the API server, which misses the node.
-Until its Ready condition changes takes a while (``--node-monitor-grace-period``), so a Lease that is not renewed counts
-as well.
+They hit everything on the node, including pods of other namespaces, so their experiments must set ``disruptive: true``.
+Evidence has two parts: the state of the machine below the node, and the API server's view of the node. The Ready
+condition changes only after ``--node-monitor-grace-period``, so a Lease that is no longer renewed counts as well.
 """
 
 from __future__ import annotations
@@ -14,38 +13,41 @@ from typing import Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from harness.cluster.conditions import holds
-from harness.cluster.nodes import NodeControl
-from harness.cluster.permissions import Permission, allow
+from harness.cluster.kube.conditions import holds
+from harness.cluster.kube.permissions import Permission, allow
+from harness.cluster.kube.resources import LEASES, NODES
+from harness.cluster.nodes.control import NodeControl
 from harness.cluster.protocol import Capability, Cluster
-from harness.cluster.resources import LEASES, NODES
-from harness.errors import ClusterBroken, Inconclusive, NotYet
-from harness.fault import Evidence, Fault, FaultContext
-from harness.node_target import ZONE, NodeTarget
-from harness.observation import Victim
+from harness.common.errors import ClusterBroken, Inconclusive, NotYet
+from harness.faults.base import Effect, Evidence, Fault, FaultContext
+from harness.faults.node_targets import ZONE, NodeTarget
+from harness.model.timeline import Victim
 
 LEASE_NAMESPACE = "kube-node-lease"
-# A kubelet renews its Lease four times within its duration, with some jitter: then one renewal was certainly missed.
+# A kubelet renews its Lease four times within its duration, with some jitter. After this share of the duration without
+# a renewal, at least one was missed.
 _MISSED = 0.3
+# Kubernetes' default for leaseDurationSeconds.
 _DURATION = 40
 
 
 class NodeFault(NodeTarget, Fault):
     """Chooses nodes, journals what is done to each, and shows that the cluster misses them."""
 
+    effect: ClassVar[Effect] = Effect.MACHINES
     disruptive: ClassVar[bool] = True
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.NODE_POWER})
-    # What the journal says that undoing does.
+    # The verb of the undo in the journal, before the node's name.
     undoing: ClassVar[str]
 
-    # The last renewal of each node's Lease, and when it was first seen, in monotonic seconds of this machine: what the
-    # node's own clock says is never compared.
+    # The last renewal of each node's Lease, and when evidence first saw it, in monotonic seconds of this machine. The
+    # time in the Lease itself comes from the node's clock, which may be wrong.
     _renewals: dict[str, tuple[str, float]] = PrivateAttr(default_factory=dict)
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        missed = allow(LEASES, "list", place="cluster") if self.silences else frozenset()
-        return self.target_permissions | allow(NODES, "get", place="cluster") | missed
+        leases = allow(LEASES, "list", place="cluster") if self.silences else frozenset()
+        return self.target_permissions | allow(NODES, "get", place="cluster") | leases
 
     @property
     def silences(self) -> bool:
@@ -54,24 +56,24 @@ class NodeFault(NodeTarget, Fault):
 
     @abstractmethod
     def hit(self, nodes: NodeControl, node: str) -> None:
-        """Break it."""
+        """Inject the fault into the machine. Raises ClusterBroken."""
 
     @abstractmethod
     def is_hit(self, nodes: NodeControl, node: str) -> tuple[bool, str]:
-        """Whether the machine is broken in this way now, and how it is in a few words."""
+        """Return whether the fault is present on the machine now, and the machine's state in a few words."""
 
     @classmethod
     @abstractmethod
     def restore(cls, nodes: NodeControl, parameters: Mapping[str, Any]) -> str:
-        """Take it back where it is there, verify that it is gone, and say how the node is. Raises ClusterBroken."""
+        """Undo the fault if present, verify that it is gone, and return the node's state. Raises ClusterBroken."""
 
     def own_parameters(self) -> dict[str, Any]:
-        """What ``restore`` needs to know beside the node."""
+        """Return what ``restore`` needs in addition to the node."""
         return {}
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         nodes = self.choose_nodes(context.cluster, context.namespace, context.rng)
-        # Raises CapabilityMissing before anything is touched.
+        # Raises CapabilityMissing before anything is changed.
         context.cluster.nodes()
         return tuple(
             Victim("Node", node["metadata"]["name"], node["metadata"]["uid"], _where(node["metadata"].get("labels")))
@@ -82,7 +84,8 @@ class NodeFault(NodeTarget, Fault):
         for victim in victims:
             found = context.api.find(NODES, victim.name)
             if found is None or found["metadata"]["uid"] != victim.uid:
-                raise Inconclusive(f"node {victim.name} had left the cluster before it could be hit")
+                raise Inconclusive(f"node {victim.name} left the cluster before it could be hit")
+        # All entries are written first, so that no journal write delays the hit on the next node.
         for victim in victims:
             parameters = {"node": victim.name, "uid": victim.uid, **self.own_parameters()}
             context.journal.write(self.kind, f"{self.undoing} {victim.name}", parameters)
@@ -102,7 +105,7 @@ class NodeFault(NodeTarget, Fault):
         try:
             hit, state = self.is_hit(context.cluster.nodes(), victim.name)
         except ClusterBroken as error:
-            return False, f"could not be looked at: {error}"
+            return False, f"could not be examined: {error}"
         found = context.api.find(NODES, victim.name)
         if found is None or found["metadata"]["uid"] != victim.uid:
             return False, f"{state}, but it is no longer the same node"
@@ -116,7 +119,7 @@ class NodeFault(NodeTarget, Fault):
     def _missed(self, context: FaultContext, node: str) -> tuple[bool, str]:
         leases = [item for item in context.api.list(LEASES).items if _is_of(item, node)]
         if not leases:
-            return False, "without a Lease by which it would be missed"
+            return False, "without a Lease whose renewals could be missed"
         spec, now = leases[0].get("spec", {}), context.clock.monotonic()
         renewed = str(spec.get("renewTime"))
         if self._renewals.get(node, ("", now))[0] != renewed:
@@ -130,7 +133,7 @@ class NodeFault(NodeTarget, Fault):
         try:
             return cls.restore(cluster.nodes(), parameters)
         except ClusterBroken as error:
-            # Somebody else may be busy with the cluster, or the container runtime for a moment: asked again, it works.
+            # Another process may hold the cluster's lock, or the container runtime may be busy: a retry may succeed.
             raise NotYet(f"node {parameters['node']}: {error}") from error
 
 

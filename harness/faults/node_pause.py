@@ -1,7 +1,7 @@
-"""Freezes nodes: no process on them runs, pods included, and nothing is lost.
+"""Freezes nodes: no process on them runs, pods included, and no state is lost.
 
-Their kernels live on, so connections are still accepted, and nobody answers: the hardest way for a node to be gone.
-Undone by letting them go on; what they find then is a cluster that has written them off.
+Their kernels still accept connections, but no process answers: clients run into their timeouts instead of getting an
+error. Undone by resuming the nodes; by then the cluster may have moved their pods elsewhere.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from harness.cluster.nodes import NodeControl
-from harness.errors import ClusterBroken
+from harness.cluster.nodes.control import NodeControl
+from harness.common.errors import ClusterBroken
 from harness.faults.node_fault import NodeFault
 
 
@@ -18,7 +18,8 @@ class NodePause(NodeFault):
     """Freeze nodes."""
 
     kind: ClassVar[str] = "nodePause"
-    undoing: ClassVar[str] = "let go on"
+    example: ClassVar[Mapping[str, Any]] = {"hosting": "app=podinfo", "zone": "zone-a"}
+    undoing: ClassVar[str] = "resume"
 
     def hit(self, nodes: NodeControl, node: str) -> None:
         nodes.pause(node)

@@ -1,5 +1,6 @@
-"""Stops a service of nodes: kubelet, without which the cluster misses the node, or containerd, without which nothing
-can be started on it. Pods go on without either. Undone by starting it again.
+"""Stops a service of nodes: kubelet (the cluster misses the node) or containerd (no container can be started on it).
+
+Running pods continue without either. Undone by starting the service again.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.cluster.nodes import NodeControl, Service
+from harness.cluster.nodes.control import NodeControl, Service
 from harness.cluster.protocol import Capability
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 from harness.faults.node_fault import NodeFault
 
 
@@ -19,13 +20,15 @@ class NodeService(NodeFault):
     """Stop a service of nodes."""
 
     kind: ClassVar[str] = "nodeService"
+    example: ClassVar[Mapping[str, Any]] = {"hosting": "app=podinfo", "service": "containerd", "count": "all"}
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.NODE_SERVICES})
-    undoing: ClassVar[str] = "start what was stopped on"
+    undoing: ClassVar[str] = "start the stopped service on"
 
-    service: Service = Field(description="kubelet or containerd")
+    service: Service = Field(description="the service to stop: kubelet or containerd")
 
     @property
     def silences(self) -> bool:
+        # Without containerd the kubelet still renews the node's Lease, so only the machine itself shows that effect.
         return self.service == "kubelet"
 
     def own_parameters(self) -> dict[str, Any]:
@@ -46,5 +49,5 @@ class NodeService(NodeFault):
         if not nodes.is_active(node, service):
             nodes.start_service(node, service)
         if not nodes.is_active(node, service):
-            raise ClusterBroken(f"its {service} does not run")
+            raise ClusterBroken(f"its {service} does not run although it was started")
         return f"node {node} runs {service}"

@@ -1,7 +1,7 @@
-"""Switches nodes off: their power is taken away, or they are shut down in order.
+"""Switches nodes off, by cutting their power or by an orderly shutdown.
 
-What ran on them is gone, and its memory with it; what they had on disk is there when they are switched on again, which
-is how it is undone. A node that comes back starts the pods that are still bound to it.
+Their processes and memory are lost; their disks are kept. Undone by switching them on again. A node that returns
+restarts the pods that are still bound to it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.cluster.nodes import NodeControl
-from harness.errors import ClusterBroken
+from harness.cluster.nodes.control import NodeControl
+from harness.common.errors import ClusterBroken
 from harness.faults.node_fault import NodeFault
 
 
@@ -20,10 +20,11 @@ class NodeStop(NodeFault):
     """Switch nodes off."""
 
     kind: ClassVar[str] = "nodeStop"
+    example: ClassVar[Mapping[str, Any]] = {"hosting": "app=podinfo", "selector": "kubernetes.io/hostname=node-1"}
     undoing: ClassVar[str] = "switch on"
 
     mode: Literal["kill", "shutdown"] = Field(
-        "kill", description="kill takes the power away; shutdown lets what runs on the node end first"
+        default="kill", description="kill cuts the power; shutdown lets the processes on the node end first"
     )
 
     def hit(self, nodes: NodeControl, node: str) -> None:

@@ -1,21 +1,22 @@
-"""Evicts pods through the eviction API, as a drain does: disruption budgets are asked, and may say no.
+"""Evicts pods through the eviction API, as ``kubectl drain`` does: the API server enforces disruption budgets.
 
-A budget's refusal is an outcome, not an error: the pod stays, and the evidence names the budget. Undone by the pod's
-owner, which makes a new one.
+A budget's refusal is an outcome, not an error: the pod stays, and the evidence names the budget. There is nothing to
+undo: the pod's controller creates a new one.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from harness.cluster.permissions import Permission, allow
-from harness.cluster.resources import PODS
-from harness.errors import ApiError, Inconclusive
-from harness.fault import Evidence, FaultContext
+from harness.cluster.kube.permissions import Permission, allow
+from harness.cluster.kube.resources import PODS
+from harness.common.errors import ApiError, Inconclusive
+from harness.faults.base import Evidence, FaultContext
 from harness.faults.departure import Departure, fate
-from harness.observation import Victim
+from harness.model.timeline import Victim
 
-# The same status also tells a client that it asks too often; only the words tell the two apart.
+# Status 429 also means that the client sends too many requests; only the message distinguishes the two.
 _BUDGET = "disruption budget"
 
 
@@ -23,7 +24,8 @@ class PodEvict(Departure):
     """Evict pods, one after the other."""
 
     kind: ClassVar[str] = "podEvict"
-    asks_budgets: ClassVar[bool] = True
+    example: ClassVar[Mapping[str, Any]] = {"selector": "app=podinfo", "count": 2}
+    obeys_budgets: ClassVar[bool] = True
 
     @property
     def permissions(self) -> frozenset[Permission]:
@@ -31,20 +33,21 @@ class PodEvict(Departure):
 
     def inject(self, context: FaultContext, victims: tuple[Victim, ...]) -> None:
         self.write_undo(context, victims, "evict")
-        missed: list[str] = []
+        gone: list[str] = []
         for victim in victims:
             try:
                 context.api.evict(victim.name, context.namespace, uid=victim.uid)
             except ApiError as error:
+                # 409 means that another pod has the name now, so that the precondition on the UID failed.
                 if error.status in {404, 409}:
-                    missed.append(victim.name)
+                    gone.append(victim.name)
                 elif not _forbidden_by_budget(error):
                     raise
-        if missed:
-            raise Inconclusive(f"{', '.join(missed)} had left by itself before it could be evicted")
+        if gone:
+            raise Inconclusive(f"{', '.join(gone)} disappeared before it could be evicted, not by this fault")
 
     def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
-        """A victim is gone or going, or a budget (asked once more, by a dry run) forbids that it goes."""
+        """Proven if every victim is gone or terminating, or a budget forbids its eviction (checked by a dry run)."""
         outcomes = [self._outcome(context, victim) for victim in victims]
         text = "; ".join(text for _, text in outcomes)
         return Evidence(proven=bool(outcomes) and all(proven for proven, _ in outcomes), text=text)

@@ -1,47 +1,74 @@
-"""Sets a workload's number of replicas: capacity that is taken away, or that appears, by somebody's hand.
+"""Sets a workload's number of replicas, as a manual ``kubectl scale`` would.
 
-Undone by setting the old number again, unless somebody else has changed it since: then theirs stays.
+Undone by setting the old number again, unless it was changed in the meantime: then the newer number stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.cluster.api import KubeApi, Object
-from harness.cluster.permissions import Permission, allow
+from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.owners import workload_of
+from harness.cluster.kube.permissions import Permission, allow
+from harness.cluster.kube.resources import PODS, WORKLOADS
 from harness.cluster.protocol import Cluster
-from harness.cluster.resources import WORKLOADS
-from harness.errors import ApiError, HarnessError, Inconclusive
-from harness.fault import Evidence, Fault, FaultContext
-from harness.guard import check_victims
-from harness.observation import Victim
-from harness.target import WorkloadTarget
+from harness.common.errors import ApiError, HarnessError, Inconclusive
+from harness.faults.base import Effect, Evidence, Fault, FaultContext
+from harness.faults.departure import still_ending
+from harness.faults.needs import Need, WorkloadManifests
+from harness.faults.targets import WorkloadTarget
+from harness.model.quantities import counted
+from harness.model.timeline import Victim
+from harness.safety.guard import check_victims
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """A workload's ``spec.replicas``."""
+
+    number: int
 
 
 class Scale(WorkloadTarget, Fault):
     """Change the number of replicas."""
 
     kind: ClassVar[str] = "scale"
+    example: ClassVar[Mapping[str, Any]] = {"of": "deployment/podinfo", "replicas": 0}
+    effect: ClassVar[Effect] = Effect.WORKLOADS
     kinds: ClassVar[tuple[str, ...]] = ("deployment", "statefulset")
 
-    replicas: int = Field(ge=0, description="the number to set")
+    replicas: int = Field(ge=0, description="number of replicas to set")
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        return self.target_permissions | allow(self.resource, "patch")
+        return self.target_permissions | allow(self.resource, "patch") | allow(PODS, "list")
+
+    def lasting(self, workload: WorkloadManifests) -> Iterator[Need]:
+        """Yield the volume claims that a StatefulSet makes for more replicas, and keeps when they are removed."""
+        for pods in workload.of(self.of):
+            spec = pods.item.get("spec") or {}
+            policy = (spec.get("persistentVolumeClaimRetentionPolicy") or {}).get("whenScaled")
+            before = int(spec.get("replicas", 1))
+            if spec.get("volumeClaimTemplates") and policy != "Delete" and self.replicas > before:
+                claims = f"{self.of} has {counted(before, 'replica')} and makes a volume claim for each further one"
+                why = f"{claims}, which would stay after the fault (whenScaled: {policy or 'Retain'})"
+                yield ("replicas",), f"found {self.replicas}, expected at most {before} in an existing namespace: {why}"
 
     def takes(self, victim: Victim) -> int:
-        return max(0, int(victim.detail.split()[0]) - self.replicas)
+        return max(0, victim.state_before(Replicas).number - self.replicas)
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         found = self.find_workload(context.api, context.namespace)
         check_victims([found], context.namespace)
-        if _replicas(found) == self.replicas:
-            raise Inconclusive(f"{self.of} has {self.replicas} replicas already: setting them would change nothing")
-        return (Victim(found["kind"], self.name, found["metadata"]["uid"], f"{_replicas(found)} replicas"),)
+        before = _replicas(found)
+        if before == self.replicas:
+            raise Inconclusive(f"no-op: {self.of} already has {counted(self.replicas, 'replica')}")
+        uid, detail = found["metadata"]["uid"], counted(before, "replica")
+        return (Victim(found["kind"], self.name, uid, detail, Replicas(before)),)
 
     def inject(self, context: FaultContext, victims: tuple[Victim, ...]) -> None:
         for victim in victims:
@@ -53,28 +80,38 @@ class Scale(WorkloadTarget, Fault):
                 "before": before,
                 "after": self.replicas,
             }
-            context.journal.write(self.kind, f"set {self.of} back to {before} replicas", parameters)
+            context.journal.write(self.kind, f"set {self.of} back to {counted(before, 'replica')}", parameters)
             try:
                 _set_replicas(context.api, parameters, before, self.replicas)
             except ApiError as error:
+                # The API server answers 422 if a "test" of a JSON patch fails.
                 if error.status != 422:
                     raise
-                raise Inconclusive(f"{self.of} was changed by somebody else meanwhile: {error}") from error
+                raise Inconclusive(f"{self.of} was changed by another client meanwhile: {error}") from error
 
     def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
-        """The controller has seen the new number and has begun to follow it."""
+        """Proven once the controller has observed the new number and has begun to add or remove pods."""
         wanted = self.replicas
         for victim in victims:
             found = self.find_workload(context.api, context.namespace)
             status = found.get("status", {})
             running = int(status.get("replicas", 0))
-            text = f"{self.of} (it had {victim.detail}) is set to {_replicas(found)} and has {running}"
-            before = int(victim.detail.split()[0])
+            before = victim.state_before(Replicas).number
+            text = f"{self.of} (it had {counted(before, 'replica')}) is set to {_replicas(found)} and has {running}"
             observed = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+            # A difference of one pod is enough: the controller has begun to follow, however slow it is.
             followed = running <= max(wanted, before - 1) if wanted < before else running >= min(wanted, before + 1)
             if found["metadata"]["uid"] != victim.uid or _replicas(found) != wanted or not (observed and followed):
                 return Evidence(proven=False, text=text)
         return Evidence(proven=bool(victims), text=text if victims else "nothing was hit")
+
+    def unfinished(self, context: FaultContext, victims: tuple[Victim, ...]) -> str:
+        """Return the pods that scaling down has removed and that are still terminating."""
+        if not any(self.takes(victim) for victim in victims):
+            return ""
+        return still_ending(
+            pod for pod in context.api.list(PODS, context.namespace).items if workload_of(pod) == self.of
+        )
 
     @classmethod
     def undo(cls, cluster: Cluster, parameters: Mapping[str, Any]) -> str:
@@ -86,14 +123,14 @@ class Scale(WorkloadTarget, Fault):
             try:
                 _set_replicas(cluster.api, parameters, after, before)
             except ApiError as error:
-                # Somebody was faster, or the first of two tries got through: what is there now tells.
+                # Another client was faster, or an earlier try whose answer was lost succeeded: read the number again.
                 if error.status != 422:
                     raise
             found = _find(cluster.api, parameters) or found
         if _replicas(found) == after:
             raise HarnessError(f"{of} was set back to {before} replicas and still has {after}")
         if _replicas(found) != before:
-            return f"{of} has {_replicas(found)} replicas: somebody else has set them since, left alone"
+            return f"{of} has {_replicas(found)} replicas: changed by another client since, not touched"
         return f"{of} has its {before} replicas again"
 
 
@@ -108,7 +145,7 @@ def _find(api: KubeApi, parameters: Mapping[str, Any]) -> Object | None:
 
 
 def _set_replicas(api: KubeApi, parameters: Mapping[str, Any], expected: int, wanted: int) -> None:
-    """Compare and set: a number that somebody else has set is never overwritten, but answered with ApiError 422."""
+    """Compare and set. Raises ApiError 422 if the number is not the expected one: another client has changed it."""
     kind, _, name = parameters["of"].partition("/")
     patch: list[Object] = [
         {"op": "test", "path": "/metadata/uid", "value": parameters["uid"]},

@@ -1,0 +1,1 @@
+"""The kinds of objective, one file each, found by their place."""

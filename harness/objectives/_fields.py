@@ -1,4 +1,4 @@
-"""The types of fields that several objectives share, each refusing what makes no sense in words of its own."""
+"""Field types that several objectives share, each with its own validation."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from harness.quantities import Duration, Share
+from harness.model.quantities import Duration, Share
 
 PhaseName = Literal["baseline", "fault", "recovery", "settle"]
 Phases = Annotated[tuple[PhaseName, ...], Field(min_length=1)]
 
-# What follows the baseline: users do not care which of the phases their request fell into.
+# All phases after the baseline: a failed request is equally bad for users in each of them.
 DISRUPTED: tuple[PhaseName, ...] = ("fault", "recovery", "settle")
 
 WORKLOADS = ("deployment", "statefulset", "daemonset")
+# An RFC 1123 subdomain: Kubernetes accepts no other names for these kinds.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 def reference(*kinds: str) -> Callable[[str], str]:
-    """A validator for ``kind/name`` of one of these kinds."""
+    """Return a validator for ``kind/name`` with one of these kinds."""
 
     def check(value: str) -> str:
         kind, _, name = value.partition("/")
@@ -37,7 +38,7 @@ def _proper(value: float) -> float:
     if not 0 < value < 1:
         raise ValueError(
             f"found {value * 100:g}%, expected more than 0% and less than 100%: "
-            "no number of samples shows that something always holds; ask for 99.9%, say"
+            "no number of samples proves that something always holds; use 99.9%, for example"
         )
     return value
 

@@ -1,29 +1,37 @@
-"""Availability: the share of requests that succeeded, as the client saw it.
+"""Availability: the share of requests that succeeded, measured by the client.
 
-The client's own measurements are the truth here; Prometheus loses what a killed pod counted after its last scrape.
+Prometheus is no substitute: the requests that a killed pod counted after its last scrape are lost.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.objective import Finding
+from harness.model.finding import Finding
+from harness.model.timeline import RequestSample, Timeline
 from harness.objectives._fields import ProperShare
 from harness.objectives._findings import inconclusive
-from harness.objectives._share import ShareDemand, ShareObjective, show_share, steady_state
-from harness.observation import RequestSeen, Timeline
+from harness.objectives._share import (
+    ShareDemand,
+    ShareObjective,
+    doubted_if_closed,
+    over_when_seen_last,
+    show_share,
+    steady_state,
+)
 
 
 class Availability(ShareObjective):
     """At least ``min`` of the requests that were due in the phases succeeded."""
 
     kind: ClassVar[str] = "availability"
+    example: ClassVar[Mapping[str, Any]] = {"min": "99%"}
 
-    min: ProperShare = Field(description="share of requests that must succeed, such as 99.9%")
+    min: ProperShare = Field(description="the share of requests that must succeed, such as 99.9%")
 
     @property
     def title(self) -> str:
@@ -33,7 +41,7 @@ class Availability(ShareObjective):
     def demand(self) -> ShareDemand:
         return ShareDemand("at least", self.min, self.confidence, "requests succeeded", self.min_samples)
 
-    def spoils(self, request: RequestSeen) -> bool:
+    def counts_against(self, request: RequestSample) -> bool:
         return not request.ok
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
@@ -45,4 +53,6 @@ class Availability(ShareObjective):
         detail = {f"failed: {outcome}": str(count) for outcome, count in outcomes.most_common()}
         if steady_state(phases):
             return self.demand.judge_steady(good, len(requests), detail)
-        return self.demand.judge(timeline, good, len(requests), detail)
+        finding = self.demand.judge(timeline, good, len(requests), detail)
+        finding = over_when_seen_last(finding, self, timeline, phases or self.phases)
+        return doubted_if_closed(finding, self, timeline, phases or self.phases)

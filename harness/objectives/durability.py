@@ -1,35 +1,37 @@
-"""Durability: every acknowledged write is readable afterwards. One that was not acknowledged may be there or not."""
+"""Durability: every acknowledged write is readable afterwards. A write without acknowledgement may be lost or not."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from harness.objective import Finding, Objective
+from harness.model.finding import Finding
+from harness.model.timeline import Timeline
+from harness.model.verdict import Verdict
 from harness.objectives._findings import inconclusive
-from harness.observation import Timeline
-from harness.verdict import Verdict
+from harness.objectives.base import Objective
 
 _NAMED = 5
 
 
 class Durability(Objective):
-    """No acknowledged write is missing from what was read back at the end.
+    """No acknowledged write is missing from the keys read back at the end.
 
-    Writes acknowledged after the last phase ended are left out: the load may still be running while the store is read.
-    Keys that no recorded request wrote make it INCONCLUSIVE: either the record of what was written has holes or the
-    store invents keys, and neither lets acknowledged writes be counted.
+    Writes acknowledged after the end of the last phase are ignored: the load may still be running while the store is
+    read. Keys that no recorded request wrote make it INCONCLUSIVE: either records are missing or the store returns keys
+    that were never written, so acknowledged writes cannot be counted.
     """
 
     kind: ClassVar[str] = "durability"
+    example: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def title(self) -> str:
         return "every acknowledged write is readable"
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
-        del phases  # all writes of the run must be there at its end
+        del phases  # all writes of the run must be readable at its end
         injected = timeline.injected()
         end = max((phase.end for phase in timeline.phases if math.isfinite(phase.end)), default=math.inf)
         writes = [request for request in timeline.requests if request.key]
@@ -44,8 +46,9 @@ class Durability(Objective):
         last = max(readings, key=lambda seen: seen.at)
         if last.error is not None or not isinstance(last.value, Mapping):
             return inconclusive(f"the writes could not be read back: {last.error or 'no value'}")
+        # An earlier reading cannot contain the writes that were acknowledged after it.
         if last.at < end:
-            return inconclusive("nothing was read back after the run's last phase")
+            return inconclusive("nothing was read back after the last phase of the run")
         return _compare(kept, {request.key for request in writes}, set(last.value.get("keys") or ()))
 
 
@@ -55,13 +58,16 @@ def _compare(kept: set[str], sent: set[str], read: set[str]) -> Finding:
     if missing:
         verdict = Verdict.BROKEN
         reason = f"{len(missing)} of {len(kept)} acknowledged writes are missing: {_some(missing)}"
+    # Unknown keys show that either the record of the load or the reading is wrong, so a HELD would rest on wrong data.
     elif unknown:
         verdict = Verdict.INCONCLUSIVE
         reason = f"{len(unknown)} keys were read that no recorded request wrote: {_some(unknown)}"
     else:
         verdict, reason = Verdict.HELD, f"all {len(kept)} acknowledged writes were read back"
     lost = float(len(missing))
-    return Finding(verdict, reason, lost, lost, lost, 0.0, "writes lost", "<=", len(kept), detail)
+    return Finding.exact(
+        verdict, reason, lost, limit=0.0, unit="writes lost", comparison="<=", samples=len(kept), detail=detail
+    )
 
 
 def _some(keys: Iterable[str]) -> str:

@@ -1,23 +1,30 @@
-"""Error rate: the share of requests that failed, all of them or those that failed in certain ways.
+"""Error rate: the share of requests that failed, in any way or in certain ways.
 
-Availability's mirror image where every failure counts. Where only some do, it asks another question: none of 500s,
-say, while refused connections are the load balancer's affair and have an objective of their own.
+If every failure counts, it is the complement of availability. With ``kinds`` it covers certain failures only: for
+example responses with status 500, while refused connections are covered by another objective.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from harness.objective import Finding
+from harness.model.finding import Finding
+from harness.model.timeline import RequestSample, Timeline
 from harness.objectives._fields import ProperShare
 from harness.objectives._findings import inconclusive
-from harness.objectives._share import ShareDemand, ShareObjective, show_share, steady_state
-from harness.observation import RequestSeen, Timeline
+from harness.objectives._share import (
+    ShareDemand,
+    ShareObjective,
+    doubted_if_closed,
+    over_when_seen_last,
+    show_share,
+    steady_state,
+)
 
 _STATUS_CLASS = re.compile(r"[1-5]xx")
 _WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9 _-]*")
@@ -26,7 +33,7 @@ _WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9 _-]*")
 def _outcome(value: str) -> str:
     if not _WORD.fullmatch(value) or value == "ok":
         raise ValueError(
-            f"found {value!r}, expected how requests fail: a status (503), a class (5xx), timeout, refused"
+            f"found {value!r}, expected a kind of failure: a status (503), a class (5xx), timeout, refused"
         )
     return value
 
@@ -35,13 +42,14 @@ Outcome = Annotated[str, AfterValidator(_outcome)]
 
 
 class ErrorRate(ShareObjective):
-    """At most ``max`` of the requests that were due in the phases failed, in one of the ways that ``kinds`` names."""
+    """At most ``max`` of the requests that were due in the phases failed in one of the ways listed in ``kinds``."""
 
     kind: ClassVar[str] = "errorRate"
+    example: ClassVar[Mapping[str, Any]] = {"max": "1%", "kinds": ["5xx", "timeout"]}
 
-    max: ProperShare = Field(description="share of requests that may fail, such as 0.1%")
+    max: ProperShare = Field(description="the share of requests that may fail, such as 0.1%")
     kinds: Annotated[tuple[Outcome, ...], Field(min_length=1)] | None = Field(
-        None, description="the failures that count, such as [5xx, timeout]; by default all of them"
+        default=None, description="the failures that count, such as [5xx, timeout] (default: all)"
     )
 
     @property
@@ -54,18 +62,20 @@ class ErrorRate(ShareObjective):
         noun = f"requests failed with {' or '.join(self.kinds)}" if self.kinds else "requests failed"
         return ShareDemand("at most", self.max, self.confidence, noun, self.min_samples)
 
-    def spoils(self, request: RequestSeen) -> bool:
+    def counts_against(self, request: RequestSample) -> bool:
         return not request.ok and (self.kinds is None or any(_is(request.outcome, kind) for kind in self.kinds))
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         requests = timeline.requests_in(phases or self.phases)
         if not requests:
             return inconclusive(f"no request was due in {', '.join(phases or self.phases)}")
-        outcomes = Counter(request.outcome for request in requests if self.spoils(request))
+        outcomes = Counter(request.outcome for request in requests if self.counts_against(request))
         detail = {f"failed: {outcome}": str(count) for outcome, count in outcomes.most_common()}
         if steady_state(phases):
             return self.demand.judge_steady(outcomes.total(), len(requests), detail)
-        return self.demand.judge(timeline, outcomes.total(), len(requests), detail)
+        finding = self.demand.judge(timeline, outcomes.total(), len(requests), detail)
+        finding = over_when_seen_last(finding, self, timeline, phases or self.phases)
+        return doubted_if_closed(finding, self, timeline, phases or self.phases)
 
 
 def _is(outcome: str, kind: str) -> bool:

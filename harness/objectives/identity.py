@@ -1,4 +1,4 @@
-"""Identity: a StatefulSet's pods come back as themselves: the same name and volumes, a DNS record that is true."""
+"""Identity: a StatefulSet's pods return with the same names and volumes, and with DNS records that are correct."""
 
 from __future__ import annotations
 
@@ -8,54 +8,71 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.objective import Finding, Objective
+from harness.model.finding import Finding
+from harness.model.quantities import show_seconds
+from harness.model.timeline import Interval, Observation, Timeline, Victim
+from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, StatefulSetRef
 from harness.objectives._findings import combined, inconclusive, never, within
-from harness.observation import Interval, Observation, Timeline, Victim
-from harness.quantities import show_seconds
-from harness.recovery import Origin, origin_of
-from harness.recovery.gaps import watch_open_ended
-from harness.recovery.pods import pods_of
-from harness.verdict import Verdict
+from harness.objectives.base import Objective
+from harness.objectives.recovery import Origin, origin_of
+from harness.objectives.recovery.gaps import watch_open_ended
+from harness.objectives.recovery.pods import pods_of
 
 
 class Identity(Objective):
-    """Every pod name of the baseline is there at the end, with the same claims bound to the same volumes and a DNS
-    record that leads to the pod; those that the fault hit are new pods, ready ``within`` a time of the injection."""
+    """Every pod name of the baseline exists at the end, with the same volumes and a correct DNS record.
+
+    The claims are bound to the same volumes, and the DNS record has the pod's address. The victims have been replaced
+    by new pods, which are ready ``within`` a time limit and at the end.
+
+    If the watch on pods was interrupted for a while, it reports the pods that exist afterwards, and earlier ones do not
+    count. Pods without container statuses are not ready.
+    """
 
     kind: ClassVar[str] = "identity"
+    example: ClassVar[Mapping[str, Any]] = {"of": "statefulset/etcd", "within": "60s"}
 
-    of: StatefulSetRef
-    within: Limit | None = Field(None, description="from the injection to the last replaced pod being ready")
+    of: StatefulSetRef = Field(description="the StatefulSet, such as statefulset/etcd")
+    within: Limit | None = Field(
+        default=None,
+        description="the time limit from the injection until every victim's new pod is ready (default: none)",
+    )
 
     @property
     def title(self) -> str:
         return f"identity of the pods of {self.of}"
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
-        del phases  # compared are the last look before the fault and the last one of the run
+        del phases  # compares the last observation before the fault with the last one of the run
         origin = origin_of(timeline, "injected")
         if isinstance(origin, str):
             return inconclusive(origin)
         looks = [seen for seen in timeline.observations("identity") if self._is_member(seen.subject)]
         before = {seen.subject: seen for seen in looks if seen.at < origin.disrupted.low and seen.error is None}
         if not before:
-            return inconclusive(f"no pod of {self.of} was looked at before the fault")
+            return inconclusive(f"no pod of {self.of} was observed before the fault")
         after = {seen.subject: seen for seen in looks if seen.at >= origin.disrupted.high}
         if not after:
             errors = [seen.error for seen in timeline.observations("identity", self.of) if seen.error]
             return inconclusive(
-                f"no pod of {self.of} was looked at after the fault: {', '.join(errors[-1:]) or 'no look'}"
+                f"no pod of {self.of} was observed after the fault: {', '.join(errors[-1:]) or 'no observation'}"
             )
         hit = [victim for injection in timeline.injections for victim in injection.victims if victim.name in before]
+        gone = {pod.name: pod for pod in pods_of(timeline, self.of)}
+        # An observation of a pod that was deleted later does not show the state at the end.
+        for name, last in gone.items():
+            if last.gone and name in after and after[name].at < last.at:
+                del after[name]
         parts = [_same(before[name], after.get(name)) for name in sorted(before)]
         parts += [_replaced(victim, after.get(victim.name)) for victim in hit]
         if self.within is not None:
             parts += [self._in_time(timeline, origin, victim, self.within) for victim in hit]
-        return replace(_spoken(parts, len(before), len(hit)), samples=len(before))
+        return replace(_summarised(parts, len(before), len(hit)), samples=len(before))
 
     def _is_member(self, pod: str) -> bool:
         stem, _, ordinal = pod.rpartition("-")
+        # StatefulSet pods are named NAME-ORDINAL; the name alone may be the prefix of another StatefulSet's name.
         return stem == self.of.removeprefix("statefulset/") and ordinal.isdigit()
 
     def _in_time(self, timeline: Timeline, origin: Origin, victim: Victim, limit: float) -> Finding:
@@ -63,23 +80,35 @@ class Identity(Objective):
         events = pods_of(timeline, self.of)
         later = (pod for pod in events if pod.at >= origin.disrupted.low)
         back = next((pod for pod in later if pod.name == victim.name and pod.uid != victim.uid and pod.ready), None)
+        last = next((pod for pod in reversed(events) if pod.name == victim.name), None)
+        # What is down at the end has not recovered, however soon it was ready once (docs/decisions/04-verdicts.md).
+        if back is not None and last is not None and not last.ready:
+            if watch_open_ended(timeline, "pods"):
+                return inconclusive(f"the watch on pods was interrupted before {victim.name} was ready again")
+            finding = never(what, origin.until - origin.disrupted.high, limit, since)
+            return replace(finding, reason=f"{finding.reason}; it was ready once, but is not when last seen")
         if back is not None:
             low = min(back.since, back.at) if back.since is not None else back.at
-            return within(what, origin.length(Interval(low, back.at)), limit, since)
+            finding = within(what, origin.length(Interval(low, back.at)), limit, since)
+            if finding.verdict is Verdict.HELD and watch_open_ended(timeline, "pods"):
+                missed = "but the watch on pods was interrupted afterwards, so it may not be ready at the end"
+                return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {missed}")
+            return finding
         if not events or watch_open_ended(timeline, "pods"):
-            return inconclusive(f"the pods of {self.of} were not watched, so their return was not timed")
+            return inconclusive(f"the pods of {self.of} were not watched, so their return was not measured")
         return never(what, origin.until - origin.disrupted.high, limit, since)
 
 
 def _same(before: Observation, after: Observation | None) -> Finding:
     name = before.subject
     if after is None:
-        return Finding(Verdict.BROKEN, f"{name} did not come back")
+        return Finding(verdict=Verdict.BROKEN, reason=f"{name} did not come back")
     if after.error is not None or not isinstance(after.value, Mapping):
-        return inconclusive(f"{name} could not be looked at after the fault: {after.error or 'no value'}")
+        return inconclusive(f"{name} could not be observed after the fault: {after.error or 'no value'}")
     was, now = _claims(before.value), _claims(after.value)
     if was != now:
-        return Finding(Verdict.BROKEN, f"{name} had the volumes {_show(was)} and came back with {_show(now)}")
+        reason = f"{name} had the volumes {_show(was)} and came back with {_show(now)}"
+        return Finding(verdict=Verdict.BROKEN, reason=reason)
     dns, address = after.value.get("dns"), after.value.get("ip")
     if dns is None or not address:
         why = (
@@ -88,22 +117,23 @@ def _same(before: Observation, after: Observation | None) -> Finding:
         return inconclusive(f"{name}: {why}")
     if address not in dns:
         found = ", ".join(dns) or "no address"
-        return Finding(Verdict.BROKEN, f"the DNS record of {name} leads to {found}, the pod is at {address}")
-    return Finding(Verdict.HELD, f"{name} is there with {_show(now)} and DNS to {address}")
+        reason = f"the DNS record of {name} has {found}, the pod has {address}"
+        return Finding(verdict=Verdict.BROKEN, reason=reason)
+    return Finding(verdict=Verdict.HELD, reason=f"{name} exists with {_show(now)} and a DNS record of {address}")
 
 
 def _replaced(victim: Victim, after: Observation | None) -> Finding:
     uid = after.value.get("uid") if after is not None and isinstance(after.value, Mapping) else None
     if uid == victim.uid:
-        return inconclusive(f"{victim.name} is still the same pod: no return was shown")
-    return Finding(Verdict.HELD, f"{victim.name} is a new pod")
+        return inconclusive(f"{victim.name} is still the same pod, so it was not replaced")
+    return Finding(verdict=Verdict.HELD, reason=f"{victim.name} is a new pod")
 
 
-def _spoken(parts: list[Finding], pods: int, hit: int) -> Finding:
+def _summarised(parts: list[Finding], pods: int, hit: int) -> Finding:
     finding = combined(parts)
     if finding.verdict is not Verdict.HELD:
         return finding
-    # The times, if any were asked for, stand last: the slowest return gives the numbers.
+    # With a time limit, the numbers of the finding are those of the slowest pod.
     slowest = max(parts, key=lambda part: part.observed if part.observed is not None else -1.0)
     took = f" {show_seconds(slowest.observed)} after the fault" if slowest.observed is not None else ""
     reason = f"all {pods} pods kept their names, volumes and DNS records; {hit} of them came back as new pods{took}"

@@ -1,8 +1,8 @@
-"""Invariant: a condition on the cluster's own numbers that holds at every observation, not at the end or on average.
+"""Invariant: a condition on numbers of the cluster that holds at every observation, not only at the end or on average.
 
-What counts is every state that the API server showed to a watch, so no dip between two polls is missed; a state that a
-controller never wrote into a status was never shown. For PromQL the same is said by ``prometheus`` with a ``reducer``:
-the ``max`` of a value over a phase is at most so much exactly when every sample is.
+It uses every state that a watch received from the API server, so it misses no short dip, unlike polling. A state that
+no controller wrote into a status cannot be seen. For PromQL, use ``prometheus`` with a ``reducer`` instead: the ``max``
+of a value over a phase meets a limit exactly if every sample does.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.objective import Due, Finding, LiveObjective
+from harness.model.finding import Finding
+from harness.model.reported import Reported, Unknown
+from harness.model.timeline import BASELINE, Observation, Timeline
+from harness.model.verdict import Verdict, worst
 from harness.objectives._fields import DISRUPTED, WORKLOADS, Phases, reference
 from harness.objectives._findings import combined, inconclusive
-from harness.objectives._series import in_force, values
-from harness.observation import Observation, Timeline
-from harness.quantities import show_seconds
-from harness.recovery.gaps import states_lost
-from harness.verdict import Verdict
+from harness.objectives._limits import MISSED_STATES, at_least, verdict_on, when, why
+from harness.objectives._series import CountSample, between, counts, in_force, statuses, unknown_now, values
+from harness.objectives.base import Due, LiveObjective
+from harness.objectives.recovery.gaps import states_lost
 
 NODES = "nodes"
-# What can be asked of each kind: our word → the key in the observation.
+# The quantities of each kind: the field's name → the key in the observation.
 _COUNTS = {"available": "available", "ready": "ready", "total": "replicas", "updated": "updated", "desired": "desired"}
 _QUANTITIES: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(WORKLOADS, _COUNTS),
@@ -47,12 +49,11 @@ def _condition(value: str) -> str:
 
 Subject = Annotated[str, AfterValidator(_subject)]
 Condition = Annotated[str, AfterValidator(_condition)]
-_Asked = Annotated[Condition | None, Field(description="such as '>= 2', '== 0' or, of a workload, '<= desired + 1'")]
 
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """``comparison`` is >=, <= or ==; the limit is a number, or so many more than are desired at the same moment."""
+    """A parsed condition: ``comparison`` is >=, <= or ==; a ``relative`` limit is added to the desired number."""
 
     comparison: str
     limit: int
@@ -60,7 +61,7 @@ class _Condition:
 
     @classmethod
     def parse(cls, text: str) -> _Condition:
-        """Raises ValueError. Counts are whole numbers, so that more than 2 is at least 3."""
+        """Parse a condition. Counts are integers, so ``> 2`` becomes ``>= 3``. Raises ValueError."""
         found = _CONDITION.fullmatch(text)
         if not found:
             raise ValueError(f"found {text!r}, expected a condition such as '>= 2', '== 0' or '<= desired + 1'")
@@ -72,35 +73,47 @@ class _Condition:
     def limit_at(self, desired: int) -> int:
         return desired + self.limit if self.relative else self.limit
 
-    def margin(self, count: int, desired: int) -> int:
-        """How far a count is on the good side of the limit; negative when the condition does not hold."""
-        above = count - self.limit_at(desired)
-        return -abs(above) if self.comparison == "==" else above if self.comparison == ">=" else -above
-
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """All counts of a subject that were in force from an instant on."""
+    """A number of the subject and its limit, both in force from an instant on."""
 
     at: float
-    counts: Mapping[str, int]
+    number: Reported
+    limit: int
+    why: str = ""
+
+    def verdict(self, comparison: str) -> Verdict:
+        return verdict_on(self.number, comparison, self.limit)
+
+    def margin(self, comparison: str) -> int:
+        """Return the distance of the number from the limit on its good side."""
+        above = (at_least(self.number) or 0) - self.limit
+        return -abs(above) if comparison == "==" else above if comparison == ">=" else -above
+
+
+def _quantity(what: str) -> Any:  # noqa: ANN401 - as pydantic.Field
+    return Field(
+        default=None, description=f"{what}: a condition such as '>= 2', '== 0' or, for workloads, '<= desired + 1'"
+    )
 
 
 class Invariant(LiveObjective):
-    """Every condition that is written holds at every observation of ``of`` in the phases, and at their beginning."""
+    """All given conditions hold at every observation of ``of`` in the phases, and at the start of each phase."""
 
     kind: ClassVar[str] = "invariant"
+    example: ClassVar[Mapping[str, Any]] = {"of": "deployment/podinfo", "available": ">= 2", "total": "<= desired + 1"}
 
     of: Subject = Field(description="a workload, service/NAME (its endpoints), hpa/NAME, or nodes")
-    available: _Asked = None
-    ready: _Asked = None
-    total: _Asked = None
-    updated: _Asked = None
-    desired: _Asked = None
-    current: _Asked = None
-    serving: _Asked = None
-    schedulable: _Asked = None
-    phases: Phases = DISRUPTED
+    available: Condition | None = _quantity("available replicas of a workload")
+    ready: Condition | None = _quantity("ready replicas, ready endpoints of a Service, or Ready nodes")
+    total: Condition | None = _quantity("all replicas, endpoints or nodes")
+    updated: Condition | None = _quantity("replicas of a workload with the current pod template")
+    desired: Condition | None = _quantity("desired replicas of a workload or an autoscaler")
+    current: Condition | None = _quantity("current replicas of an autoscaler")
+    serving: Condition | None = _quantity("serving endpoints of a Service")
+    schedulable: Condition | None = _quantity("schedulable nodes")
+    phases: Phases = Field(DISRUPTED, description="the phases when the conditions must hold")
 
     @model_validator(mode="after")
     def _conditions_fit(self) -> Self:
@@ -116,8 +129,8 @@ class Invariant(LiveObjective):
 
     @property
     def title(self) -> str:
-        asked = ", ".join(f"{name} {getattr(self, name)}" for name, _ in self._conditions)
-        return f"{self.of}: {asked} at every moment"
+        conditions = ", ".join(f"{name} {getattr(self, name)}" for name, _ in self._conditions)
+        return f"{self.of}: {conditions} at every moment"
 
     @property
     def checks_baseline(self) -> bool:
@@ -127,23 +140,28 @@ class Invariant(LiveObjective):
     def checks_control(self) -> bool:
         return True
 
+    def unready(self, timeline: Timeline) -> str:
+        if self.of == NODES or self._kind == "service":
+            return ""
+        keys = [_QUANTITIES[self._kind][name] for name, _ in self._conditions]
+        return unknown_now(timeline, _SERIES[self._kind], self.of, keys)
+
     def breached(self, timeline: Timeline, due: Due) -> str:
         del due  # one observation is enough
-        states = self._states_in(timeline, self.phases)
-        broken = [part for part in self._parts(states) if part.verdict is Verdict.BROKEN] if states else []
-        return broken[0].reason if broken else ""
+        parts = self._parts(timeline, self.phases)
+        return next((part.reason for part in parts if part.verdict is Verdict.BROKEN), "")
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         windows = timeline.window(phases or self.phases)
         if not windows:
-            return inconclusive(f"the run never came to {', '.join(phases or self.phases)}")
-        states = self._states_in(timeline, phases or self.phases)
-        if not states:
-            return inconclusive(f"nothing was seen of {self.of}")
-        finding = replace(combined(self._parts(states)), samples=len(states))
+            return inconclusive(f"the run did not reach any of the phases {', '.join(phases or self.phases)}")
+        parts = self._parts(timeline, phases or self.phases)
+        if not parts:
+            return inconclusive(f"{self.of} was never observed")
+        finding = combined(parts)
+        # A violation that was seen stays one whatever was missed; only HELD needs every state.
         if finding.verdict is Verdict.HELD and states_lost(timeline, _SERIES[self._kind], windows[0].start):
-            reason = f"{finding.reason}, but the watch broke and states may have gone unseen"
-            return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason)
+            return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {MISSED_STATES}")
         return finding
 
     @property
@@ -156,59 +174,93 @@ class Invariant(LiveObjective):
         written = [(name, getattr(self, name)) for name in names]
         return [(name, _Condition.parse(text)) for name, text in written if text is not None]
 
-    def _parts(self, states: Sequence[_State]) -> list[Finding]:
-        return [self._part(name, condition, states) for name, condition in self._conditions]
+    def _parts(self, timeline: Timeline, phases: Sequence[str]) -> list[Finding]:
+        found = [
+            (name, condition, self._states(timeline, phases, name, condition)) for name, condition in self._conditions
+        ]
+        return [self._part(name, condition, states) for name, condition, states in found if states]
 
     def _part(self, name: str, condition: _Condition, states: Sequence[_State]) -> Finding:
-        def margin(state: _State) -> int:
-            return condition.margin(state.counts[name], state.counts.get("desired", 0))
+        comparison = condition.comparison
+        verdicts = [state.verdict(comparison) for state in states]
+        verdict, written = worst(verdicts), getattr(self, name)
+        # A violated condition is reported at its first violation, a condition that holds at its smallest margin.
+        decisive = next(state for state, found in zip(states, verdicts, strict=True) if found is verdict)
+        if verdict is Verdict.INCONCLUSIVE:
+            unknown = f"{name} of {self.of} is unknown at {when(decisive.at)}{decisive.why}"
+            return inconclusive(f"{unknown}, {written} required at every moment")
+        if verdict is Verdict.HELD:
+            decisive = min(states, key=lambda state: state.margin(comparison))
+        count = at_least(decisive.number) or 0
+        reason = f"{self.of} had {count} {name} at {when(decisive.at)}"
+        if verdict is Verdict.BROKEN:
+            reason += f", {written} required at every moment{decisive.why}"
+        else:
+            reason += f", the closest to {written} in {len(states)} observations"
+        # An equality has no good side, so there is no limit to compute a margin.
+        equal = comparison == "=="
+        return Finding.exact(
+            verdict,
+            reason,
+            count,
+            limit=None if equal else decisive.limit,
+            unit="",
+            comparison="" if equal else comparison,
+            samples=len(states),
+        )
 
-        # The first moment at which it did not hold tells more than the worst one; while it holds, the closest does.
-        worst = next((state for state in states if margin(state) < 0), None) or min(states, key=margin)
-        count, limit = worst.counts[name], condition.limit_at(worst.counts.get("desired", 0))
-        when = show_seconds(max(0.0, worst.at))
-        told = f"{self.of} had {count} {name} at {when}"
-        if margin(worst) < 0:
-            reason = f"{told}, {getattr(self, name)} asked for at every moment"
-            return Finding(Verdict.BROKEN, reason, *_numbers(condition, count, limit))
-        reason = f"{told}, the closest to {getattr(self, name)} in {len(states)} observations"
-        return Finding(Verdict.HELD, reason, *_numbers(condition, count, limit))
-
-    def _states_in(self, timeline: Timeline, phases: Sequence[str]) -> list[_State]:
-        seen = list(self._states(timeline))
-        # What is in force where one phase ends is so where the next begins: it counts once.
+    def _states(self, timeline: Timeline, phases: Sequence[str], name: str, condition: _Condition) -> list[_State]:
+        seen = self._counts(timeline, _QUANTITIES[self._kind][name])
+        # A number in force at the end of a phase is also in force at the start of the next one, but counts once.
         found: dict[int, _State] = {}
         for phase in timeline.window(phases):
-            found.update((id(state), state) for state in in_force(seen, phase.start, phase.end))
+            # The watch may start with the baseline, so the first number may arrive after its start.
+            now = (
+                in_force(seen, phase.start, phase.end)
+                if phase.name == BASELINE
+                else between(seen, self.of, phase.start, phase.end)
+            )
+            # By identity: a CountSample contains a mapping, so it has no hash.
+            found.update((id(count), _state(count, condition)) for count in now)
         return sorted(found.values(), key=lambda state: state.at)
 
-    def _states(self, timeline: Timeline) -> Iterator[_State]:
-        keys = _QUANTITIES[self._kind]
+    def _counts(self, timeline: Timeline, key: str) -> list[CountSample]:
+        series = _SERIES[self._kind]
         if self.of == NODES:
-            yield from _nodes(timeline.observations(NODES))
-            return
-        subject = self.of.partition("/")[2] if self._kind == "service" else self.of
-        for seen in values(timeline, _SERIES[self._kind], subject):
-            yield _State(seen.at, {name: _count(seen.value.get(key)) for name, key in keys.items()})
+            return list(_nodes(timeline.observations(NODES), key))
+        if self._kind == "service":
+            found = values(timeline, series, self.of.partition("/")[2])
+            return [CountSample(seen.at, _endpoints(self.of, seen.value, key)) for seen in found]
+        return counts(statuses(timeline, series, self.of), series, key)
 
 
-def _nodes(observations: Iterable[Observation]) -> Iterator[_State]:
+def _state(count: CountSample, condition: _Condition) -> _State:
+    number, desired = count.number, 0
+    if condition.relative and count.status and not count.status.gone:
+        wanted = count.status.count("desired")
+        number, desired = (wanted, 0) if isinstance(wanted, Unknown) else (number, wanted)
+    return _State(count.at, number, condition.limit_at(desired), why(replace(count, number=number)))
+
+
+def _nodes(observations: Iterable[Observation], key: str) -> Iterator[CountSample]:
     nodes: dict[str, Mapping[str, Any]] = {}
     for seen in observations:
         if seen.error is None and isinstance(seen.value, Mapping):
             nodes[seen.subject] = seen.value
             if seen.value.get("gone"):
                 del nodes[seen.subject]
-            counts = {key: sum(bool(node.get(key)) for node in nodes.values()) for key in ("ready", "schedulable")}
-            yield _State(seen.at, {**counts, "total": len(nodes)})
+            yield CountSample(seen.at, len(nodes) if key == "total" else _nodes_that_are(key, nodes))
 
 
-def _count(value: object) -> int:
-    # Endpoints are listed; an absent number is 0, as the API leaves zeros out.
-    return len(value) if isinstance(value, list | tuple) else int(value or 0)  # type: ignore[call-overload]
+def _nodes_that_are(key: str, nodes: Mapping[str, Mapping[str, Any]]) -> Reported:
+    count = sum(bool(node.get(key)) for node in nodes.values())
+    silent = sorted(name for name, node in nodes.items() if node.get("unknown")) if key == "ready" else []
+    # A node that does not report is not Ready in Kubernetes, so it does not help to meet a lower limit. It may be
+    # running nevertheless, so the number is unknown for an upper limit.
+    return Unknown(f"the kubelet of {', '.join(silent)} does not report", count) if silent else count
 
 
-def _numbers(condition: _Condition, count: int, limit: int) -> tuple[float, float, float, float | None, str, str]:
-    # Which side of an equality is good cannot be said, so it has no limit that a margin could be counted from.
-    equal = condition.comparison == "=="
-    return count, count, count, None if equal else limit, "", "" if equal else condition.comparison
+def _endpoints(of: str, value: Mapping[str, Any], key: str) -> Reported:
+    if value.get("gone"):
+        return Unknown(f"{of} no longer has an EndpointSlice", 0)
+    return len(value.get(key) or ())

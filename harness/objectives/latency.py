@@ -1,34 +1,35 @@
-"""Latency: the share of successful requests that were answered in time, counted from their intended start.
+"""Latency: the share of successful requests that were answered in time, measured from their intended start.
 
-A share below a threshold, not a quantile against a limit: the two ask the same, but only the share has exact bounds,
-and no quantile has to be interpolated. Failed requests are availability's business: a refused one is fast.
+It compares the share below a threshold instead of a quantile with a limit. The two are equivalent, but the share has
+exact bounds and needs no interpolation. Failed requests are covered by availability, since a refused request is fast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.objective import Finding
+from harness.model.finding import Finding
+from harness.model.quantities import show_seconds
+from harness.model.timeline import RequestSample, Timeline
+from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, ProperShare
 from harness.objectives._findings import inconclusive
-from harness.objectives._share import ShareDemand, ShareObjective, show_share, steady_state
-from harness.observation import RequestSeen, Timeline
-from harness.quantities import show_seconds
-from harness.statistics import percentile
-from harness.verdict import Verdict
+from harness.objectives._share import ShareDemand, ShareObjective, doubted_if_closed, show_share, steady_state
+from harness.stats.bounds import percentile
 
 
 class Latency(ShareObjective):
     """At least ``share`` of the successful requests took less than ``below``."""
 
     kind: ClassVar[str] = "latency"
+    example: ClassVar[Mapping[str, Any]] = {"share": "95%", "below": "200ms"}
 
-    share: ProperShare = Field(description="share of successful requests that must be fast enough, such as 95%")
-    below: Limit = Field(description="the threshold, such as 200ms, from the intended start")
+    share: ProperShare = Field(description="the share of successful requests that must be fast enough, such as 95%")
+    below: Limit = Field(description="the latency threshold, measured from the intended start, such as 200ms")
 
     @property
     def title(self) -> str:
@@ -39,8 +40,8 @@ class Latency(ShareObjective):
         noun = f"successful requests took less than {show_seconds(self.below)}"
         return ShareDemand("at least", self.share, self.confidence, noun, self.min_samples)
 
-    def spoils(self, request: RequestSeen) -> bool | None:
-        # What the generator itself started late is not held against the service for certain.
+    def counts_against(self, request: RequestSample) -> bool | None:
+        # Measured from the actual start: a delay of the generator is not certainly the fault of the service.
         return request.finished - request.started >= self.below if request.ok else None
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
@@ -56,11 +57,11 @@ class Latency(ShareObjective):
             return self.demand.judge_steady(fast, len(latencies), detail)
         finding = self.demand.judge(timeline, fast, len(latencies), detail)
         if finding.verdict is Verdict.HELD:
-            return finding
-        # From the intended start the generator's own lateness counts too; without it a broken objective may hold.
-        prompt = sum(not self.spoils(request) for request in served)
+            return doubted_if_closed(finding, self, timeline, phases or self.phases)
+        # Latency from the intended start includes delays of the generator; without them the objective may hold.
+        prompt = sum(not self.counts_against(request) for request in served)
         best = self.demand.judge(timeline, prompt, len(latencies), detail)
         if best.verdict is finding.verdict:
             return finding
-        late = f"{prompt - fast} of them were slow only because the load generator started them late"
+        late = f"{prompt - fast} requests were slow only because the load generator started them late"
         return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}; {late}")

@@ -1,22 +1,24 @@
-"""Recovery time: how long the workload was away, on each of the clocks asked for; the worst one decides."""
+"""Recovery time: how long the workload was down, on each of the selected clocks; the slowest one decides."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from harness.accuracy import Calibration
-from harness.objective import Finding, Objective
+from harness.model.clock_errors import Calibration
+from harness.model.finding import DISAGREEMENT, Finding
+from harness.model.quantities import show_seconds
+from harness.model.timeline import Interval, Timeline
+from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, WorkloadRef
 from harness.objectives._findings import combined, inconclusive
-from harness.observation import Interval, Timeline
-from harness.quantities import show_seconds
-from harness.recovery import CLOCKS, ClockName, Recovery, Since, recovered, recoveries
-from harness.verdict import Verdict
+from harness.objectives.base import Objective
+from harness.objectives.recovery import CLOCKS, ClockName, Recovery, Since, disagreement, recovered, recoveries
+from harness.objectives.recovery.user import CLOCK as USER_CLOCK
 
 Clock = Literal["controlPlane", "endpoints", "user", "prometheus"]
 _NAMES: dict[Clock, ClockName] = dict(zip(get_args(Clock), CLOCKS, strict=True))
@@ -25,18 +27,30 @@ _NAMES: dict[Clock, ClockName] = dict(zip(get_args(Clock), CLOCKS, strict=True))
 class RecoveryTime(Objective):
     """The workload is back within ``max`` of the disruption (or of its undo), on every one of ``clocks``.
 
-    A clock that saw no disruption took no time, as long as one that counts did see it: of the control plane, the
-    endpoints and the users, asked for or not. If none did, nothing recovered, and nothing is shown.
+    A clock that saw no disruption counts as 0 s, if at least one of the control plane, endpoints and user clocks did
+    see one, whether selected or not. If none of them did, nothing recovered and the finding is INCONCLUSIVE. Pods
+    without container statuses are not ready. Fewer desired replicas can only shorten the recovery time, so HELD is
+    certain even if the watch on workloads was interrupted for a while or at the end.
     """
 
     kind: ClassVar[str] = "recoveryTime"
+    example: ClassVar[Mapping[str, Any]] = {
+        "of": "deployment/podinfo",
+        "max": "20s",
+        "clocks": ["user", "endpoints", "controlPlane"],
+    }
 
     of: WorkloadRef = Field(description="the workload, such as deployment/podinfo")
-    max: Limit = Field(description="the longest recovery allowed, such as 20s")
-    clocks: Annotated[tuple[Clock, ...], Field(min_length=1)] = ("controlPlane", "endpoints", "user")
-    since: Since = Field("injected", description="what recovery counts from: the disrupting call or its undo")
+    max: Limit = Field(description="the longest recovery time allowed, such as 20s")
+    clocks: Annotated[tuple[Clock, ...], Field(min_length=1)] = Field(
+        ("controlPlane", "endpoints", "user"), description="the recovery clocks to judge"
+    )
+    since: Since = Field(
+        default="injected", description="the start of the recovery time: the injection of the fault or its undo"
+    )
     services: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        None, description="the Services of the endpoints clock; by default all that front the workload"
+        default=None,
+        description="the Services of the endpoints clock (default: all that had a ready pod of the workload)",
     )
 
     @property
@@ -48,39 +62,58 @@ class RecoveryTime(Objective):
         return "" if done else f"{self.of}: {reason}"
 
     def recoveries(self, timeline: Timeline) -> list[Recovery]:
-        """What every clock says, asked for or not."""
-        return recoveries(timeline, self.of, since=self.since, services=self.services)
+        """Return the recovery of the workload on every clock; the selected ones are marked as judged."""
+        selected = {_NAMES[name] for name in self.clocks}
+        found = recoveries(timeline, self.of, since=self.since, services=self.services)
+        return [replace(clock, judged=clock.clock in selected) for clock in found]
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # a recovery belongs to the whole run
         unproven = [seen.fault for seen in timeline.injections if not seen.proven]
         if unproven or not timeline.injections:
-            return inconclusive(f"{unproven[0]} is not proven to have bitten" if unproven else "nothing was injected")
+            return inconclusive(f"no evidence that {unproven[0]} took effect" if unproven else "no fault was injected")
         clocks = self.recoveries(timeline)
-        asked = [clock for clock in clocks if clock.clock in {_NAMES[name] for name in self.clocks}]
-        parts = [self._part(clock, timeline.calibration) for clock in asked]
+        load_error = timeline.load.clock_error if timeline.load else 0.0
+        parts = [self._part(clock, timeline.calibration, load_error) for clock in clocks if clock.judged]
         seen = [clock for clock in clocks if clock.state in {"recovered", "not recovered"}]
         if not any(clock.clock != "prometheus" for clock in seen):
             parts.append(inconclusive(f"no clock saw a disruption of {self.of}"))
+        # `combined` takes the numbers of the first decisive part, which should be the slowest clock.
         worst_first = sorted(parts, key=lambda part: part.observed if part.observed is not None else -1.0, reverse=True)
         finding = combined(worst_first)
         detail = {f"{clock.clock}: {clock.subject}": f"{clock.state}: {clock.reason}" for clock in clocks}
         reason = f"at most {show_seconds(self.max)} allowed; {finding.reason}"
+        contradiction = disagreement(timeline, self.of, self.since)
+        if contradiction:
+            detail |= {DISAGREEMENT: contradiction}
         return replace(finding, reason=reason, samples=len(seen), detail=detail)
 
-    def _part(self, clock: Recovery, calibration: Calibration | None) -> Finding:
+    def _part(self, clock: Recovery, calibration: Calibration | None, load_error: float) -> Finding:
         if clock.length is None:
             return inconclusive(f"{clock.clock}: no data: {clock.reason}")
         reason = f"{clock.clock}: {clock.reason}"
         verdict, (low, high) = self._verdict(clock.length), (clock.length.low, clock.length.high)
         error = calibration.worst(clock.clock) if calibration else 0.0
+        # The users' clock has the times of the load, which may be those of another machine.
+        error += load_error if clock.clock == USER_CLOCK else 0.0
         margin = self.max - high if verdict is Verdict.HELD else low - self.max
+        # A length closer to the limit than the largest error seen in the calibration may really be on the other side of
+        # it.
         if verdict is not Verdict.INCONCLUSIVE and margin < error:
             verdict = Verdict.INCONCLUSIVE
             near = f"{show_seconds(margin)} from the limit"
             reason += f", {near}, which is less than this clock's calibrated error of {show_seconds(error)}"
         known = high if math.isfinite(high) else None
-        return Finding(verdict, reason, low if known is None else known, low, known, self.max, "s", "<=")
+        return Finding.bounded(
+            verdict,
+            reason,
+            low if known is None else known,
+            low=low,
+            high=known,
+            limit=self.max,
+            unit="s",
+            comparison="<=",
+        )
 
     def _verdict(self, length: Interval) -> Verdict:
         if length.high <= self.max:

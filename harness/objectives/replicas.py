@@ -1,63 +1,113 @@
-"""Replicas: how many there are, as an autoscaler or a rollout changes it. Judged at every observation of a watch.
+"""Replicas: the number of replicas while an autoscaler or a rollout changes it, judged at every observation of a watch.
 
-For an autoscaler (``hpa/NAME``) the count is what it sees and what it wants: neither may pass a bound. For a workload
-it is the ready replicas from below and all replicas from above, surge included.
+For an autoscaler (``hpa/NAME``) both the current and the desired number must meet the limits. For a workload the lower
+limit applies to the ready replicas and the upper limit to all replicas, including surge. An unknown number (an
+autoscaler that cannot read its metrics, a controller that has not observed a change) never meets a limit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from itertools import dropwhile
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from harness.objective import Due, Finding, LiveObjective
+from harness.model.finding import Finding
+from harness.model.reported import Unknown
+from harness.model.timeline import FAULT, RECOVERY, Interval, Phase, Timeline
+from harness.model.verdict import Verdict
 from harness.objectives._fields import Count, Limit, ScaledRef
 from harness.objectives._findings import combined, inconclusive, never, within
-from harness.objectives._series import in_force, number, values
-from harness.observation import FAULT, RECOVERY, Interval, Observation, Phase, Timeline
-from harness.quantities import show_seconds
-from harness.recovery import watched_until
-from harness.recovery.gaps import states_lost, watch_open_ended
-from harness.verdict import Verdict
+from harness.objectives._limits import at_least, bound, is_below, when, why
+from harness.objectives._series import CountSample, between, counts, statuses, unknown_now
+from harness.objectives.base import Due, LiveObjective
+from harness.objectives.recovery import watched_until
+from harness.objectives.recovery.gaps import states_lost, watch_open_ended
 
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """The least and the most that can be called the number of replicas, when they were seen."""
+    """The two numbers of replicas (current and desired, or ready and all), in force from an instant on."""
 
     at: float
-    least: int
-    most: int
+    counts: tuple[CountSample, CountSample]
 
-    def is_at(self, count: int) -> bool:
-        return self.least == self.most == count
+    def has(self, wanted: int) -> bool:
+        """Return whether both are known and at least ``wanted``."""
+        return all(isinstance(count.number, int) and count.number >= wanted for count in self.counts)
+
+    def is_below(self, wanted: int) -> bool:
+        """Return whether one of them is certainly lower."""
+        return any(is_below(count.number, wanted) for count in self.counts)
+
+    def is_at(self, wanted: int) -> bool:
+        return all(count.number == wanted for count in self.counts)
+
+    def is_away_from(self, wanted: int) -> bool:
+        """Return whether one of them is certainly a different number."""
+        known = [at_least(count.number) for count in self.counts]
+        return any(number not in {None, wanted} for number in known)
+
+    @property
+    def known(self) -> list[int]:
+        return [number for number in (at_least(count.number) for count in self.counts) if number is not None]
+
+    @property
+    def why(self) -> str:
+        """An explanation to be appended to a reason; may be empty."""
+        unknown = [count for count in self.counts if isinstance(count.number, Unknown)]
+        return why((unknown or self.counts)[0])
+
+    def __str__(self) -> str:
+        return str(max(self.known)) if self.known else "unknown"
 
 
 class Replicas(LiveObjective):
-    """Every demand that is made must hold: ``reaches`` ``within`` a time of the fault phase's start, ``neverAbove`` and
-    ``neverBelow`` from there to the end, ``settlesTo`` ``settlesWithin`` a time of the recovery phase's start."""
+    """All given requirements on the number of replicas of a workload or an autoscaler hold.
+
+    ``reaches`` must happen ``within`` a time limit from the start of the fault phase. ``neverAbove`` and ``neverBelow``
+    apply from there to the end. ``settlesTo`` must happen ``settlesWithin`` a time limit from the start of the recovery
+    phase.
+    """
 
     kind: ClassVar[str] = "replicas"
+    example: ClassVar[Mapping[str, Any]] = {
+        "of": "hpa/podinfo",
+        "reaches": 3,
+        "within": "60s",
+        "neverAbove": 4,
+        "neverBelow": 1,
+    }
 
     of: ScaledRef = Field(description="hpa/NAME or a workload, such as deployment/podinfo")
-    reaches: Count | None = None
-    within: Limit | None = None
-    never_above: Count | None = None
-    never_below: Count | None = None
-    settles_to: Count | None = None
-    settles_within: Limit | None = None
+    reaches: Count | None = Field(default=None, description="the number of replicas to be reached during the fault")
+    within: Limit | None = Field(
+        default=None, description="the time limit for reaches, from the start of the fault phase"
+    )
+    never_above: Count | None = Field(
+        default=None, description="the maximum number of replicas, from the fault phase on"
+    )
+    never_below: Count | None = Field(
+        default=None, description="the minimum number of replicas, from the fault phase on"
+    )
+    settles_to: Count | None = Field(
+        default=None, description="the final number of replicas after the fault, which must not change again"
+    )
+    settles_within: Limit | None = Field(
+        default=None, description="the time limit for settlesTo, from the start of the recovery phase"
+    )
 
     @model_validator(mode="after")
-    def _demands_are_whole(self) -> Self:
+    def _requirements_are_complete(self) -> Self:
         if (self.reaches is None) != (self.within is None):
             raise ValueError("found one of reaches and within, expected both or neither")
         if (self.settles_to is None) != (self.settles_within is None):
             raise ValueError("found one of settlesTo and settlesWithin, expected both or neither")
         if {self.reaches, self.never_above, self.never_below, self.settles_to} == {None}:
-            raise ValueError("found no demand, expected reaches, neverAbove, neverBelow or settlesTo")
+            raise ValueError("found no requirement, expected reaches, neverAbove, neverBelow or settlesTo")
         low, high = self.never_below or 0, self.never_above
         for name, wanted in (("reaches", self.reaches), ("settlesTo", self.settles_to)):
             if wanted is not None and (wanted < low or (high is not None and wanted > high)):
@@ -70,105 +120,134 @@ class Replicas(LiveObjective):
 
     @property
     def checks_control(self) -> bool:
-        # What must grow or shrink may do so because of the fault: without one it is not to be expected.
+        # The number may change only because of the fault, so a control arm need not reach or settle to anything.
         return self.reaches is None and self.settles_to is None
+
+    def unready(self, timeline: Timeline) -> str:
+        return unknown_now(timeline, self._series, self.of, self._keys)
 
     def pending(self, timeline: Timeline) -> str:
         sizes = self._sizes(timeline, 0.0)
         if self.settles_to is None or not sizes or sizes[-1].is_at(self.settles_to):
             return ""
-        return f"{self.of} is at {sizes[-1].most}, to settle to {self.settles_to}"
+        return f"{self.of} has {sizes[-1]} replicas, must settle to {self.settles_to}{sizes[-1].why}"
 
     def breached(self, timeline: Timeline, due: Due) -> str:
         del due  # one observation is enough
         fault = timeline.phase(FAULT)
         sizes = self._sizes(timeline, fault.start) if fault else []
-        parts = self._bounds(sizes, blind=False) if sizes else []
+        parts = self._bounds(sizes, lost=False) if sizes else []
         return next((part.reason for part in parts if part.verdict is Verdict.BROKEN), "")
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
-        del phases  # the times count from phases of their own
+        del phases  # the time limits count from fixed phases
         fault, recovery = timeline.phase(FAULT), timeline.phase(RECOVERY)
         if fault is None:
-            return inconclusive("the run never came to the fault phase")
+            return inconclusive("the run did not reach the fault phase")
         sizes = self._sizes(timeline, fault.start)
         if not sizes:
-            return inconclusive(f"nothing was seen of {self.of}")
+            return inconclusive(f"{self.of} was never observed")
         parts: list[Finding] = []
         if self.reaches is not None and self.within is not None:
             parts.append(self._reached(timeline, sizes, fault, self.reaches, self.within))
         parts += self._bounds(sizes, states_lost(timeline, self._series, fault.start))
         if self.settles_to is not None and self.settles_within is not None:
-            parts.append(self._settled(timeline, sizes, recovery, self.settles_to, self.settles_within))
+            settled = inconclusive("the run did not reach the recovery phase")
+            if recovery is not None:
+                settled = self._settled(timeline, sizes, recovery, self.settles_to, self.settles_within)
+            parts.append(settled)
         return replace(combined(parts), samples=len(sizes))
 
     @property
     def _series(self) -> str:
         return "autoscalers" if self.of.startswith("hpa/") else "workloads"
 
+    @property
+    def _keys(self) -> tuple[str, str]:
+        return ("current", "desired") if self.of.startswith("hpa/") else ("ready", "replicas")
+
     def _sizes(self, timeline: Timeline, start: float) -> list[_Size]:
-        keys = ("current", "desired") if self.of.startswith("hpa/") else ("ready", "replicas")
-        return [_size(seen, keys) for seen in in_force(values(timeline, self._series, self.of), start)]
+        seen = statuses(timeline, self._series, self.of)
+        first, second = (between(counts(seen, self._series, key), self.of, start) for key in self._keys)
+        return [
+            _Size(at, (_in_force_at(first, at), _in_force_at(second, at)))
+            for at in sorted({count.at for count in (*first, *second)})
+        ]
 
     def _reached(self, timeline: Timeline, sizes: list[_Size], fault: Phase, wanted: int, limit: float) -> Finding:
-        first = next((size for size in sizes if size.least >= wanted), None)
-        what, since = f"{self.of} came to {wanted} replicas", "the fault phase began"
-        if first is not None and first.at < fault.start:
-            return inconclusive(f"{self.of} had {first.least} replicas before the fault phase: no growth was shown")
-        if first is not None:
+        # Ignore leading unknown numbers: an autoscaler that has not evaluated yet has not scaled anything either.
+        sizes = list(dropwhile(lambda size: not size.known, sizes)) or sizes
+        index = next((index for index, size in enumerate(sizes) if size.has(wanted)), None)
+        what, since = f"{self.of} reached {wanted} replicas", "the start of the fault phase"
+        if index is not None:
+            first = sizes[index]
+            if first.at < fault.start:
+                return inconclusive(f"{self.of} had {first} replicas before the fault phase, so it did not grow")
+            if not any(size.is_below(wanted) for size in sizes[:index]):
+                return inconclusive(f"{self.of} was not observed below {wanted} replicas before it had {first}")
             took = first.at - fault.start
             return within(what, Interval(took, took), limit, since)
         if watch_open_ended(timeline, self._series):
-            return inconclusive(f"the watch on {self._series} broke before {self.of} came to {wanted}")
-        most = max(size.least for size in sizes)
+            return inconclusive(f"the watch on {self._series} was interrupted before {self.of} reached {wanted}")
+        unknown = next((size for size in sizes if not size.is_below(wanted)), None)
+        if unknown is not None:
+            return inconclusive(f"the number of replicas of {self.of} is unknown at {when(unknown.at)}{unknown.why}")
         finding = never(what, watched_until(timeline) - fault.start, limit, since)
-        return replace(finding, reason=f"{finding.reason}; the most was {most}")
+        most = max(min(size.known) for size in sizes)
+        return replace(finding, reason=f"{finding.reason}; the maximum was {most}{sizes[-1].why}")
 
-    def _bounds(self, sizes: list[_Size], blind: bool) -> list[Finding]:
+    def _bounds(self, sizes: list[_Size], lost: bool) -> list[Finding]:
+        seen = [count for size in sizes for count in size.counts]
         found: list[Finding] = []
-        if self.never_above is not None:
-            most = max(sizes, key=lambda size: size.most)
-            found.append(self._bound(most.most, most.at, self.never_above, "<=", blind))
-        if self.never_below is not None:
-            least = min(sizes, key=lambda size: size.least)
-            found.append(self._bound(least.least, least.at, self.never_below, ">=", blind))
+        for limit, comparison, word, side in (
+            (self.never_above, "<=", "maximum", "above"),
+            (self.never_below, ">=", "minimum", "below"),
+        ):
+            if limit is not None:
+                sentence = f"{self.of} had a {word} of {{}} replicas (at {{}})"
+                requirement = f"required: never {side} {limit}"
+                found.append(
+                    bound(
+                        self.of,
+                        seen,
+                        comparison,
+                        limit,
+                        sentence=sentence,
+                        requirement=requirement,
+                        states_lost=lost,
+                    )
+                )
         return found
 
-    def _bound(self, count: int, at: float, limit: int, comparison: str, blind: bool) -> Finding:
-        holds = count <= limit if comparison == "<=" else count >= limit
-        word, side = ("most", "above") if comparison == "<=" else ("least", "below")
-        reason = (
-            f"{self.of}: {count} replicas at {word} (at {show_seconds(max(0.0, at))}), never {side} {limit} asked for"
-        )
-        verdict = Verdict.HELD if holds else Verdict.BROKEN
-        if holds and blind:
-            verdict, reason = Verdict.INCONCLUSIVE, f"{reason}, but the watch broke and states may have gone unseen"
-        return Finding(verdict, reason, count, count, count, limit, "replicas", comparison)
-
-    def _settled(
-        self, timeline: Timeline, sizes: list[_Size], recovery: Phase | None, wanted: int, limit: float
-    ) -> Finding:
-        if recovery is None:
-            return inconclusive("the run never came to the recovery phase")
-        what, since = f"{self.of} settled to {wanted} replicas", "the recovery phase began"
-        away = [index for index, size in enumerate(sizes) if not size.is_at(wanted)]
+    def _settled(self, timeline: Timeline, sizes: list[_Size], recovery: Phase, wanted: int, limit: float) -> Finding:
+        what, since = f"{self.of} settled to {wanted} replicas", "the start of the recovery phase"
+        away = [index for index, size in enumerate(sizes) if size.is_away_from(wanted)]
+        there = [index for index, size in enumerate(sizes) if size.is_at(wanted) and index > max(away, default=-1)]
         if not away:
-            return inconclusive(f"{self.of} never left {wanted} replicas: no settling was shown")
-        if away[-1] + 1 < len(sizes):
-            at = sizes[away[-1] + 1].at
-            took = max(0.0, at - recovery.start)
-            finding = within(what, Interval(took, took), limit, since)
-            # What a relist told at ``at`` is the state of that instant; later gaps may hide that it moved again.
-            if finding.verdict is Verdict.HELD and states_lost(timeline, self._series, math.nextafter(at, math.inf)):
-                unseen = "but the watch broke afterwards, so it may have moved again unseen"
-                return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {unseen}")
+            unknown = next((size.why for size in sizes if not size.is_at(wanted)), "")
+            return inconclusive(f"{self.of} never had a number of replicas other than {wanted}{unknown}")
+        if there and sizes[-1].is_at(wanted):
+            unsure = [index for index, size in enumerate(sizes) if not size.is_at(wanted)]
+            # An unknown number may have been the wanted one or not, so the bounds are before and after the last unknown
+            # ones.
+            low, high = sizes[there[0]].at, sizes[unsure[-1] + 1].at
+            finding = within(
+                what, Interval(max(0.0, low - recovery.start), max(0.0, high - recovery.start)), limit, since
+            )
+            # A gap that ended at ``high`` does not matter: the relist then showed the state of that instant. During a
+            # later gap the number may have changed again.
+            if finding.verdict is Verdict.HELD and states_lost(timeline, self._series, math.nextafter(high, math.inf)):
+                missed = "but the watch was interrupted afterwards, so a later change may have been missed"
+                return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {missed}")
             return finding
         if watch_open_ended(timeline, self._series):
-            return inconclusive(f"the watch on {self._series} broke before {self.of} settled")
+            return inconclusive(f"the watch on {self._series} was interrupted before {self.of} settled")
+        if not sizes[-1].is_away_from(wanted):
+            return inconclusive(f"it is unknown whether {self.of} settled to {wanted} replicas{sizes[-1].why}")
         finding = never(what, watched_until(timeline) - recovery.start, limit, since)
-        return replace(finding, reason=f"{finding.reason}; the last was {sizes[-1].most}")
+        return replace(finding, reason=f"{finding.reason}; the last number was {sizes[-1]}{sizes[-1].why}")
 
 
-def _size(seen: Observation, keys: tuple[str, str]) -> _Size:
-    least, most = sorted(number(seen, key) for key in keys)
-    return _Size(seen.at, least, most)
+def _in_force_at(found: list[CountSample], at: float) -> CountSample:
+    # The two numbers change at different instants: the first value of one may be later than that of the other.
+    return next((count for count in reversed(found) if count.at <= at), found[0])

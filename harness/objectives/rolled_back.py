@@ -1,80 +1,106 @@
-"""A rollback brings the last good version back: the pod template of the baseline, complete, in time.
+"""Rolled back: after the undo the workload is completely on the pod template of the baseline, in time.
 
-Compared is the template, not the revision's number: a rollback gives the old ReplicaSet a new number.
+It compares the template and not the revision number, since a rollback gives the old ReplicaSet a new number.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.objective import Finding, Objective
+from harness.model.finding import Finding
+from harness.model.quantities import show_seconds
+from harness.model.reported import Status, Unknown
+from harness.model.timeline import Interval, Timeline
+from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, WorkloadRef
 from harness.objectives._findings import inconclusive, never, within
-from harness.objectives._series import last_before, number, values
-from harness.observation import Interval, Observation, Timeline
-from harness.quantities import show_seconds
-from harness.recovery import origin_of
-from harness.recovery.gaps import states_lost, watch_open_ended
-from harness.verdict import Verdict
+from harness.objectives._series import last_before, statuses
+from harness.objectives.base import Objective
+from harness.objectives.recovery import origin_of
+from harness.objectives.recovery.gaps import states_lost, watch_open_ended
 
 
 class RolledBack(Objective):
-    """After the undo the workload is complete on the template that it had in the baseline, ``within`` a time of the
-    undo, and stays so: every replica updated and available, none left over, the controller up to date."""
+    """The workload is complete on the template of the baseline ``within`` a time limit from the undo, and stays so.
+
+    Complete means that all replicas are updated and available, no other replicas exist, and the controller has observed
+    the current generation.
+    """
 
     kind: ClassVar[str] = "rolledBack"
+    example: ClassVar[Mapping[str, Any]] = {"of": "deployment/podinfo", "within": "30s"}
 
-    of: WorkloadRef
-    within: Limit = Field(description="from the undo to the complete workload, such as 30s")
+    of: WorkloadRef = Field(description="the workload, such as deployment/podinfo")
+    within: Limit = Field(description="the time limit from the undo until the workload is complete, such as 30s")
 
     @property
     def title(self) -> str:
         return f"{self.of} rolled back within {show_seconds(self.within)}"
 
     def pending(self, timeline: Timeline) -> str:
-        injected, seen = timeline.injected(), values(timeline, "workloads", self.of)
+        injected, seen = timeline.injected(), statuses(timeline, "workloads", self.of)
         before = last_before(seen, injected.low) if injected else None
         if before is None or _complete_on(seen[-1], before):
             return ""
-        return f"{self.of} is not complete on its former template yet"
+        return f"{self.of} is not yet complete on its previous template"
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
-        del phases  # what counts is the time after the undo
+        del phases  # judges the time after the undo
         origin = origin_of(timeline, "undone")
         if isinstance(origin, str):
             return inconclusive(origin)
-        seen = values(timeline, "workloads", self.of)
+        seen = statuses(timeline, "workloads", self.of)
         before = last_before(seen, origin.disrupted.low)
         if before is None or not before.value.get("template"):
-            return inconclusive(f"the template of {self.of} was not seen before the injection")
+            return inconclusive(f"the template of {self.of} was not observed before the injection")
         meanwhile = [one for one in seen if origin.disrupted.low <= one.at < origin.counted.high]
         if not any(one.value.get("template") != before.value["template"] for one in meanwhile):
-            return inconclusive(f"{self.of} was not seen on another template: there was nothing to roll back")
+            return inconclusive(f"{self.of} was never observed on another template, so there was nothing to roll back")
         after = [one for one in seen if one.at >= origin.counted.low]
         incomplete = [index for index, one in enumerate(after) if not _complete_on(one, before)]
         since_then = after[incomplete[-1] + 1 :] if incomplete else after
-        what, since = f"{self.of} was complete on its former template", "the undo"
+        what, since = f"{self.of} was complete on its previous template", "the undo"
         if since_then:
             at = since_then[0].at
             finding = within(what, origin.length(Interval(at, at)), self.within, since)
-            # What a relist told at ``at`` is the state of that instant; later gaps may hide another disturbance.
+            # A gap that ended at ``at`` does not matter: the relist then showed the state of that instant. During a
+            # later gap the workload may have become incomplete again.
             if finding.verdict is Verdict.HELD and states_lost(timeline, "workloads", math.nextafter(at, math.inf)):
-                unseen = "but the watch broke afterwards, so it may have been disturbed again unseen"
-                finding = replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {unseen}")
+                missed = "but the watch was interrupted afterwards, so a later disruption may have been missed"
+                finding = replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {missed}")
         elif watch_open_ended(timeline, "workloads"):
-            finding = inconclusive(f"the watch on workloads broke before {self.of} was complete")
+            finding = inconclusive(f"the watch on workloads was interrupted before {self.of} was complete")
         else:
             finding = never(what, origin.until - origin.counted.high, self.within, since)
+            last = after[-1] if after else seen[-1]
+            finding = replace(finding, reason="; ".join(filter(None, (finding.reason, _missing(last, before)))))
         return replace(finding, samples=len(after))
 
 
-def _complete_on(seen: Observation, before: Observation) -> bool:
-    desired = number(seen, "desired")
-    counts = {number(seen, key) for key in ("updated", "available", "replicas")}
-    up_to_date = number(seen, "observed_generation") >= number(seen, "generation")
-    return bool(seen.value.get("template") == before.value.get("template") and up_to_date and counts == {desired})
+_COUNTS = ("updated", "available", "replicas")
+
+
+def _complete_on(seen: Status, before: Status) -> bool:
+    return not _missing(seen, before)
+
+
+def _missing(seen: Status, before: Status) -> str:
+    """Return why a workload is not complete on its previous template; "" if it is."""
+    if seen.gone:
+        return f"{seen.subject} was deleted"
+    if seen.behind:
+        return seen.behind.reason
+    if seen.value.get("template") != before.value.get("template"):
+        return f"{seen.subject} is on another template"
+    desired = seen.count("desired")
+    found = {key: seen.count(key) for key in _COUNTS}
+    unknown = [number.reason for number in (desired, *found.values()) if isinstance(number, Unknown)]
+    wrong = [f"{number} {key}" for key, number in found.items() if number != desired]
+    if unknown or wrong:
+        return "; ".join(filter(None, (*(unknown[:1] or [f"{', '.join(wrong)} of {desired} desired"]), seen.trouble)))
+    return ""

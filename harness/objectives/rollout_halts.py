@@ -1,89 +1,118 @@
-"""A bad rollout halts: its deadline is reported, and what served before goes on serving meanwhile."""
+"""Rollout halts: a bad rollout exceeds its progress deadline, and the old replicas continue to serve meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.objective import Finding, Objective
+from harness.model.finding import Finding
+from harness.model.quantities import show_seconds
+from harness.model.reported import Status
+from harness.model.timeline import Interval, Timeline
+from harness.model.verdict import Verdict
 from harness.objectives._fields import Count, DeploymentRef, Limit
 from harness.objectives._findings import combined, inconclusive, never, within
-from harness.objectives._series import in_force, number, values
-from harness.observation import Interval, Observation, Timeline
-from harness.quantities import show_seconds
-from harness.recovery import Origin, origin_of
-from harness.recovery.gaps import states_lost
-from harness.verdict import Verdict
+from harness.objectives._limits import bound
+from harness.objectives._series import between, counts, in_force, statuses
+from harness.objectives.base import Objective
+from harness.objectives.recovery import Origin, origin_of
+from harness.objectives.recovery.gaps import states_lost
 
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 
 
 class RolloutHalts(Objective):
-    """The Deployment reports ProgressDeadlineExceeded ``within`` a time of the injection, and at every observation up
-    to the undo it has at least ``minAvailable`` available replicas and at most ``maxTotal`` in all."""
+    """The Deployment reports ProgressDeadlineExceeded ``within`` a time limit from the injection.
+
+    At every observation until the undo it has at least ``minAvailable`` available replicas and at most ``maxTotal``
+    replicas in total.
+    """
 
     kind: ClassVar[str] = "rolloutHalts"
+    example: ClassVar[Mapping[str, Any]] = {
+        "of": "deployment/podinfo",
+        "within": "40s",
+        "minAvailable": 3,
+        "maxTotal": 4,
+    }
 
-    of: DeploymentRef
-    within: Limit = Field(description="from the injection to the reported deadline, such as 40s")
-    min_available: Count | None = None
-    max_total: Count | None = None
+    of: DeploymentRef = Field(description="the Deployment, such as deployment/podinfo")
+    within: Limit = Field(
+        description="the time limit from the injection until ProgressDeadlineExceeded is reported, such as 40s"
+    )
+    min_available: Count | None = Field(
+        default=None, description="the minimum number of available replicas until the undo"
+    )
+    max_total: Count | None = Field(default=None, description="the maximum number of replicas in total until the undo")
 
     @property
     def title(self) -> str:
         return f"rollout of {self.of} halts within {show_seconds(self.within)}"
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
-        del phases  # what counts lies between the injection and the undo
+        del phases  # judges the time between the injection and the undo
         origin = origin_of(timeline, "injected")
         if isinstance(origin, str):
             return inconclusive(origin)
         undone = [seen.undone.low for seen in timeline.injections if seen.undone]
+        # After the first of several undos, changes are no longer due to the rollout alone.
         end = min(undone, default=origin.until)
-        seen = in_force(values(timeline, "workloads", self.of), origin.disrupted.low, end)
+        known = statuses(timeline, "workloads", self.of)
+        seen = in_force(known, origin.disrupted.low, end)
         if not seen or seen[-1].at < origin.disrupted.low:
-            return inconclusive(f"nothing was seen of {self.of} between the injection and the undo")
-        blind = states_lost(timeline, "workloads", origin.disrupted.low)
-        parts = [self._halted(timeline, seen, origin, end, blind)]
-        if self.min_available is not None:
-            least = min(seen, key=lambda one: number(one, "available"))
-            parts.append(_bound(least, "available", self.min_available, ">=", blind))
-        if self.max_total is not None:
-            most = max(seen, key=lambda one: number(one, "replicas"))
-            parts.append(_bound(most, "replicas", self.max_total, "<=", blind))
+            return inconclusive(f"{self.of} was not observed between the injection and the undo")
+        lost = states_lost(timeline, "workloads", origin.disrupted.low)
+        parts = [self._halted(timeline, seen, origin, end, lost)]
+        limits = (
+            ("available", "available", ">=", "at least {} required", self.min_available),
+            ("replicas", "in total", "<=", "at most {} allowed", self.max_total),
+        )
+        for key, noun, comparison, requirement, limit in limits:
+            if limit is not None:
+                found = between(counts(known, "workloads", key), self.of, origin.disrupted.low, end)
+                parts.append(
+                    bound(
+                        self.of,
+                        found,
+                        comparison,
+                        limit,
+                        sentence=f"{{}} replicas {noun} at {{}}",
+                        requirement=f"{requirement.format(limit)} at every moment",
+                        states_lost=lost,
+                    )
+                )
         return replace(combined(parts), samples=len(seen))
 
-    def _halted(self, timeline: Timeline, seen: list[Observation], origin: Origin, end: float, blind: bool) -> Finding:
-        what, since = f"{self.of} reported that its deadline is exceeded", "the injection"
-        # A condition left over from an earlier rollout tells nothing of this one: it must have been clear before.
+    def _halted(self, timeline: Timeline, seen: list[Status], origin: Origin, end: float, lost: bool) -> Finding:
+        what, since = f"{self.of} reported ProgressDeadlineExceeded", "the injection"
+        # A condition from an earlier rollout does not count: it must have been false or missing before.
         clear = next((index for index, one in enumerate(seen) if not _exceeded(one)), len(seen))
-        reported = next((one for one in seen[clear:] if _exceeded(one)), None)
+        # While the controller is behind, its conditions describe the previous version.
+        reported = next((one for one in seen[clear:] if _exceeded(one) and not (one.gone or one.behind)), None)
         if reported is not None:
-            told = reported.value["conditions"]["Progressing"].get("since")
-            low = reported.at if told is None else min(float(told) - timeline.wall_origin, reported.at)
+            changed = reported.value["conditions"]["Progressing"].get("since")
+            # The timestamp has whole seconds of another machine's clock, which may be ahead: the arrival of the event
+            # bounds it.
+            low = reported.at if changed is None else min(float(changed) - timeline.wall_origin, reported.at)
             return within(what, origin.length(Interval(low, reported.at)), self.within, since)
         if clear == len(seen):
-            return inconclusive(f"{self.of} reported an exceeded deadline before the injection already")
-        if blind:
-            return inconclusive("the watch on workloads broke, so a reported deadline may have gone unseen")
-        return never(what, end - origin.disrupted.high, self.within, since)
+            return inconclusive(f"{self.of} already reported ProgressDeadlineExceeded before the injection")
+        if lost:
+            return inconclusive(
+                "the watch on workloads was interrupted, so ProgressDeadlineExceeded may have been missed"
+            )
+        if seen[-1].gone:
+            reason = f"{self.of} was deleted at {show_seconds(max(0.0, seen[-1].at))}"
+            return Finding(verdict=Verdict.BROKEN, reason=reason)
+        if seen[-1].behind:
+            return inconclusive(f"{self.of} has not reported ProgressDeadlineExceeded, and {seen[-1].behind.reason}")
+        finding = never(what, end - origin.disrupted.high, self.within, since)
+        return replace(finding, reason="; ".join(filter(None, (finding.reason, seen[-1].trouble))))
 
 
-def _exceeded(seen: Observation) -> bool:
+def _exceeded(seen: Status) -> bool:
     progressing = (seen.value.get("conditions") or {}).get("Progressing") or {}
     return progressing.get("status") == "False" and progressing.get("reason") == DEADLINE_EXCEEDED
-
-
-def _bound(seen: Observation, key: str, limit: int, comparison: str, blind: bool) -> Finding:
-    count = number(seen, key)
-    holds = count >= limit if comparison == ">=" else count <= limit
-    word = "at least" if comparison == ">=" else "at most"
-    noun = "available" if key == "available" else "in all"
-    reason = f"{count} replicas {noun} at {show_seconds(max(0.0, seen.at))}, {word} {limit} asked for at every moment"
-    verdict = Verdict.HELD if holds else Verdict.BROKEN
-    if holds and blind:
-        verdict, reason = Verdict.INCONCLUSIVE, f"{reason}, but the watch broke and states may have gone unseen"
-    return Finding(verdict, reason, count, count, count, limit, "replicas", comparison)

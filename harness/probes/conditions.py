@@ -1,21 +1,21 @@
-"""Conditions and times as the API writes them."""
+"""Conditions and timestamps in API objects."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from harness.clock import parse_kubernetes_time
-from harness.cluster.api import Object
-from harness.cluster.conditions import holds
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.conditions import holds
+from harness.common.clock import parse_kubernetes_time
 
 
 def moment(text: str | None) -> float | None:
-    """Unix seconds of an API timestamp; None where there is none."""
+    """Return an API timestamp in Unix seconds; None for a missing one."""
     return parse_kubernetes_time(text) if text else None
 
 
 def conditions(item: Object) -> dict[str, dict[str, Any]]:
-    """By type: {"status", "reason", "message", "since"}; ``since`` is Unix seconds of the last transition."""
+    """Return {"status", "reason", "message", "since"} by type; ``since`` is the last transition in Unix seconds."""
     return {
         condition["type"]: {
             "status": condition.get("status", "Unknown"),
@@ -28,11 +28,11 @@ def conditions(item: Object) -> dict[str, dict[str, Any]]:
 
 
 def is_serving(pod: Object) -> bool:
-    """Whether a pod is ready and nobody is deleting it: one to run a command in."""
+    """Return whether a pod is ready and not being deleted, so that a command can run in it."""
     return holds(pod, "Ready") and "deletionTimestamp" not in pod["metadata"]
 
 
 def newest(*moments: float | None) -> float | None:
-    """The latest of the moments that are known."""
+    """Return the latest of the known times, or None."""
     known = [at for at in moments if at is not None]
     return max(known) if known else None

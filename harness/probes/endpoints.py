@@ -1,4 +1,4 @@
-"""Endpoints: which pods a Service sends traffic to, put together from all of its EndpointSlices."""
+"""Endpoints: the pods that a Service sends traffic to, merged from all of its EndpointSlices."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from harness.cluster.api import Object
-from harness.cluster.resources import ENDPOINT_SLICES
-from harness.probe import Sighting, WatchProbe
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.reflector import DELETED
+from harness.cluster.kube.resources import ENDPOINT_SLICES
+from harness.probes.base import Sighting, WatchProbe
 from harness.probes.conditions import moment
-from harness.reflector import DELETED
 
 SERVICE_LABEL = "kubernetes.io/service-name"
-# When the pod or Service changed that made the controller write this slice, in the controller's own words.
+# The annotation with the time of the pod or Service change that made the controller update the slice.
 TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 class EndpointProbe(WatchProbe):
-    """Series ``endpoints``, subject ``<service>``: the UIDs of its pods, sorted, once each, however many slices
-    there are (a slice holds one address family and at most a hundred endpoints). An endpoint that is no pod goes by its
-    address. Written when it changes."""
+    """Series ``endpoints``, subject ``<service>``: the sorted UIDs of its pods, each once.
+
+    A Service may have several slices, since a slice has one address family and at most a hundred endpoints. An endpoint
+    that is not a pod is identified by its address. A sighting is added when the value changes; a Service without slices
+    has "gone".
+    """
 
     series = "endpoints"
     resource = ENDPOINT_SLICES
 
     def __init__(self) -> None:
         self._slices: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
-        self._last: dict[str, dict[str, list[str]]] = {}
+        self._last: dict[str, dict[str, Any]] = {}
 
     def see(self, event: str, item: Object) -> Iterable[Sighting]:
         meta = item["metadata"]
@@ -39,7 +42,9 @@ class EndpointProbe(WatchProbe):
             slices.pop(meta["name"], None)
         else:
             slices[meta["name"]] = list(item.get("endpoints") or ())
-        value = _aggregate(endpoint for endpoints in slices.values() for endpoint in endpoints)
+        value: dict[str, Any] = _aggregate(endpoint for endpoints in slices.values() for endpoint in endpoints)
+        if not slices:
+            value["gone"] = True
         if self._last.get(service) != value:
             self._last[service] = value
             yield Sighting(service, value, moment((meta.get("annotations") or {}).get(TRIGGERED)))
@@ -49,7 +54,7 @@ def _aggregate(endpoints: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {"ready": set(), "serving": set(), "all": set()}
     for endpoint in endpoints:
         conditions = endpoint.get("conditions") or {}
-        # The API: an absent "ready" is to be read as true, an absent "serving" as "ready".
+        # The API defines a missing "ready" as true, and a missing "serving" as equal to "ready".
         ready = conditions.get("ready") is not False
         serving = conditions.get("serving")
         names = _names(endpoint)

@@ -1,19 +1,22 @@
-"""Events: what the cluster's components say happened (core/v1, which shows those of events.k8s.io too)."""
+"""Kubernetes Events, read from core/v1, which also contains those of events.k8s.io."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.cluster.api import Object
-from harness.cluster.resources import EVENTS
-from harness.probe import Sighting, WatchProbe
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.reflector import DELETED, SYNC
+from harness.cluster.kube.resources import EVENTS
+from harness.probes.base import Sighting, WatchProbe
 from harness.probes.conditions import moment
-from harness.reflector import DELETED, SYNC
 
 
 class EventProbe(WatchProbe):
-    """Series ``events``, subject ``<kind>/<name>`` of what the event is about. Those from before the watch are left
-    out, and so is their end: an event that expires says nothing. ``wall`` is when its author last saw it."""
+    """Series ``events``, subject ``<kind>/<name>`` of the object that the event is about.
+
+    Events from before the watch are left out, and so are deletions, since an event only expires. ``wall`` is when its
+    author last observed it.
+    """
 
     series = "events"
     resource = EVENTS
@@ -33,7 +36,7 @@ class EventProbe(WatchProbe):
 
 
 def event_time(item: Object) -> float | None:
-    """When it was last seen, in Unix seconds. Two generations of writers fill in different fields."""
+    """Return when an event was last observed, in Unix seconds. Old and new clients set different fields."""
     repeated = item.get("series") or {}
     stamps = (
         repeated.get("lastObservedTime"),

@@ -1,45 +1,50 @@
-"""Identity: under which name, address, DNS record and volumes each pod of a StatefulSet is there."""
+"""Identity: the name, address, DNS record and volumes of each pod of a StatefulSet."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from harness.cluster.api import KubeApi, Object
-from harness.cluster.permissions import EXEC_VERBS, Permission, allow
-from harness.cluster.resources import PODS, STATEFUL_SETS, VOLUME_CLAIMS
-from harness.errors import ApiError, TimedOut
-from harness.observation import Observation
-from harness.probe import ProbeContext, SnapshotProbe
+from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.owners import is_owned_by
+from harness.cluster.kube.permissions import EXEC_VERBS, Permission, allow
+from harness.cluster.kube.resources import PODS, STATEFUL_SETS, VOLUME_CLAIMS
+from harness.common.errors import ApiError, TimedOut
+from harness.common.waiting import wait_until
+from harness.model.timeline import Observation
+from harness.probes.base import ProbeContext, SnapshotProbe
 from harness.probes.conditions import is_serving
-from harness.probes.name_lookup import LookupFailed, look_up
-from harness.waiting import wait_until
+from harness.probes.name_lookup import LookupFailed, resolve_name
 
 SERIES = "identity"
-# CoreDNS may serve a record for 30 s after it has changed (the cache of its usual configuration).
+# Seconds. CoreDNS caches a record for 30 s in its usual configuration.
 DNS_FOLLOWS = 35.0
 
 
 class Identity(SnapshotProbe, BaseModel):
-    """Series ``identity``, subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns"}.
+    """Record the UID, address, volumes and DNS record of each pod of a StatefulSet.
 
-    ``dns`` holds the addresses that another pod of the set, or itself, is told for ``<pod>.<service>``; it is given the
-    time that a cached record lives to come true. None, with "dns_error", when that could not be asked.
+    Series ``identity``, subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns"}.
+    ``dns`` has the addresses of ``<pod>.<service>``, resolved in a ready pod of the set. The probe waits up to 35 s for
+    the pod's present address, since the old record may be cached. ``dns`` is None, with "dns_error", if the lookup
+    failed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str] = "identity"
+    example: ClassVar[Mapping[str, Any]] = {"of": "statefulset/db"}
 
     of: Annotated[str, StringConstraints(pattern=r"^statefulset/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] = Field(
-        description="the StatefulSet, such as statefulset/etcd"
+        description="the StatefulSet whose pods are inspected, such as statefulset/etcd"
     )
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        asking = allow(PODS, "list") | allow(PODS, *EXEC_VERBS, part="exec")
-        return asking | allow(STATEFUL_SETS, "get") | allow(VOLUME_CLAIMS, "get")
+        lookups = allow(PODS, "list") | allow(PODS, *EXEC_VERBS, part="exec")
+        return lookups | allow(STATEFUL_SETS, "get") | allow(VOLUME_CLAIMS, "get")
 
     def look(self, context: ProbeContext) -> None:
         try:
@@ -61,25 +66,25 @@ class Identity(SnapshotProbe, BaseModel):
             "claims": _claims(context.cluster.api, pod),
         }
         service = owner["spec"].get("serviceName")
-        asking = next((other["metadata"]["name"] for other in pods if is_serving(other)), None)
-        if not service or asking is None:
+        resolver = next((other["metadata"]["name"] for other in pods if is_serving(other)), None)
+        if not service or resolver is None:
             return {**value, "dns": None, "dns_error": "no pod of the set is ready" if service else "it has no service"}
         try:
-            dns = _settled(context, asking, f"{pod['metadata']['name']}.{service}", value["ip"])
+            dns = _settled(context, resolver, f"{pod['metadata']['name']}.{service}", value["ip"])
         except LookupFailed as error:
             return {**value, "dns": None, "dns_error": str(error)}
         return {**value, "dns": dns}
 
 
-def _settled(context: ProbeContext, asking: str, name: str, expected: str) -> list[str]:
+def _settled(context: ProbeContext, resolver: str, name: str, expected: str) -> list[str]:
     found: list[str] = []
 
     def look() -> tuple[bool | None, str]:
-        found[:] = look_up(context.cluster.api, context.namespace, asking, name)
+        found[:] = resolve_name(context.cluster.api, context.namespace, resolver, name)
         return (True if expected in found else None), ", ".join(found)
 
     try:
-        wait_until(f"{name} leads to {expected}", look, DNS_FOLLOWS, context.clock, every=1.0)
+        wait_until(f"{name} to resolve to {expected}", look, DNS_FOLLOWS, context.clock, every=1.0)
     except TimedOut:
         # A record that stays wrong is an observation, not an error.
         return found
@@ -88,11 +93,7 @@ def _settled(context: ProbeContext, asking: str, name: str, expected: str) -> li
 
 def _members(api: KubeApi, owner: Object) -> list[Object]:
     meta = owner["metadata"]
-    return [
-        pod
-        for pod in api.list(PODS, meta["namespace"]).items
-        if any(reference.get("uid") == meta["uid"] for reference in pod["metadata"].get("ownerReferences") or ())
-    ]
+    return [pod for pod in api.list(PODS, meta["namespace"]).items if is_owned_by(pod, meta["uid"])]
 
 
 def _claims(api: KubeApi, pod: Object) -> dict[str, list[str]]:

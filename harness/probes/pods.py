@@ -1,22 +1,24 @@
-"""Pods: every event of every pod of the namespace, so that no dip between two polls is missed.
+"""Pods: every event of every pod of the namespace, so that no short change is missed between two polls.
 
-Readiness is the pod's Ready condition, in which readiness gates count, not a container's flag. ``deleting`` stands
-beside it: a pod that is being deleted may stay Ready until its containers have stopped.
+Readiness is the pod's Ready condition, which includes readiness gates, not a container's flag. ``deleting`` is separate
+from it, since a pod that is being deleted may stay Ready until its containers have stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from harness.cluster.api import Object
-from harness.cluster.resources import PODS
-from harness.probe import Sighting, WatchProbe
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.conditions import deletion_asked
+from harness.cluster.kube.owners import workload_of
+from harness.cluster.kube.resources import PODS
+from harness.probes.base import Sighting, WatchProbe
 from harness.probes.conditions import conditions, moment, newest
 
 
 class PodProbe(WatchProbe):
-    """Series ``pods``, subject ``<pod>``. ``wall`` is the newest instant that the pod itself tells of."""
+    """Series ``pods``, subject ``<pod>``. ``wall`` is the newest timestamp in the pod."""
 
     series = "pods"
     resource = PODS
@@ -29,7 +31,7 @@ class PodProbe(WatchProbe):
         value = {
             "event": event,
             "uid": meta.get("uid", ""),
-            "owner": owner(item),
+            "owner": workload_of(item),
             "ready": is_ready,
             "phase": status.get("phase", ""),
             "deleting": "deletionTimestamp" in meta,
@@ -39,40 +41,22 @@ class PodProbe(WatchProbe):
             "ready_since": ready.get("since") if is_ready else None,
             "created": moment(meta.get("creationTimestamp")),
             "labels": dict(meta.get("labels") or {}),
+            "images": [list(pair) for pair in sorted(set(_images(status)))],
         }
-        wall = newest(value["created"], _deletion_asked(meta), *(condition["since"] for condition in known.values()))
+        wall = newest(value["created"], deletion_asked(meta), *(condition["since"] for condition in known.values()))
         yield Sighting(meta["name"], value, wall)
 
 
-def owner(pod: Object) -> str:
-    """``<kind>/<name>`` of the workload that the pod belongs to; empty for a pod of its own.
-
-    The ReplicaSet of a Deployment is named after it and the hash of its template, which its pods carry as a label: so
-    the Deployment is known without asking the API, and still is when the ReplicaSet is gone.
-    """
-    reference = _controller(pod)
-    if reference is None:
-        return ""
-    kind, name = str(reference["kind"]), str(reference["name"])
-    template = (pod["metadata"].get("labels") or {}).get("pod-template-hash")
-    if kind == "ReplicaSet" and template and name.endswith(f"-{template}"):
-        return f"deployment/{name.removesuffix(f'-{template}')}"
-    return f"{kind.lower()}/{name}"
-
-
-def _controller(pod: Object) -> dict[str, Any] | None:
-    references: list[dict[str, Any]] = pod["metadata"].get("ownerReferences") or []
-    return next((reference for reference in references if reference.get("controller")), None)
-
-
-def _deletion_asked(meta: Object) -> float | None:
-    """When deletion was asked for: ``deletionTimestamp`` itself lies the grace period later."""
-    ends = moment(meta.get("deletionTimestamp"))
-    return None if ends is None else ends - float(meta.get("deletionGracePeriodSeconds") or 0)
+def _images(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the image of each container that has started, with the id of what the node runs under that name."""
+    for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        for container in status.get(kind) or ():
+            if container.get("imageID"):
+                yield str(container.get("image", "")), str(container["imageID"])
 
 
 def _long_running(pod: Object) -> list[dict[str, Any]]:
-    # An init container that restarts always is a sidecar: it runs as long as the others do.
+    # An init container with restartPolicy Always is a sidecar, which runs as long as the other containers.
     sidecars = {
         container["name"]
         for container in pod.get("spec", {}).get("initContainers") or ()

@@ -1,20 +1,21 @@
-"""Readable: what can be read back from a store, by a command in one of its own pods."""
+"""Readable: the keys that can be read back from a store, by a command in one of its pods."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from harness.cluster.api import KubeApi, Object
-from harness.cluster.permissions import EXEC_VERBS, Permission, allow
-from harness.cluster.resources import PODS
-from harness.errors import ApiError
-from harness.labels import parse_selector
-from harness.observation import Observation
-from harness.probe import ProbeContext, SnapshotProbe
+from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.permissions import EXEC_VERBS, Permission, allow
+from harness.cluster.kube.resources import PODS
+from harness.common.errors import ApiError
+from harness.common.labels import parse_selector
+from harness.model.quantities import Duration
+from harness.model.timeline import Observation
+from harness.probes.base import ProbeContext, SnapshotProbe
 from harness.probes.conditions import is_serving
-from harness.quantities import Duration
 
 SERIES = "readable"
 
@@ -26,21 +27,29 @@ def _selector(text: str) -> str:
 
 
 class Readable(SnapshotProbe, BaseModel):
-    """Series ``readable``, subject ``<selector>``: {"keys": [every line that the command printed, sorted], "pod"}.
+    """Read the keys of a store with a command in one of its pods.
 
-    The command must read what a client would be told (a quorum read, not one member's opinion): the probe believes the
-    first pod in which it succeeds. Ready pods are asked first, then the others.
+    The command must read like a client (with a quorum read, not a member's local data), since the result of the first
+    pod where it succeeds is used. Ready pods are tried first, then the others. Series ``readable``, subject
+    ``<selector>``: {"keys": [every line that the command printed, sorted], "pod"}.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str] = "readable"
+    example: ClassVar[Mapping[str, Any]] = {"selector": "app=db", "command": ["list-keys"]}
 
-    selector: Annotated[str, AfterValidator(_selector)] = Field(description="the pods of the store, such as app=etcd")
-    command: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="prints one key a line")
-    container: str | None = Field(None, description="the container; by default the pod's first")
-    strip: str = Field("", description="a prefix to take off every line that has it")
-    timeout: Duration = 30.0
+    selector: Annotated[str, AfterValidator(_selector)] = Field(
+        description="label selector of the store's pods, such as app=etcd"
+    )
+    command: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="command with its arguments that prints one key per line"
+    )
+    container: str | None = Field(
+        default=None, description="container to run the command in; by default the pod's first"
+    )
+    strip: str = Field(default="", description="prefix to remove from the lines that have it")
+    timeout: Duration = Field(default=30.0, description="how long the command may take in one pod, such as 30s")
 
     @property
     def permissions(self) -> frozenset[Permission]:
@@ -73,7 +82,8 @@ class Readable(SnapshotProbe, BaseModel):
         container = self.container or pod["spec"]["containers"][0]["name"]
         result = api.exec(meta["namespace"], meta["name"], self.command, container, self.timeout)
         if result.exit_code:
-            said = (result.stderr or result.stdout).strip().splitlines()[-1:]
-            raise ApiError(0, "CommandFailed", f"exit code {result.exit_code}: {' '.join(said)[:300]}")
+            last_line = (result.stderr or result.stdout).strip().splitlines()[-1:]
+            # As an ApiError, so that the next pod is tried as after a failed exec.
+            raise ApiError(0, "CommandFailed", f"exit code {result.exit_code}: {' '.join(last_line)[:300]}")
         lines = (line.strip() for line in result.stdout.splitlines())
         return sorted({line.removeprefix(self.strip) for line in lines if line})

@@ -1,10 +1,10 @@
-"""The probes that every run watches with."""
+"""The watch probes of every run."""
 
 from __future__ import annotations
 
-from harness.cluster.resources import WORKLOADS
-from harness.probe import WatchProbe
+from harness.cluster.kube.resources import WORKLOADS
 from harness.probes.autoscalers import AutoscalerProbe
+from harness.probes.base import WatchProbe
 from harness.probes.endpoints import EndpointProbe
 from harness.probes.events import EventProbe
 from harness.probes.nodes import NodeProbe
@@ -13,7 +13,7 @@ from harness.probes.workloads import WorkloadProbe
 
 
 def standard_probes() -> list[WatchProbe]:
-    """New ones, for one run."""
+    """Return new instances of the watch probes for one run."""
     return [
         PodProbe(),
         EndpointProbe(),

@@ -1,4 +1,4 @@
-"""Workloads: the counts, the revision and the conditions of Deployments, StatefulSets and DaemonSets."""
+"""Workloads: the replica counts, revision and conditions of Deployments, StatefulSets and DaemonSets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from harness.cluster.api import Object
-from harness.cluster.resources import DAEMON_SETS, Resource
-from harness.probe import Sighting, WatchProbe
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.reflector import DELETED
+from harness.cluster.kube.resources import DAEMON_SETS, Resource
+from harness.probes.base import Sighting, WatchProbe
 from harness.probes.conditions import conditions, newest
-from harness.reflector import DELETED
 
 _COUNTS = {
     "replicas": "replicas",
@@ -28,8 +28,11 @@ _DAEMON_COUNTS = {
 
 
 class WorkloadProbe(WatchProbe):
-    """Series ``workloads``, subject ``<kind>/<name>``. ``template`` is a hash of the pod template as the spec has it
-    now, so that an undone rollout shows the hash it had before. ``desired`` of a workload that is gone is 0."""
+    """Series ``workloads``, subject ``<kind>/<name>``.
+
+    ``template`` is a hash of the pod template in the spec, so it returns to its old value when a rollout is undone.
+    Counts that the controller has not written yet are None; those of a deleted workload are 0.
+    """
 
     series = "workloads"
 
@@ -40,33 +43,37 @@ class WorkloadProbe(WatchProbe):
         meta, spec, status = item["metadata"], item.get("spec", {}), item.get("status", {})
         gone = event == DELETED
         daemons = self.resource is DAEMON_SETS
-        desired = status.get("desiredNumberScheduled", 0) if daemons else spec.get("replicas", 1)
+        # The API omits zeros. A status with observedGeneration was written by the controller, so there missing means 0.
+        observed = status.get("observedGeneration")
+        absent = None if observed is None else 0
+        desired = status.get("desiredNumberScheduled", absent) if daemons else spec.get("replicas", 1)
         known = conditions(item)
         value: dict[str, Any] = {
             "event": event,
             "uid": meta.get("uid", ""),
             "desired": 0 if gone else desired,
             "generation": meta.get("generation", 0),
-            "observed_generation": status.get("observedGeneration", 0),
+            "observed_generation": observed,
             "revision": _revision(item),
             "template": template_hash(item),
             "conditions": known,
         }
         for key, field in (_DAEMON_COUNTS if daemons else _COUNTS).items():
-            value[key] = 0 if gone else status.get(field, 0)
+            value[key] = 0 if gone else status.get(field, absent)
         wall = newest(*(condition["since"] for condition in known.values()))
         yield Sighting(f"{self.resource.kind.lower()}/{meta['name']}", value, wall)
 
 
 def template_hash(workload: Object) -> str:
-    """Sixteen hexadecimal digits that are equal exactly when the pod templates are."""
+    """Return a hash of a workload's pod template, as 16 hexadecimal digits."""
     template = workload.get("spec", {}).get("template", {})
+    # The hash must not depend on the order of the keys in an answer.
     canonical = json.dumps(template, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _revision(item: Object) -> str:
-    """A Deployment's revision number, a StatefulSet's revision hash, a DaemonSet's template generation."""
+    """Return a Deployment's revision number, a StatefulSet's revision hash or a DaemonSet's template generation."""
     annotations = item["metadata"].get("annotations") or {}
     status = item.get("status", {})
     return str(

@@ -1,7 +1,7 @@
-"""The programs that every cluster of ours carries, as plain manifests that the local cluster and kind share.
+"""The programs that every owned cluster runs, as plain manifests that the local cluster and kind share.
 
 What differs between clusters is written ``((name))`` in a manifest: as a whole value or inside a text. ``((name|int))``
-makes a whole value a number. Anything else stays as it is, Prometheus' own ``$1`` and ``{{ }}`` included.
+makes a whole value a number. Anything else is unchanged, including the ``$1`` and ``{{ }}`` of Prometheus.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from typing import Any
 
 import yaml
 
-from harness.errors import InputError, Problem
+from harness.common.errors import InputError, Problem
 
 SUFFIX = ".yaml"
-# What metrics-server is told of the kubelets' certificates: signed by the cluster's own authority, or by nobody.
+# Options of metrics-server: kubelets' certificates are signed by the cluster's authority, or are self-signed.
 TRUST_AUTHORITY = "--kubelet-certificate-authority=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 TRUST_ANY = "--kubelet-insecure-tls"
 PLACEHOLDER = re.compile(r"\(\(([a-z_]+)(\|int)?\)\)")
 
 
 def names() -> list[str]:
-    """The names of all manifests."""
+    """Return the names of all manifests."""
     files = (file.name for file in resources.files(__name__).iterdir())
     return sorted(file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX))
 
 
 def placeholders(name: str) -> set[str]:
-    """The names that a manifest wants values for."""
+    """Return the names that a manifest needs values for."""
     return {match[1] for match in PLACEHOLDER.finditer(_text(name))}
 
 
 def render(name: str, values: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The objects of a manifest, in the order to apply them.
+    """Return the objects of a manifest, in the order to apply them. Raises InputError for missing values.
 
-    Values are put in after parsing, so that none can change the structure. Raises InputError for missing ones.
+    Values are inserted after parsing, so that none can change the structure.
     """
     missing = sorted(placeholders(name) - set(values))
     if missing:

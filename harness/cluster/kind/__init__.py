@@ -1,6 +1,6 @@
-"""kind: a cluster in containers, made with a config of the harness's own and deleted unless kept.
+"""kind: a cluster in containers, created with the harness's config and deleted unless kept.
 
-An existing kind cluster is used as it is and never deleted. The rest of the code sees no difference to any other
-kubeconfig, but for three things: images are loaded from an archive, NodePorts are published on 127.0.0.1, and nodes are
-containers, whose power and network can be taken away.
+An existing kind cluster is used as it is and never deleted. It differs from any other kubeconfig cluster in three
+things: images are loaded from an archive, NodePorts are published on 127.0.0.1, and nodes are containers that can be
+stopped and cut off the network.
 """

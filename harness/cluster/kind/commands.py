@@ -1,4 +1,4 @@
-"""What is asked of ``kind`` and of the container runtime below it, and what their answers mean."""
+"""Runs the commands of ``kind`` and of its container runtime, and parses their output."""
 
 from __future__ import annotations
 
@@ -14,54 +14,58 @@ from pathlib import Path
 
 import yaml
 
-from harness.clock import Clock, SystemClock
-from harness.cluster.api import KubeApi
-from harness.cluster.conditions import holds
 from harness.cluster.kind.config import FIRST_NODE_PORT, LOOPBACK, NODE_PORTS, config
 from harness.cluster.kind.machine import shortages
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.conditions import holds
+from harness.cluster.kube.resources import NODES
 from harness.cluster.local.state import port_is_free
-from harness.cluster.nodes import UNANSWERED, UNANSWERED_SECONDS
-from harness.cluster.resources import NODES
-from harness.errors import ApiError, ClusterBroken, ClusterUnreachable, TimedOut
-from harness.waiting import wait_until
+from harness.cluster.nodes.control import UNANSWERED, UNANSWERED_SECONDS
+from harness.common.clock import Clock, SystemClock
+from harness.common.errors import ApiError, ClusterBroken, ClusterUnreachable, TimedOut
+from harness.common.waiting import wait_until
 
-# Of the runtimes that kind knows, in the order in which it looks for them itself, and those that it must be told of.
-# What is asked of them below is what kind itself asks of each, or stands in the manuals of all.
+# The container runtimes that kind detects, in its order of preference, and those that only RUNTIME_VARIABLE selects.
+# The commands below are those that kind itself uses with each, or that the manuals of all of them document.
 RUNTIMES = ("docker", "nerdctl", "finch", "podman")
-TOLD = ("nerdctl.lima",)
-# What kind marks the containers of a cluster with.
+SELECTED_ONLY = ("nerdctl.lima",)
+# kind's label on the containers of a cluster.
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 RUNTIME_VARIABLE = "KIND_EXPERIMENTAL_PROVIDER"
-# Older ones make nodes that do not start under control groups of version 2 as today's systems mount them.
+# Nodes of older versions do not start where only control groups of version 2 are mounted.
 OLDEST = (0, 20)
+# Linux gives the ports above to outgoing connections, so any of them may be taken at any time.
 LAST_HOST_PORT = 32767
-# Kubernetes' default range of NodePorts, in which that of clusters of ours lies. kind publishes the API's port as well.
+# Kubernetes' default range of NodePorts, which contains the range of owned clusters. kind publishes the API's port too.
 ALL_NODE_PORTS = range(FIRST_NODE_PORT, 32768)
-# In what kind says when it finds containers of that name, before it makes anything.
-_THERE = "already exist for a cluster with the name"
+# Part of kind's error when containers of that name exist; kind has not created anything at that point.
+_ALREADY_EXISTS = "already exist for a cluster with the name"
+# Seconds. With the node image present, kind needs 34 to 61 s on two cores; otherwise it pulls the image first.
 CREATE_SECONDS = 600.0
 READY_SECONDS = 180.0
 COMMAND_SECONDS = 120.0
 LOAD_SECONDS = 300.0
 DAEMON_SECONDS = 20.0
 GRACE_SECONDS = 5.0
-# How much of what a failed command said is told: kind begins with what went wrong, and ends with a node's own words.
+# The characters kept of a failed command's output: kind prints the error first and the log of the node last.
 HEAD, TAIL = 700, 1300
 
 
 class AlreadyThere(ClusterBroken):
-    """There was a cluster of this name: nothing was made, and what is there is not the caller's to delete."""
+    """A cluster of this name exists already: nothing was created, and the caller must not delete the existing one."""
 
 
 def runtime() -> str:
-    """The container runtime that kind uses here; empty when there is none."""
+    """Return the container runtime that kind uses on this machine; empty when there is none."""
     chosen = os.environ.get(RUNTIME_VARIABLE, "")
-    # Another value kind ignores with a warning.
-    return chosen if chosen in (*RUNTIMES, *TOLD) else next((name for name in RUNTIMES if shutil.which(name)), "")
+    if chosen in (*RUNTIMES, *SELECTED_ONLY):
+        return chosen
+    # kind ignores any other value with a warning.
+    return next((name for name in RUNTIMES if shutil.which(name)), "")
 
 
 def available() -> str:
-    """Why kind cannot be used on this machine, in one sentence; empty when it can."""
+    """Return why kind cannot be used on this machine, in one sentence; empty when it can."""
     if shutil.which("kind") is None:
         return "kind is not installed"
     name = runtime()
@@ -73,7 +77,7 @@ def available() -> str:
         return f"kind does not work: {error}"
     if version and version < OLDEST:
         found, least = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
-        return f"kind {found} is too old: {least} or newer is needed"
+        return f"kind {found} is too old, expected {least} or newer"
     try:
         run([name, "info"], DAEMON_SECONDS)
     except ClusterBroken as error:
@@ -81,47 +85,48 @@ def available() -> str:
     return ""
 
 
-def _version(said: str) -> tuple[int, int] | None:
-    """A build of kind's own sources may say anything, and is taken as new enough."""
-    match = re.search(r"v(\d+)\.(\d+)", said)
+def _version(output: str) -> tuple[int, int] | None:
+    """Return kind's version; None if the output has none (a build from sources), which counts as new enough."""
+    match = re.search(r"v(\d+)\.(\d+)", output)
     return (int(match[1]), int(match[2])) if match else None
 
 
 def exists(name: str) -> bool:
-    """Whether there is a kind cluster of this name."""
+    """Return whether there is a kind cluster of this name. Raises ClusterBroken."""
     return name in run(["kind", "get", "clusters"], COMMAND_SECONDS).split()
 
 
 def create(name: str, workers: int, kubeconfig: Path, image: str = "", clock: Clock | None = None) -> None:
-    """Create a cluster, write its kubeconfig and wait for all of its nodes; an empty ``image`` means kind's own.
+    """Create a cluster, write its kubeconfig and wait for all of its nodes; an empty ``image`` means kind's default.
 
-    Raises ClusterBroken with kind's own words and with what this machine may be short of. What was made until then
-    stays, for its logs: ``delete`` takes it away. Raises AlreadyThere when there was one before.
+    Raises AlreadyThere when a cluster of this name exists. Raises ClusterBroken with kind's output and what this
+    machine may lack; the incomplete cluster is kept for its logs, and the caller deletes it with ``delete``.
     """
     command = ["kind", "create", "cluster", "--name", name, "--config", "-", "--kubeconfig", str(kubeconfig)]
-    # kind itself would delete what it could not finish, and the logs with it. Its wait is for control planes only.
+    # Without --retain, kind deletes an incomplete cluster and with it the logs. kind's own --wait covers only control
+    # planes, so wait_for_nodes is used instead.
     command += ["--retain", *(["--image", image] if image else [])]
     try:
         run(command, CREATE_SECONDS, yaml.safe_dump(config(workers, free_host_ports())))
         wait_for_nodes(KubeApi.connect(kubeconfig, f"kind-{name}"), workers + 1, clock or SystemClock())
     except (ApiError, ClusterBroken, ClusterUnreachable, TimedOut) as error:
-        if _THERE in str(error):
+        if _ALREADY_EXISTS in str(error):
             raise AlreadyThere(str(error)) from error
         raise ClusterBroken("; ".join([str(error), *shortages()])) from error
-    _forget_soon(name)
+    _shorten_connection_tracking(name)
 
 
-def _forget_soon(name: str) -> None:
-    """Let the nodes forget connections that were never answered, as those of the local cluster do."""
+def _shorten_connection_tracking(name: str) -> None:
+    """Shorten how long the nodes track connections that were never answered, as on the local cluster."""
     command = f"echo {UNANSWERED_SECONDS} > /proc/sys/{UNANSWERED}"
-    # Where it is not allowed the load still keeps off its own ports that nobody answered on.
+    # Optional: where it is not permitted, the load generator still avoids source ports that got no answer.
     with suppress(ClusterBroken):
         for node in sorted(node_containers(name)):
             run([runtime(), "exec", node, "sh", "-c", command], DAEMON_SECONDS)
 
 
 def wait_for_nodes(api: KubeApi, number: int, clock: Clock) -> None:
-    """Wait until this many nodes are there and all are Ready. Raises TimedOut."""
+    """Wait up to ``READY_SECONDS`` until this many nodes exist and all are Ready. Raises TimedOut."""
 
     def look() -> tuple[bool | None, str]:
         ready = {node["metadata"]["name"]: holds(node, "Ready") for node in api.list(NODES).items}
@@ -133,18 +138,18 @@ def wait_for_nodes(api: KubeApi, number: int, clock: Clock) -> None:
 
 
 def free_host_ports() -> int:
-    """The first of as many neighbouring free ports on 127.0.0.1 as are to be published. Raises ClusterBroken."""
+    """Return the first of ``NODE_PORTS`` consecutive free ports on 127.0.0.1. Raises ClusterBroken without them."""
     for first in range(FIRST_NODE_PORT, LAST_HOST_PORT - NODE_PORTS, NODE_PORTS):
         if all(port_is_free(port) for port in range(first, first + NODE_PORTS)):
             return first
     raise ClusterBroken(
-        f"no {NODE_PORTS} neighbouring ports of {LOOPBACK} between {FIRST_NODE_PORT} and {LAST_HOST_PORT} are free: "
+        f"no {NODE_PORTS} consecutive ports of {LOOPBACK} between {FIRST_NODE_PORT} and {LAST_HOST_PORT} are free: "
         "delete clusters that are no longer needed (kind get clusters, harness cluster status)"
     )
 
 
 def published_ports(name: str) -> dict[int, int]:
-    """On which port of 127.0.0.1 each NodePort of the control plane's node is published. Raises ClusterBroken."""
+    """Return the port on 127.0.0.1 of each NodePort that the control plane's node publishes. Raises ClusterBroken."""
     inspect = [runtime(), "inspect", "--format", "{{json .NetworkSettings.Ports}}", f"{name}-control-plane"]
     bindings = json.loads(run(inspect, COMMAND_SECONDS)) or {}
     published = {
@@ -158,7 +163,7 @@ def published_ports(name: str) -> dict[int, int]:
 
 
 def node_containers(name: str) -> set[str]:
-    """The names of the containers that are nodes of a cluster, running or not. Raises ClusterBroken."""
+    """Return the names of a cluster's node containers, running or not. Raises ClusterBroken."""
     if not runtime():
         raise ClusterBroken(f"no container runtime is installed, expected one of {', '.join(RUNTIMES)}")
     chosen = ("--all", "--filter", f"label={CLUSTER_LABEL}={name}", "--format", "{{.Names}}")
@@ -166,17 +171,17 @@ def node_containers(name: str) -> set[str]:
 
 
 def export_kubeconfig(name: str, kubeconfig: Path) -> None:
-    """Write how a cluster that is there is reached into a file. Raises ClusterBroken."""
+    """Write the kubeconfig of an existing cluster into a file. Raises ClusterBroken."""
     run(["kind", "export", "kubeconfig", "--name", name, "--kubeconfig", str(kubeconfig)], COMMAND_SECONDS)
 
 
 def load_images(name: str, archive: Path) -> None:
-    """Give all nodes the images of an archive. Raises ClusterBroken."""
+    """Load the images of an archive into all nodes. Raises ClusterBroken."""
     run(["kind", "load", "image-archive", str(archive), "--name", name], LOAD_SECONDS)
 
 
 def export_logs(name: str, folder: Path) -> None:
-    """Write the logs of all nodes and of their containers into a folder. Raises ClusterBroken."""
+    """Write the logs of all nodes and their containers into a folder. Raises ClusterBroken."""
     run(["kind", "export", "logs", str(folder), "--name", name], COMMAND_SECONDS)
 
 
@@ -186,10 +191,12 @@ def delete(name: str, kubeconfig: Path) -> None:
 
 
 def run(command: Sequence[str], seconds: float, text: str = "") -> str:
-    """Run a command to its end and return its output. Raises ClusterBroken with what it said, cut in the middle.
+    """Run a command for up to ``seconds`` and return its output; ``text`` is its input.
 
-    In a session of its own: a terminal's Ctrl-C goes to the whole process group, and must not end a deletion or an undo
-    that this process holds signals back for. So whoever stops waiting for it ends it.
+    The command runs in a separate session: a terminal's Ctrl-C goes to the whole process group, and must not interrupt
+    a deletion or an undo while this process defers signals. An exception while waiting therefore ends the command.
+
+    Raises ClusterBroken with the command's error output, shortened in the middle.
     """
     pipe = subprocess.PIPE
     try:
@@ -198,20 +205,20 @@ def run(command: Sequence[str], seconds: float, text: str = "") -> str:
         raise ClusterBroken(f"{command[0]} cannot be run: {error}") from error
     with child:
         try:
-            said, complained = child.communicate(text, seconds)
+            output, errors = child.communicate(text, seconds)
         except subprocess.TimeoutExpired as error:
             _end(child)
-            raise ClusterBroken(f"{' '.join(command[:3])} took over {seconds:g} s") from error
+            raise ClusterBroken(f"{' '.join(command[:3])} took over {seconds:g} s and was ended") from error
         except BaseException:
             _end(child)
             raise
     if child.returncode:
-        raise ClusterBroken(f"{' '.join(command[:3])} failed: {_shortened(complained.strip())}")
-    return said
+        raise ClusterBroken(f"{' '.join(command[:3])} failed: {_shortened(errors.strip())}")
+    return output
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """End a child and all that it started: what follows must not meet it still at work."""
+    """End a child and all processes that it started, so that none still works when the next command runs."""
     try:
         with suppress(ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
             os.killpg(child.pid, signal.SIGTERM)
@@ -222,5 +229,5 @@ def _end(child: subprocess.Popen[str]) -> None:
         child.wait()
 
 
-def _shortened(said: str) -> str:
-    return said if len(said) <= HEAD + TAIL else f"{said[:HEAD]} […] {said[-TAIL:]}"
+def _shortened(output: str) -> str:
+    return output if len(output) <= HEAD + TAIL else f"{output[:HEAD]} […] {output[-TAIL:]}"

@@ -1,4 +1,4 @@
-"""The config that kind makes a cluster of ours from. Pure."""
+"""The kind config of owned clusters. Pure."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from typing import Any
 
 import yaml
 
+from harness.cluster.kube.ownership import MADE_BY
+
 FIRST_NODE_PORT = 30000
 NODE_PORTS = 40
 LOOPBACK = "127.0.0.1"
-# Default 50 s: how long a node may be silent before it is missed. As on the local cluster, so that an experiment that
-# loses a node says the same on both; twice the ten seconds between two signs of life of a kubelet.
+# How long a node may be silent until it is marked NotReady; the default is 50 s. The same as on the local cluster, so
+# that an experiment that loses a node gives the same result on both. Twice the 10 s between two kubelet heartbeats.
 NODE_GRACE = "20s"
-# On the control plane's node from its first moment: tells a cluster that a run made, and perhaps kept, from any other.
-# kubelet sets no label of Kubernetes' own domains on itself.
-OURS = {"resilience.harness/made-by": "resilience-harness"}
 
 
 def config(workers: int, first_host_port: int) -> dict[str, Any]:
-    """One control plane with all NodePorts published from ``first_host_port`` up, and workers, each a zone of its own.
+    """Return the config of one control plane and of workers, each in a separate zone.
 
-    The control plane's node publishes them, since experiments hit workers.
+    The control plane's node publishes all NodePorts, from ``first_host_port`` up: faults target workers.
     """
     ports = f"{FIRST_NODE_PORT}-{FIRST_NODE_PORT + NODE_PORTS - 1}"
     mappings = [
@@ -31,13 +30,13 @@ def config(workers: int, first_host_port: int) -> dict[str, Any]:
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
-        # kubeadm changed the shape of extraArgs; kind applies the patch whose version its own template has.
+        # extraArgs is a map in v1beta3 and a list in v1beta4; kind applies the patch that matches its own version.
         "kubeadmConfigPatches": [
             yaml.safe_dump(_patch("v1beta3", dict, ports)),
             yaml.safe_dump(_patch("v1beta4", _pairs, ports)),
         ],
         "nodes": [
-            {"role": "control-plane", "labels": OURS, "extraPortMappings": mappings},
+            {"role": "control-plane", "labels": MADE_BY, "extraPortMappings": mappings},
             *({"role": "worker", "labels": _zone(index)} for index in range(workers)),
         ],
     }

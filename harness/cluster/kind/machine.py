@@ -1,7 +1,7 @@
-"""What a machine may be short of when nodes in containers do not come up: told beside a failure, never a reason alone.
+"""Shortages of a machine that may keep nodes in containers from starting: added to an error, never an error themselves.
 
-The numbers are those of kind's page of known issues ("Pod errors due to too many open files") and of a cluster of one
-control plane and two workers as measured.
+The inotify limits are from kind's page of known issues ("Pod errors due to too many open files"); the memory was
+measured with one control plane and two workers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MEMORY_MIB = 1536
 
 
 def shortages(root: Path = Path("/proc")) -> list[str]:
-    """One sentence for each, empty when there is none or the machine does not say."""
+    """Return one sentence for each shortage; empty if there is none or the files cannot be read."""
     found = [_too_few(root / "sys/fs/inotify" / name, least) for name, least in INOTIFY.items()]
     return [sentence for sentence in (*found, _too_little_memory(root / "meminfo")) if sentence]
 
@@ -26,13 +26,8 @@ def _too_few(setting: Path, least: int) -> str:
         return ""
     if value >= least:
         return ""
-    return (
-        f"fs.inotify.{setting.name} is {value}, with which nodes may fail (raise it: sysctl {_name(setting)}={least})"
-    )
-
-
-def _name(setting: Path) -> str:
-    return f"fs.inotify.{setting.name}"
+    name = f"fs.inotify.{setting.name}"
+    return f"{name} is {value}, nodes may need {least} (raise it: sysctl {name}={least})"
 
 
 def _too_little_memory(meminfo: Path) -> str:

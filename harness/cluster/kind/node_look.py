@@ -1,13 +1,14 @@
-"""What is read on a node of kind, in one go, to tell later whether anything was left on it.
+"""Reads the state of a kind node with one command, to find leftovers on it later.
 
-Everything on the node is in its container, pods included. What was entered from outside has no parent there.
+Everything on the node is in its container, including pods. A process started from outside (``exec``) has parent 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.cluster.node_traces import (
+from harness.cluster.nodes.control import SERVICES, Service, Trace
+from harness.cluster.nodes.traces import (
     HELPERS,
     LIMITS,
     MARK,
@@ -17,41 +18,41 @@ from harness.cluster.node_traces import (
     parse_network,
     process,
 )
-from harness.cluster.nodes import SERVICES, Service, Trace
 
 _FOLDERS = ("/sys/fs/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids")
 _LIMIT_FILES = " ".join(f"{folder}/{name}" for folder in _FOLDERS for name in LIMITS)
-# The brackets keep the look from finding itself.
+# The brackets keep the search from matching its own command line.
 _MARK = f"{MARK[:-1]}[{MARK[-1]}]"
 
+# grep needs -a for a command line: its arguments end with zero bytes, so it would count as a binary file.
 SCRIPT = f"""{NETWORK_SCRIPT}
 echo '== service'; systemctl is-active {" ".join(SERVICES)} || :
 echo '== limit'; grep -s -H . {_LIMIT_FILES} || :
 echo '== file'; ls -d /run/*resilience* /tmp/*resilience* /var/tmp/*resilience* 2> /dev/null || :
 echo '== pod'; ls /var/log/pods 2> /dev/null || :
 echo '== process'
-tell() {{
+report() {{
   for file in $2; do
     dir=${{file%/*}}
     name=$(cat "$dir/comm" 2> /dev/null) || continue
     echo "$1 ${{dir#/proc/}} $(grep -s -m 1 pod "$dir/cgroup" || echo /) $name"
   done
 }}
-tell stopped "$(grep -s -l -E '^[0-9]+ \\(.*\\) T ' /proc/[0-9]*/stat)"
-tell ours "$(grep -s -l -a -e '{_MARK}' /proc/[0-9]*/cmdline)"
-tell ours "$(grep -s -l -E '^[0-9]+ \\(({"|".join(HELPERS)})\\) [^Z] 0 ' /proc/[0-9]*/stat)"
+report stopped "$(grep -s -l -E '^[0-9]+ \\(.*\\) T ' /proc/[0-9]*/stat)"
+report ours "$(grep -s -l -a -e '{_MARK}' /proc/[0-9]*/cmdline)"
+report ours "$(grep -s -l -E '^[0-9]+ \\(({"|".join(HELPERS)})\\) [^Z] 0 ' /proc/[0-9]*/stat)"
 """
 
 
 def services(shown: Mapping[str, list[str]]) -> frozenset[Service]:
-    """Those that are active, in the sections of what SCRIPT printed."""
+    """Return the active services, from the sections of SCRIPT's output."""
     return frozenset(
         service for service, state in zip(SERVICES, shown.get("service", ()), strict=False) if state == "active"
     )
 
 
 def lines(shown: Mapping[str, list[str]]) -> frozenset[Trace]:
-    """All else, in the same."""
+    """Return everything else, from the same sections."""
     found = parse_network(shown)
     for line in shown.get("limit", ()):
         file, _, value = line.partition(":")

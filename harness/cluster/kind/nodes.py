@@ -1,16 +1,16 @@
-"""kind's nodes: containers, whose power is the container runtime's, and whose services are systemd's."""
+"""Control over kind's nodes: containers, switched by the container runtime, with services run by systemd."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 
-from harness.cluster import drop_rules, node_traces
 from harness.cluster.kind import commands, node_look
-from harness.cluster.nodes import NodeTraces, PowerState, Service
-from harness.errors import ClusterBroken
+from harness.cluster.nodes import drop_rules, traces
+from harness.cluster.nodes.control import NodeTraces, PowerState, Service
+from harness.common.errors import ClusterBroken
 
-# Orderly, as kubelet's pods may take their grace period; the runtime kills what is left then.
+# Time for a graceful shutdown, since pods may use their grace period; after it the runtime kills what is left.
 STOP_SECONDS = 30
 SECONDS = 90.0
 _STATES: dict[str, PowerState] = {"running": "running", "paused": "paused", "exited": "stopped", "created": "stopped"}
@@ -19,11 +19,15 @@ _STATES: dict[str, PowerState] = {"running": "running", "paused": "paused", "exi
 class KindNodes:
     """The power, the network and the services of one cluster's nodes (NodePower, NodeNetwork, NodeServices)."""
 
+    @property
+    def outlive_run(self) -> bool:
+        return True
+
     def power(self, node: str) -> PowerState:
-        said = self._runtime("inspect", "--format", "{{.State.Status}}", node).strip()
-        if said not in _STATES:
-            raise ClusterBroken(f"node {node} is {said!r}, expected one of {', '.join(_STATES)}")
-        return _STATES[said]
+        state = self._runtime("inspect", "--format", "{{.State.Status}}", node).strip()
+        if state not in _STATES:
+            raise ClusterBroken(f"node {node} is {state!r}, expected one of {', '.join(_STATES)}")
+        return _STATES[state]
 
     def stop(self, node: str) -> None:
         self._runtime("stop", "-t", str(STOP_SECONDS), node)
@@ -50,17 +54,17 @@ class KindNodes:
         return drop_rules.are_set(partial(self._inside, node))
 
     def cut_off(self, node: str) -> None:
-        # A node that was taken off its network and put back has another link than eth0.
+        # The link is not always eth0: its name changes when the container is reconnected to its network.
         route = self._inside(node, ["ip", "route", "show", "default"]).split()
         if "dev" not in route:
-            raise ClusterBroken(f"node {node} has no default route, so its link to the others is not known")
+            raise ClusterBroken(f"node {node} has no default route, so its link to the other nodes is unknown")
         drop_rules.insert(partial(self._inside, node), route[route.index("dev") + 1])
 
     def reconnect(self, node: str) -> None:
         drop_rules.remove(partial(self._inside, node))
 
     def is_active(self, node: str, service: Service) -> bool:
-        # `is-active` says no by its exit code, which is also that of a node that cannot be asked.
+        # Not `is-active`: its exit code for "inactive" looks the same as a failed exec.
         shown = self._inside(node, ["systemctl", "show", "--property=ActiveState", "--value", service])
         return shown.strip() == "active"
 
@@ -72,14 +76,14 @@ class KindNodes:
 
     def traces(self, node: str) -> NodeTraces:
         try:
-            # One call, since each takes a runtime a tenth of a second.
-            said = self._inside(node, ["sh", "-c", node_look.SCRIPT])
+            # One call, since each exec takes the runtime about 0.1 s.
+            output = self._inside(node, ["sh", "-c", node_look.SCRIPT])
         except ClusterBroken:
             power = self.power(node)
             if power == "running":
                 raise
             return NodeTraces(power)
-        shown = node_traces.sections(said)
+        shown = traces.sections(output)
         return NodeTraces("running", node_look.services(shown), node_look.lines(shown))
 
     def _inside(self, node: str, command: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
-"""Bringing a local cluster up: what depends on what.
+"""Starts a local cluster, in the order of its dependencies.
 
-Everything heavy runs in other processes, so one thread starts as much as it can before it waits for anything:
+All heavy work is in other processes, so one thread starts as much as possible before each wait:
 namespaces → network → (store, API server, registry, container runtimes, gateway) → API ready → (controllers, nodes,
 kubelets, addons, proxies) → nodes and addons Ready.
 """
@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from harness.clock import Clock
 from harness.cluster import addons
-from harness.cluster.api import KubeApi
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.transport import HttpTransport
 from harness.cluster.local import (
     cgroups,
     containerd,
@@ -30,20 +30,21 @@ from harness.cluster.local import (
 from harness.cluster.local.credentials import Credentials, context_name
 from harness.cluster.local.images import ImageSet
 from harness.cluster.local.inventory import Inventory, programs_of
+from harness.cluster.local.loaded_images import LoadedImages
 from harness.cluster.local.namespaces import HOLDER, READY, SYSTEM_GROUP, Namespaces, node_holder, switch_holder
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import API_PORT, DNS_ADDRESS, GATEWAY, SWITCH, Node
-from harness.cluster.local.progress import Progress
 from harness.cluster.local.readiness import Readiness
 from harness.cluster.local.state import LOOPBACK, ClusterState
-from harness.cluster.transport import HttpTransport
+from harness.common.clock import Clock
+from harness.common.progress import Progress
 
-# In the order in which they are wanted: metrics-server needs two scrapes and is waited for last.
+# metrics-server starts first, since it needs two scrapes before it is ready.
 ADDONS = ("metrics-server", "dns", "prometheus", "storage")
 
 
 class Boot:
-    """Starts the programs of one cluster: all of them from nothing, or those that ended."""
+    """Starts the programs of one cluster: all programs of a new cluster, or those that ended."""
 
     def __init__(self, state: ClusterState, paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
         self._state = state
@@ -57,7 +58,7 @@ class Boot:
         self._nodes: dict[str, Namespaces] = {}
 
     def run(self) -> None:
-        """From nothing to a ready cluster. Raises ClusterBroken naming the program that failed and its log."""
+        """Boot the cluster and wait until it is ready. Raises ClusterBroken with the failed program and its log."""
         self._make_groups()
         self._open_namespaces()
         self._write_files()
@@ -68,12 +69,13 @@ class Boot:
         api.close()
 
     def restart(self, ended: Sequence[tuple[str, str]]) -> None:
-        """Start programs, given as (node, name), that ended in a cluster that was ready. Raises ClusterBroken."""
-        # Not by a wait of ``readiness``, which would see the very programs that are to be started.
+        """Start programs, given as (node, name), that ended in a booted cluster. Raises ClusterBroken."""
+        # Without ``readiness``, whose waits fail because of the programs that ended and are not started yet.
         holders = {node.role: self._programs.pid(node.role, HOLDER) for node in self._plan.nodes}
         self._nodes = {role: Namespaces(holder) for role, holder in holders.items() if holder is not None}
         for role, name in ended:
             self._start(role, name)
+        # The registry keeps manifests in memory only, so they are lost when it ends.
         self._readiness.local("the image registry", self._publish_images)
         api = self._wait_for_api()
         self._readiness.cluster(api, self._plan)
@@ -84,6 +86,7 @@ class Boot:
             cgroups.make(cgroups.group(self._plan.cluster, role), SYSTEM_GROUP)
 
     def _open_namespaces(self) -> None:
+        # All holders are started before the first wait, since they set up their namespaces at the same time.
         self._programs.start(switch_holder(self._plan.cluster))
         for node in self._plan.nodes:
             paths = self._paths.node(node.role)
@@ -123,8 +126,8 @@ class Boot:
     def _start_kubelets(self) -> None:
         """Start the kubelets as soon as the API server listens.
 
-        It accepts connections long before it answers. A kubelet that is started now does its own beginning meanwhile
-        and is then answered at once; one whose connection is refused would back off for seconds.
+        It accepts connections seconds before it answers. A kubelet started at this moment initializes in the meantime
+        and then gets its answer at once; a kubelet whose connection is refused would back off for seconds.
         """
         control = self._nodes[self._plan.control_plane.role]
         address = (LOOPBACK, API_PORT)
@@ -139,7 +142,10 @@ class Boot:
 
     def _publish_images(self) -> bool:
         try:
-            registry.publish(self._images, self._nodes[self._plan.control_plane.role])
+            control = self._nodes[self._plan.control_plane.role]
+            registry.publish(self._images, control)
+            LoadedImages(self._plan, self._paths).publish(control)
+        # The registry was only just started: refused connections are expected until it listens.
         except ConnectionError:
             return False
         return True
@@ -162,10 +168,12 @@ class Boot:
 
 
 def node_object(node: Node) -> dict[str, Any]:
-    """What a Node needs beside what its kubelet says of it: a kubelet may give itself neither a role nor a pod range.
+    """Return the Node object with what its kubelet may not set: the role label and the pod CIDR.
 
-    Whoever comes first makes the Node, so all that decides about scheduling is in both.
+    The Node is created by this object or by the kubelet, whichever is first. So both have everything that affects
+    scheduling.
     """
+    # A kubelet rejects node-role.kubernetes.io labels in --node-labels, and NodeRestriction does so in the API.
     role = nodes.CONTROL_PLANE_TAINT["key"] if node.is_control_plane else "node-role.kubernetes.io/worker"
     labels = {**nodes.node_labels(node), "kubernetes.io/hostname": node.name, role: ""}
     spec: dict[str, Any] = {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]}
@@ -175,15 +183,15 @@ def node_object(node: Node) -> dict[str, Any]:
 
 
 def addon_objects(state: ClusterState, images: ImageSet) -> list[dict[str, Any]]:
-    """All objects of all addons, in the order to apply them."""
+    """Return all objects of all addons, in the order to apply them."""
     values = addon_values(state, images)
     return [body for name in ADDONS for body in addons.render(name, values)]
 
 
 def apply_all(api: KubeApi, bodies: Sequence[dict[str, Any]]) -> None:
-    """Apply objects, those of different API groups at the same time: a busy machine makes each wait for its turn.
+    """Apply objects, those of different API groups in parallel, since each call may be slow on a busy machine.
 
-    Namespaces come first and alone. The rest may meet in any order: what refers to what is not there yet is retried.
+    Namespaces are applied first. The rest may be created in any order: controllers retry missing references.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for body in bodies:
@@ -191,6 +199,7 @@ def apply_all(api: KubeApi, bodies: Sequence[dict[str, Any]]) -> None:
             api.apply(body)
         else:
             groups.setdefault(body["apiVersion"], []).append(body)
+    # A client per thread: a KubeApi is for one thread only.
     with ThreadPoolExecutor(len(groups)) as pool:
         for done in [pool.submit(_apply_group, api.clone(), group) for group in groups.values()]:
             done.result()
@@ -203,12 +212,14 @@ def _apply_group(api: KubeApi, bodies: Sequence[dict[str, Any]]) -> None:
 
 
 def addon_values(state: ClusterState, images: ImageSet) -> dict[str, str]:
-    """What the addons' manifests ask for, as it is in a local cluster."""
-    pictured = ("coredns", "metrics-server", "prometheus", "local-path-provisioner", "busybox")
+    """Return the values of the addons' placeholders for a local cluster."""
+    pictured = ("coredns", "metrics-server", "prometheus", "storage-provisioner")
     return {
         **{f"{name.replace('-', '_')}_image": images.reference(name) for name in pictured},
         "control_plane": state.plan.control_plane.name,
         "dns_address": DNS_ADDRESS,
+        # The kubelets' serving certificates are signed by the cluster's authority. On kind clusters they are
+        # self-signed.
         "kubelet_insecure": "false",
         "kubelet_trust": addons.TRUST_AUTHORITY,
         "prometheus_node_port": str(state.prometheus_port),

@@ -1,9 +1,9 @@
-"""Control groups: every process of a cluster lives under ``/resilience/<cluster>``, so that none can be lost.
+"""Control groups: every process of a cluster is under ``/resilience/<cluster>``, so that all can be found.
 
-Version 1 (one hierarchy a controller), version 2 (one for all) and the hybrid of both are handled alike: a group is
-made, joined, emptied and removed in every mounted hierarchy. Nothing outside of ``/resilience`` is ever written, save
-for what a child group needs from its ancestors on version 2: the controllers are passed down to it
-(``cgroup.subtree_control``). The shared parent ``/resilience`` is removed with the last cluster.
+Version 1 (one hierarchy per controller), version 2 (one for all) and the hybrid of both are handled alike: a group is
+created, joined, emptied and removed in every mounted hierarchy. Nothing outside ``/resilience`` is written, except
+``cgroup.subtree_control`` of the ancestors in version 2, which enables controllers for child groups. The shared parent
+``/resilience`` is removed with the last cluster.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.clock import Clock
-from harness.errors import ClusterBroken
+from harness.common.clock import Clock
+from harness.common.errors import ClusterBroken
 
 PARENT = "resilience"
-# What a kubelet needs on version 2; what else the machine offers (io, hugetlb) is passed down too.
+# The controllers that a kubelet needs in version 2; others that the machine has (io, hugetlb) are enabled too.
 NEEDED = frozenset({"cpu", "cpuset", "memory", "pids"})
 
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """One mounted hierarchy. ``delegates`` tells whether controllers are passed down in it (pure version 2)."""
+    """One mounted hierarchy. ``delegates`` is whether groups enable controllers for their children (pure version 2)."""
 
     mount: Path
     delegates: bool
 
 
 def parse_hierarchies(mountinfo: str) -> tuple[Hierarchy, ...]:
-    """The hierarchies in the text of ``/proc/self/mountinfo``, each once."""
+    """Return the hierarchies in the text of ``/proc/self/mountinfo``, each once."""
     seen: set[str] = set()
     v1: list[Path] = []
     v2: list[Path] = []
@@ -40,18 +40,21 @@ def parse_hierarchies(mountinfo: str) -> tuple[Hierarchy, ...]:
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
+        # One hierarchy may be mounted at several places; its device number identifies it.
         if not kind or kind[0] not in {"cgroup", "cgroup2"} or fields[2] in seen:
             continue
         seen.add(fields[2])
         (v1 if kind[0] == "cgroup" else v2).append(Path(fields[4]))
+        # A named hierarchy, such as systemd's, has no controllers.
         controllers |= kind[0] == "cgroup" and "name=" not in kind[-1]
+    # If the controllers are in version 1, version 2 has none left to enable (the hybrid layout of systemd).
     return tuple(
         [Hierarchy(mount, False) for mount in v1] + [Hierarchy(mount, not controllers) for mount in v2],
     )
 
 
 def hierarchies() -> tuple[Hierarchy, ...]:
-    """Those of this machine. Raises ClusterBroken when no control groups are mounted."""
+    """Return the hierarchies of this machine. Raises ClusterBroken if no control groups are mounted."""
     found = parse_hierarchies(Path("/proc/self/mountinfo").read_text())
     if not found:
         raise ClusterBroken("no control groups are mounted on this machine (expected some at /sys/fs/cgroup)")
@@ -59,46 +62,46 @@ def hierarchies() -> tuple[Hierarchy, ...]:
 
 
 def is_v1() -> bool:
-    """Whether the controllers of this machine are those of version 1."""
+    """Return whether the controllers of this machine are in version 1."""
     return not any(hierarchy.delegates for hierarchy in hierarchies())
 
 
 def group(cluster: str, *below: str) -> str:
-    """The path of a group within each hierarchy, without a leading slash."""
+    """Return the path of a group within each hierarchy, without a leading slash."""
     return "/".join([PARENT, cluster, *below])
 
 
 def folders(path: str) -> list[Path]:
-    """The group's folder in every hierarchy, whether it exists or not."""
+    """Return the group's folder in every hierarchy, whether it exists or not."""
     return [hierarchy.mount / path for hierarchy in hierarchies()]
 
 
 def make(path: str, leaf: str) -> list[Path]:
-    """Make a group that a kubelet can put pods in, and below it the ``leaf`` for processes. Returns the leaf's folders.
+    """Create a group for a kubelet's pods, and below it the group ``leaf`` for processes; return the leaf's folders.
 
-    Two levels because on version 2 a group with processes of its own cannot pass controllers down.
+    Two levels, because in version 2 a group that contains processes cannot enable controllers for child groups.
     """
     leaves = []
     for hierarchy in hierarchies():
         ancestor = hierarchy.mount
         for part in path.split("/"):
             if hierarchy.delegates:
-                _pass_down(ancestor)
+                _enable_controllers(ancestor)
             ancestor = _make_one(ancestor / part)
             if part == PARENT:
                 _weigh(ancestor)
         if hierarchy.delegates:
-            _pass_down(ancestor)
+            _enable_controllers(ancestor)
         leaves.append(_make_one(ancestor / leaf))
     return leaves
 
 
 def _make_one(folder: Path) -> Path:
-    # Another cluster that goes down may remove the shared parent between our making it and our making the child.
+    # parents=True: the removal of another cluster may have removed the shared parent in the meantime.
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
     for name in ("cpuset.cpus", "cpuset.mems"):
-        # Version 1 starts with empty sets, in which no process can run. Version 2 inherits.
+        # In version 1 a new group has empty sets, so no process can join. In version 2 they are inherited.
         value, parent = folder / name, folder.parent / name
         if value.exists() and parent.exists() and not (folder / "cgroup.controllers").exists():
             inherited = parent.read_text().strip()
@@ -108,18 +111,20 @@ def _make_one(folder: Path) -> Path:
 
 
 def _weigh(folder: Path) -> None:
-    """Give all clusters together the weight of a few processes: a group starts with that of a single one.
+    """Set the CPU weight of all clusters together to that of a few processes; the default is that of one process.
 
-    Twice the number of processors keeps a busy machine from starving a cluster, and a cluster from starving the load
-    generator, which is outside.
+    With twice the number of CPUs, other processes cannot starve a cluster, and a cluster cannot starve the load
+    generator, which is outside the group.
     """
     processes_worth = 2 * (os.cpu_count() or 1)
+    # The default weight of a group in version 1 and in version 2.
     for name, one in (("cpu.shares", 1024), ("cpu.weight", 100)):
         if (folder / name).exists():
+            # The kernel limits cpu.weight to 10,000.
             (folder / name).write_text(str(min(processes_worth * one, 10000)))
 
 
-def _pass_down(folder: Path) -> None:
+def _enable_controllers(folder: Path) -> None:
     offered = set((folder / "cgroup.controllers").read_text().split())
     control = folder / "cgroup.subtree_control"
     if lacking := NEEDED - offered:
@@ -129,11 +134,11 @@ def _pass_down(folder: Path) -> None:
         _enable(control, missing & NEEDED)
     except OSError as error:
         raise ClusterBroken(
-            f"cannot pass the cgroup controllers down from {folder}: {error.strerror}; in a container, "
-            f"move the processes that are directly in {folder} into a group below it first"
+            f"cannot enable the cgroup controllers for children of {folder}: {error.strerror}; in a container, "
+            f"first move the processes that are directly in {folder} into a child group"
         ) from error
     for name in sorted(missing - NEEDED):
-        # Offered is not always allowed, and no pod needs these.
+        # Enabling an available controller may be forbidden, and no pod needs these.
         with suppress(OSError):
             _enable(control, {name})
 
@@ -145,21 +150,23 @@ def _enable(control: Path, controllers: set[str]) -> None:
 
 
 def processes(path: str) -> set[int]:
-    """The ids of all processes in a group and below it, in any hierarchy."""
+    """Return the ids of all processes in a group and below it, in any hierarchy."""
     found: set[int] = set()
     for top in folders(path):
         for folder in _below(top):
             with suppress(OSError):
                 found.update(int(line) for line in (folder / "cgroup.procs").read_text().split())
+    # The kernel lists a process outside of this PID namespace as 0.
     return found - {0}
 
 
 def contains(path: str, pid: int) -> bool:
-    """Whether a process is in a group or below it: the proof that a remembered id is still the process meant.
+    """Return whether a process is in a group or below it, which proves that a recorded id was not reused.
 
-    One that has ended and was not yet reaped is in none, though the kernel still shows it there.
+    A process that has ended but was not reaped counts as in no group, although the kernel still lists it.
     """
     try:
+        # The name in parentheses may itself contain a parenthesis, so fields are counted after the last one.
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     except OSError:
@@ -168,12 +175,13 @@ def contains(path: str, pid: int) -> bool:
 
 
 def end_processes(path: str, seconds: float, clock: Clock) -> None:
-    """Kill every process in a group and below it, and wait until they are gone. Raises ClusterBroken if some stay."""
+    """Kill every process in a group and below it, and wait up to ``seconds`` for their end. Raises ClusterBroken."""
     deadline = clock.monotonic() + seconds
+    # Repeated, because a process may fork between the look and the signal.
     while remaining := processes(path):
         if clock.monotonic() > deadline:
             listed = ", ".join(str(pid) for pid in sorted(remaining))
-            raise ClusterBroken(f"processes of /{path} do not end within {seconds:g} s: {listed}")
+            raise ClusterBroken(f"processes of /{path} have not ended within {seconds:g} s: {listed}")
         _thaw(path)
         for pid in remaining:
             with suppress(ProcessLookupError):
@@ -183,7 +191,7 @@ def end_processes(path: str, seconds: float, clock: Clock) -> None:
 
 
 def _thaw(path: str) -> None:
-    # A frozen process of version 1 dies only once it is thawed.
+    # In version 1, a frozen process ends only when it is thawed.
     for top in folders(path):
         for folder in _below(top):
             state = folder / "freezer.state"
@@ -193,14 +201,14 @@ def _thaw(path: str) -> None:
 
 
 def _reap(pids: set[int]) -> None:
-    # Only our own children answer; everyone else's are reaped by their parents.
+    # Only children of this process can be reaped here; others are reaped by their parents.
     for pid in pids:
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
 
 
 def remove(path: str, seconds: float, clock: Clock) -> None:
-    """Remove an emptied group and all below it, and the shared parent when it was the last. Raises ClusterBroken."""
+    """Remove an empty group with all child groups, and the shared parent if it was the last. Raises ClusterBroken."""
     deadline = clock.monotonic() + seconds
     while stuck := [folder for top in folders(path) for folder in _below(top) if not _removed(folder)]:
         if clock.monotonic() > deadline:
@@ -221,6 +229,6 @@ def _removed(folder: Path) -> bool:
 
 
 def _below(top: Path) -> Iterator[Path]:
-    """The folder and all below it, deepest first."""
+    """Yield the folder and all folders below it, deepest first."""
     for folder, _, _ in os.walk(top, topdown=False):
         yield Path(folder)

@@ -1,49 +1,63 @@
-"""What ``harness cluster …`` does with local clusters; the command line itself is in ``harness.cli``."""
+"""The commands ``harness cluster …`` for local clusters; the command line itself is in ``harness.cli.main``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from harness.clock import SystemClock
-from harness.cluster.local import binaries, images, lifecycle, nodes, packages, unpacked
+from harness.cluster.local import binaries, images, lifecycle, nodes, packages, releases, unpacked
 from harness.cluster.local.binaries import Binaries
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.lifecycle import ClusterStatus
 from harness.cluster.local.paths import ClusterPaths, state_root
-from harness.cluster.local.progress import Lines, Progress
-from harness.errors import ClusterUnreachable
+from harness.common.clock import SystemClock
+from harness.common.errors import ClusterUnreachable
+from harness.common.progress import Lines, Progress
 
 DEFAULT_NAME = "resilience"
 
 
 def up(name: str = DEFAULT_NAME, nodes: int | None = None, progress: Progress | None = None) -> LocalCluster:
-    """Bring a cluster up with ``nodes`` workers, or leave it be when it is up. Raises ClusterBroken, InputError."""
+    """Start a cluster with ``nodes`` workers unless it is up. Raises ClusterBroken, InputError."""
     return LocalCluster.boot(name, nodes, progress or Lines())
 
 
 def down(name: str = DEFAULT_NAME, progress: Progress | None = None) -> bool:
-    """Remove a cluster and whatever is left of it; tells whether there was anything. Raises ClusterBroken."""
+    """Remove a cluster or what is left of it; return whether there was anything. Raises ClusterBroken."""
     return lifecycle.take_down(name, progress or Lines(), SystemClock())
 
 
 def status(name: str = DEFAULT_NAME) -> ClusterStatus:
-    """How a cluster is: its programs, and whether its API server is ready."""
+    """Return the status of a cluster: its programs, and whether its API server is ready."""
     return lifecycle.status_of(name)
 
 
+def names() -> list[str]:
+    """Return the names of all local clusters of this machine, incomplete ones too."""
+    root = state_root()
+    return sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
+
+
 def kubeconfig(name: str = DEFAULT_NAME) -> Path:
-    """The kubeconfig of a cluster. Raises ClusterUnreachable when there is none."""
+    """Return the kubeconfig file of a cluster. Raises ClusterUnreachable if there is none."""
     path = ClusterPaths.of(name).kubeconfig
     if not path.exists():
-        raise ClusterUnreachable(f"there is no local cluster {name!r}; `harness cluster up --name {name}` makes it")
+        raise ClusterUnreachable(f"no local cluster {name!r}; create it with `harness cluster up --name {name}`")
     return path
 
 
-def build(progress: Progress | None = None) -> Binaries:
-    """Install what is missing, build all components and make all images, so that the next ``up`` is quick."""
+def build(progress: Progress | None = None, *, from_releases: bool = False, mirror: str = "") -> Binaries:
+    """Install missing packages, build all components and all images, so that the next ``up`` is quick.
+
+    With ``from_releases``, components are downloaded where a checksum is known, from ``mirror`` if one is given; the
+    rest is built. Raises ClusterBroken, InputError.
+    """
     progress = progress or Lines()
+    if mirror:
+        releases.check_mirror(mirror)
     packages.check_platform()
     packages.ensure(progress)
+    if from_releases:
+        releases.ensure(progress, SystemClock(), mirror)
     built = binaries.ensure(progress)
     made = images.ensure(built, progress)
     unpacked.ensure(made, nodes.snapshotter(state_root()), progress)

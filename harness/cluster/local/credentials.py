@@ -1,4 +1,4 @@
-"""Which component of a cluster gets which certificate and kubeconfig, and where on its node they lie."""
+"""The certificates and kubeconfigs of a cluster's components, and their places on the nodes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ LOOPBACK = "127.0.0.1"
 
 
 def context_name(cluster: str) -> str:
-    """The kubeconfig context of a local cluster; its prefix is on the guard's allow-list."""
+    """Return the kubeconfig context of a local cluster; its prefix is on the guard's allow-list."""
     return f"local-{cluster}"
 
 
 class Credentials:
-    """Makes the authorities once and writes every component's files. Holds private keys: for the boot only."""
+    """Creates the authorities and writes the files of every component. Holds private keys, so use it only at boot."""
 
     def __init__(self, plan: Plan, paths: ClusterPaths) -> None:
         self._plan = plan
         self._paths = paths
         self._cluster = Authority("kubernetes")
+        # As Kubernetes' documentation demands, not the authority of ordinary clients: their certificates must not be
+        # valid for the front proxy.
         self._front_proxy = Authority("front-proxy")
 
     def write(self, api_port: int) -> None:
-        """Write all files, the user's kubeconfig included."""
+        """Write all files, including the user's kubeconfig."""
         for node in self._plan.nodes:
             self._write_node(node)
         self._write_control_plane()
+        # Kubernetes binds this group to the role cluster-admin.
         administrator = self._cluster.issue("kubernetes-admin", groups=["system:masters"])
         server = f"https://{LOOPBACK}:{api_port}"
         _write(self._paths.kubeconfig, self._kubeconfig(context_name(self._plan.cluster), server, administrator))
@@ -44,6 +47,7 @@ class Credentials:
         folder = self._paths.node(node.role).config
         server = f"https://{self._plan.control_plane.address}:{API_PORT}"
         _write(folder / "pki/ca.crt", self._cluster.pem.certificate)
+        # The Node authorizer requires this form of the name and this group.
         kubelet = self._cluster.issue(f"system:node:{node.name}", ["system:nodes"], [node.name, node.address])
         _write_pair(folder / "pki/kubelet", kubelet)
         _write(folder / "kubelet.kubeconfig", self._kubeconfig(node.name, server, kubelet))
@@ -54,6 +58,7 @@ class Credentials:
         node = self._plan.control_plane
         folder = self._paths.node(node.role).config
         local = f"https://{LOOPBACK}:{API_PORT}"
+        # Pods verify the API server by the names and the address of its Service.
         service = [
             f"kubernetes{suffix}" for suffix in ("", ".default", ".default.svc", f".default.svc.{CLUSTER_DOMAIN}")
         ]
@@ -106,6 +111,6 @@ def _write_pair(stem: Path, pair: Certificate) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Private from birth: a file that is made readable first and restricted later can be read in between.
+    # Created with mode 0600: with a later chmod, others could read the file in between.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)

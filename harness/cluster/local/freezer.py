@@ -1,4 +1,4 @@
-"""Freezing all processes of a control group and below it, on version 1 (the freezer hierarchy) and version 2 alike."""
+"""Freezes all processes in a control group and below it, in version 1 (the freezer hierarchy) and version 2."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from harness.clock import Clock
 from harness.cluster.local import cgroups
-from harness.errors import ClusterBroken, TimedOut
-from harness.waiting import wait_until
+from harness.common.clock import Clock
+from harness.common.errors import ClusterBroken, TimedOut
+from harness.common.waiting import wait_until
 
 # Files of a group on version 1, and on version 2.
 V1 = "freezer.state"
@@ -19,51 +19,53 @@ SECONDS = 20.0
 
 
 def is_frozen(path: str) -> bool:
-    """Whether a group is frozen, or on its way to it. False when there is no such group."""
+    """Return whether a group is frozen or being frozen. False if there is no such group."""
     folder = _folder(path)
     return folder is not None and _does_freeze(folder)
 
 
 def frozen_below(path: str) -> list[str]:
-    """The groups of a group that are frozen, or on their way to it: ``.`` is itself."""
+    """Return the groups at and below a group that are frozen or being frozen: ``.`` is the group itself."""
     top = _folder(path)
     if top is None:
         return []
-    # Not a glob: groups go while it looks.
+    # Not rglob: groups may be removed during the walk, which os.walk ignores.
     folders = (Path(folder) for folder, _, _ in os.walk(top))
     return [str(folder.relative_to(top)) for folder in folders if _does_freeze(folder)]
 
 
 def freeze(path: str, clock: Clock) -> None:
-    """Freeze a group, and return when no process of it runs any more. Raises ClusterBroken."""
+    """Freeze a group, and wait until none of its processes runs. Raises ClusterBroken after ``SECONDS``."""
     _write(path, "FROZEN", "1")
 
     def look() -> tuple[bool | None, str]:
-        # Asked for again: a process that is being started slips through once on version 1.
+        # Written again: in version 1, a process that is just being started may escape the first write.
         _write(path, "FROZEN", "1")
-        return _stands_still(path) or None, "some of its processes still run"
+        return _has_stopped(path) or None, "some of its processes still run"
 
     try:
-        wait_until(f"/{path} to stand still", look, SECONDS, clock, every=0.02)
+        wait_until(f"/{path} to be frozen", look, SECONDS, clock, every=0.02)
     except TimedOut as error:
+        # A node with only some of its processes frozen is neither running nor paused.
         _write(path, "THAWED", "0")
         raise ClusterBroken(str(error)) from error
 
 
 def thaw(path: str) -> None:
-    """Let a group go on. Raises ClusterBroken when it stays frozen."""
+    """Thaw a group. Raises ClusterBroken if it stays frozen."""
     if is_frozen(path):
         _write(path, "THAWED", "0")
     if is_frozen(path):
-        raise ClusterBroken(f"the control group /{path} stays frozen: one above it is")
+        raise ClusterBroken(f"the control group /{path} stays frozen, because a parent of it is frozen")
 
 
-def _stands_still(path: str) -> bool:
+def _has_stopped(path: str) -> bool:
     folder = _folder(path)
     if folder is None:
         return False
     if (folder / V1).exists():
         return (folder / V1).read_text().strip() == "FROZEN"
+    # cgroup.freeze holds only the request; the kernel confirms it in cgroup.events once every process is stopped.
     return "frozen 1" in (folder / V2_EVENTS).read_text().splitlines()
 
 
@@ -78,7 +80,7 @@ def _does_freeze(folder: Path) -> bool:
 def _write(path: str, v1: str, v2: str) -> None:
     folder = _folder(path)
     if folder is None:
-        raise ClusterBroken(f"/{path} has no control group that can be frozen")
+        raise ClusterBroken(f"/{path} is no control group that can be frozen")
     if (folder / V1).exists():
         (folder / V1).write_text(v1)
     else:
@@ -86,7 +88,7 @@ def _write(path: str, v1: str, v2: str) -> None:
 
 
 def _folder(path: str) -> Path | None:
-    """The group in the hierarchy that freezes: that of version 1 where there is one, since runc uses it, too."""
+    """Return the group's folder in the hierarchy that can freeze: version 1 if there is one, as runc does too."""
     found = [folder for folder in cgroups.folders(path) if (folder / V1).exists()]
     found += [folder for folder in cgroups.folders(path) if (folder / V2).exists()]
     return found[0] if found else None

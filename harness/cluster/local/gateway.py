@@ -1,7 +1,7 @@
-"""The way in from the machine: HAProxy listens on 127.0.0.1 and dials from the control plane's network namespace.
+"""The access from the machine: HAProxy listens on 127.0.0.1 and dials from the control plane's network namespace.
 
-It forwards the API server's port and the cluster's own range of nodePorts, each to the same port. Load generators do
-not pass here: they start inside the switch's namespace.
+It forwards the API server's port and the cluster's range of nodePorts. Load generators do not use it: they run in the
+switch's network namespace.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.cluster.local.state import LOOPBACK, ClusterState
 NAME = "haproxy"
 NAMESPACE = "node"
 
-# HAProxy knows namespaces by their names in /run/netns only: it gets a /run of its own, in which there is one.
+# HAProxy finds namespaces only by their names in /run/netns, so it runs with a private /run that contains this name.
 # $1 folder of the gateway, $2 the control plane's holder.
 SETUP = """
 set -e
@@ -30,7 +30,7 @@ exec haproxy -W -db -f /run/gateway/haproxy.cfg
 
 
 def config(plan: Plan, state: ClusterState) -> str:
-    """The text of ``haproxy.cfg``."""
+    """Return the text of ``haproxy.cfg``."""
     low, high = state.node_ports
     address = plan.control_plane.address
     return f"""global
@@ -40,7 +40,7 @@ def config(plan: Plan, state: ClusterState) -> str:
 defaults
     mode tcp
     timeout connect 5s
-    # Watches and execs are silent for as long as nothing happens.
+    # Watches and execs may be idle for a long time.
     timeout client 24h
     timeout server 24h
     retries 0
@@ -56,7 +56,7 @@ listen node-ports
 
 
 def program(plan: Plan, state: ClusterState, paths: ClusterPaths, holder: int) -> Program:
-    """The gateway. Writes its configuration."""
+    """Write the gateway's configuration and return its program."""
     for folder in ("run", "config"):
         (paths.gateway / folder).mkdir(parents=True, exist_ok=True)
     (paths.gateway / "config/haproxy.cfg").write_text(config(plan, state))

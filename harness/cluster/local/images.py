@@ -1,7 +1,7 @@
-"""The images of the local cluster, made of the built programs and busybox, and how the registry gets to serve them.
+"""The images of the local cluster, built from the compiled programs and busybox, for the cluster's registry.
 
-Every image has a shell and the busybox applets, as the upstream images of the same programs have (or should have, when
-something goes wrong in them): experiments run ``kill``, ``nslookup`` and ``wget`` in their containers.
+Every image has a shell and the busybox applets, since experiments run ``kill``, ``nslookup`` and ``wget`` in their
+containers; not all upstream images of the same programs have them.
 """
 
 from __future__ import annotations
@@ -18,26 +18,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.cluster.components import OWN
 from harness.cluster.local import binaries as programs
-from harness.cluster.local.binaries import OWN, Binaries
+from harness.cluster.local.binaries import Binaries
 from harness.cluster.local.locks import locked
 from harness.cluster.local.oci import BlobStore, Descriptor, Entry
 from harness.cluster.local.paths import cache_root
-from harness.cluster.local.progress import Progress
-from harness.errors import CapabilityMissing, ClusterBroken
+from harness.cluster.local.supply.references import whole_reference
+from harness.common.errors import CapabilityMissing, ClusterBroken
+from harness.common.progress import Progress
 
 REGISTRY_HOST = "resilience.local"
 BUSYBOX = Path("/bin/busybox")
-NOBODY = 65532
+# The number of the user "nonroot" in distroless images, which many upstream images are based on.
+NONROOT = 65532
 APP = 1000
 INDEX = "images.json"
-# Reaps orphans (for pods that share their process namespace) and sleeps; one Go program per pod would cost 10 MB each.
+# Reaps orphans (for pods with a shared process namespace) and sleeps. A Go program instead would use 10 MB per pod.
 PAUSE = 'trap "exit 0" TERM INT; sleep 2147483647 & while kill -0 $!; do wait $!; done'
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image to make: files of built programs by their place in it, and how it runs."""
+    """An image to build. ``programs`` are the names of built programs by their paths in the image."""
 
     name: str
     version: str
@@ -49,7 +52,7 @@ class Image:
 
     @property
     def reference(self) -> str:
-        """What a pod asks for."""
+        """The reference for a pod's spec."""
         return f"{REGISTRY_HOST}/{self.name}:{self.version}"
 
     @property
@@ -69,14 +72,14 @@ class Image:
 
 
 def catalogue(versions: Mapping[str, str]) -> tuple[Image, ...]:
-    """All images, with the versions of the programs in them."""
+    """Return all images, with the versions of the programs in them."""
 
-    def tool(name: str, place: str, arguments: tuple[str, ...] = (), user: int = NOBODY) -> Image:
+    def tool(name: str, place: str, arguments: tuple[str, ...] = (), user: int = NONROOT) -> Image:
         return Image(name, versions[name], {place: name}, (place,), arguments, user)
 
     return (
         Image("busybox", versions["busybox"], arguments=("sh",)),
-        Image("pause", versions["busybox"], entrypoint=("/bin/sh", "-c", PAUSE), user=NOBODY),
+        Image("pause", versions["busybox"], entrypoint=("/bin/sh", "-c", PAUSE), user=NONROOT),
         Image(
             "podinfo",
             versions["podinfo"],
@@ -95,64 +98,86 @@ def catalogue(versions: Mapping[str, str]) -> tuple[Image, ...]:
         tool("coredns", "/coredns"),
         tool("metrics-server", "/metrics-server"),
         tool("prometheus", "/bin/prometheus"),
-        tool("local-path-provisioner", "/usr/local/bin/local-path-provisioner"),
+        tool("storage-provisioner", "/storage-provisioner", user=0),
         tool("calibration", "/calibration"),
+        tool("cpu-burner", "/cpu-burner"),
     )
 
 
 class ImageSet:
-    """The images as made: blobs on disk, and an index of names, versions and manifests."""
+    """The built images: blobs on disk, and an index of names, versions and manifests."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._index: dict[str, dict[str, Any]] = json.loads((root / INDEX).read_text())
 
     def reference(self, name: str) -> str:
-        """What a pod asks for. Raises CapabilityMissing for a name that is not among the images."""
+        """Return the reference for a pod's spec. Raises CapabilityMissing for an unknown name."""
         if name not in self._index:
             known = ", ".join(sorted(self._index))
-            raise CapabilityMissing(f"there is no image {name!r} among those of the local cluster ({known})")
+            raise CapabilityMissing(f"the local cluster has no image {name!r}, expected one of {known}")
         return f"{REGISTRY_HOST}/{name}:{self._index[name]['version']}"
 
+    def serves(self, reference: str) -> bool:
+        """Return whether a registry with these images serves a reference; the registry in the reference is ignored."""
+        # The registry's host is ignored because containerd on the nodes sends pulls from every registry to this one.
+        path, _, rest = whole_reference(reference).partition("/")[2].partition("@")
+        name, _, tag = path.rpartition(":") if ":" in path else (path, "", "")
+        found = self._index.get(name)
+        return found is not None and (found["digest"] == rest if rest else found["version"] == tag)
+
     def manifests(self) -> dict[str, Descriptor]:
-        """The manifest of every image by its name."""
+        """Return the manifest of every image by its name."""
         return {
             name: Descriptor(entry["mediaType"], entry["digest"], entry["size"]) for name, entry in self._index.items()
         }
 
     def version(self, name: str) -> str:
-        """The version of an image."""
+        """Return the version of an image."""
         return str(self._index[name]["version"])
 
     def blob(self, descriptor: Descriptor) -> bytes:
-        """The content of a small blob."""
+        """Return the content of a small blob."""
         return BlobStore(self._root).path(descriptor.digest).read_bytes()
 
     def files(self, manifest: Descriptor) -> list[Path]:
-        """The files of one image's blobs: manifest, configuration and layers."""
+        """Return the files of one image's blobs: manifest, configuration and layers."""
         body = json.loads(self.blob(manifest))
         digests = [manifest.digest, *(part["digest"] for part in [body["config"], *body["layers"]])]
         return [BlobStore(self._root).path(digest) for digest in digests]
 
     def blobs(self) -> list[Path]:
-        """The files of all blobs."""
+        """Return the files of all blobs."""
         return sorted((self._root / "sha256").iterdir())
 
     def link_blobs(self, folder: Path) -> None:
-        """Give a registry's folder all blobs, without copying where the file system allows."""
+        """Hard-link all blobs into a registry's folder, or copy them if links are not possible."""
         target = folder / "sha256"
         target.mkdir(parents=True, exist_ok=True)
         for blob in self.blobs():
-            try:
-                os.link(blob, target / blob.name)
-            except FileExistsError:
-                continue
-            except OSError:
-                shutil.copyfile(blob, target / blob.name)
+            link_or_copy(blob, target / blob.name)
+
+
+def link_or_copy(file: Path, target: Path) -> None:
+    """Hard-link a file that never changes, or copy it if links are not possible; an existing target stays."""
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        return
+    except OSError:
+        # Moved into place when complete, since a registry may read the folder at any time.
+        new = target.with_name(f".{target.name}.{os.getpid()}.new")
+        shutil.copyfile(file, new)
+        new.replace(target)
+
+
+def were_built() -> bool:
+    """Return whether this machine has built the harness's images before, in any version."""
+    return any((cache_root() / "images").glob(f"*/{INDEX}"))
 
 
 def ensure(binaries: Binaries, progress: Progress) -> Path:
-    """Make the images unless they are in the cache. Returns the folder for ``ImageSet``. Raises ClusterBroken."""
+    """Build the images unless they are in the cache, and return the folder for ``ImageSet``. Raises ClusterBroken."""
     own = programs.ensure(progress, components=OWN)
     images = catalogue({**binaries.versions, **own.versions, "busybox": busybox_version()})
     root = cache_root() / "images" / _key(images, [binaries.folder, own.folder])
@@ -166,11 +191,11 @@ def ensure(binaries: Binaries, progress: Progress) -> Path:
 
 
 def busybox_version() -> str:
-    """The version of the machine's static busybox. Raises ClusterBroken when it does not say."""
+    """Return the version of the machine's static busybox. Raises ClusterBroken if its output has none."""
     done = subprocess.run([str(BUSYBOX)], check=False, capture_output=True, text=True)
     match = re.search(r"BusyBox v(\S+)", done.stdout)
     if not match:
-        raise ClusterBroken(f"{BUSYBOX} does not tell its version: {done.stdout[:100]!r}")
+        raise ClusterBroken(f"found no version in the output of {BUSYBOX}: {done.stdout[:100]!r}")
     return match[1]
 
 
@@ -184,7 +209,7 @@ def _key(images: tuple[Image, ...], folders: Sequence[Path]) -> str:
 
 def _make(images: tuple[Image, ...], folders: Sequence[Path], root: Path) -> None:
     blobs = BlobStore(root)
-    base = blobs.add_layer(_base_entries())
+    base = blobs.add_layer(base_entries())
     machine = platform.machine()
     index = {}
     for image in images:
@@ -193,7 +218,7 @@ def _make(images: tuple[Image, ...], folders: Sequence[Path], root: Path) -> Non
             layers.append(blobs.add_layer(_program_entries(image, folders)))
         manifest = blobs.add_image(layers, image.run, machine)
         index[image.name] = {"version": image.version, **manifest.as_json()}
-    # The index is what says that the set is whole, so it is the last to appear.
+    # Written last: the index marks the set as complete.
     new = root / f"{INDEX}.new"
     new.write_text(json.dumps(index, indent=2, sort_keys=True))
     new.replace(root / INDEX)
@@ -211,19 +236,20 @@ def _program_entries(image: Image, binaries: Sequence[Path]) -> list[Entry]:
 def _base_texts() -> dict[str, str]:
     return {
         "etc/passwd": f"root:x:0:0:root:/root:/bin/sh\napp:x:{APP}:{APP}:app:/home/app:/bin/sh\n"
-        f"nonroot:x:{NOBODY}:{NOBODY}:nonroot:/tmp:/bin/sh\n",
-        "etc/group": f"root:x:0:\napp:x:{APP}:\nnonroot:x:{NOBODY}:\n",
+        f"nonroot:x:{NONROOT}:{NONROOT}:nonroot:/tmp:/bin/sh\n",
+        "etc/group": f"root:x:0:\napp:x:{APP}:\nnonroot:x:{NONROOT}:\n",
         "etc/nsswitch.conf": "hosts: files dns\n",
     }
 
 
 def busybox_applets() -> list[str]:
-    """The names under which busybox can be called."""
+    """Return the names of all busybox applets."""
     listed = subprocess.run([str(BUSYBOX), "--list"], check=True, capture_output=True, text=True)
     return sorted(set(listed.stdout.split()) - {"busybox"})
 
 
-def _base_entries() -> list[Entry]:
+def base_entries() -> list[Entry]:
+    """Return the entries of the base layer: busybox with all of its applets, and the files that programs expect."""
     folders = [Entry(path) for path in ("bin", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var")]
     temporary = [Entry(path, mode=0o1777) for path in ("tmp", "var/tmp")]
     texts = [Entry(path, text=text, mode=0o644) for path, text in _base_texts().items()]

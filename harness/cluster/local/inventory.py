@@ -1,4 +1,4 @@
-"""Which programs a cluster consists of, and how each is started."""
+"""The programs of a cluster, and how each is started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NODE_PROGRAMS = (HOLDER, containerd.NAME, nodes.KUBELET, nodes.KUBE_PROXY)
 
 
 class Inventory:
-    """Makes the programs of one cluster whose namespaces are open."""
+    """Builds the programs of one cluster whose namespaces are open."""
 
     def __init__(self, state: ClusterState, paths: ClusterPaths, namespaces: Mapping[str, Namespaces]) -> None:
         self._state = state
@@ -31,7 +31,7 @@ class Inventory:
         self._namespaces = namespaces
 
     def program(self, role: str, name: str) -> Program:
-        """The program of this name on the switch, the gateway or a node. Holders come first and are not made here."""
+        """Return the program of this name on the gateway or a node. Holders are not included: they come first."""
         if role == GATEWAY:
             holder = self._namespaces[self._plan.control_plane.role].holder
             return gateway.program(self._plan, self._state, self._paths, holder)
@@ -55,12 +55,12 @@ class Inventory:
 
 
 def programs_of(name: str, paths: ClusterPaths) -> Programs:
-    """The programs of a cluster, found by its name and folder."""
+    """Return the programs of a cluster, found by its name and folder."""
     return Programs(paths.programs, paths.logs, cgroups.group(name))
 
 
 def expected_programs(plan: Plan) -> list[tuple[str, str]]:
-    """All programs that run in a whole cluster, as (node, name)."""
+    """Return all programs that run in a complete cluster, as (node, name)."""
     expected = [(SWITCH, HOLDER), (GATEWAY, gateway.NAME)]
     expected += [(plan.control_plane.role, name) for name in CONTROL_PLANE_PROGRAMS]
     return expected + [(node.role, name) for node in plan.nodes for name in NODE_PROGRAMS]

@@ -1,4 +1,4 @@
-"""Limits of the machine that a further cluster could exceed, checked before anything is started."""
+"""Checks limits of the machine that another cluster could exceed, before anything is started."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from harness.cluster.local.namespace_members import all_processes
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 
 INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 INOTIFY_LINK = "anon_inode:inotify"
@@ -16,21 +16,21 @@ INOTIFY_OF_CONTROL_PLANE = 10
 
 
 def check_inotify(nodes: int) -> None:
-    """Refuse a cluster whose kubelets would find no inotify instance left. Raises ClusterBroken with the way out.
+    """Raise ClusterBroken if too few inotify instances are left for a cluster of so many nodes.
 
-    The limit (often 128) is the user's for the whole machine, so it is not ours to raise.
+    The harness does not raise the limit (often 128), since it applies to all processes of this user.
     """
     wanted = INOTIFY_OF_CONTROL_PLANE + INOTIFY_OF_NODE * nodes
     limit, used = int(INOTIFY_LIMIT.read_text()), inotify_in_use()
     if used + wanted > limit:
         raise ClusterBroken(
             f"{nodes} nodes need about {wanted} inotify instances, and {used} of the machine's {limit} are in use: "
-            f"take another cluster down, or raise the limit (sysctl -w fs.inotify.max_user_instances={limit * 4})"
+            f"remove another cluster, or raise the limit (sysctl -w fs.inotify.max_user_instances={limit * 4})"
         )
 
 
 def inotify_in_use() -> int:
-    """How many inotify instances the processes of this user hold."""
+    """Return the number of inotify instances of this user's processes."""
     return sum(_held(Path(f"/proc/{pid}")) for pid in all_processes())
 
 

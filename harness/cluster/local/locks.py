@@ -1,4 +1,4 @@
-"""Locks between processes, by name. They live in the cache, since a lock must outlive what it guards."""
+"""Locks between processes, by name. They are files in the cache, since a lock must outlive what it protects."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from harness.cluster.local.paths import cache_root
-from harness.cluster.local.progress import Progress
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
+from harness.common.progress import Progress
 
 
 @contextmanager
 def locked(name: str, progress: Progress, waiting: str, seconds: float = -1) -> Iterator[None]:
-    """Hold a lock; says ``waiting`` when another process holds it. Raises ClusterBroken after ``seconds`` (-1: never).
+    """Hold a lock; report ``waiting`` if another process holds it. Raises ClusterBroken after ``seconds`` (-1: never).
 
-    The kernel lets go of it when the process ends, however it ends.
+    The kernel releases the lock when the process ends for any reason.
     """
     path = cache_root() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def locked(name: str, progress: Progress, waiting: str, seconds: float = -1) -> 
         try:
             lock.acquire(timeout=seconds)
         except Timeout as error:
-            raise ClusterBroken(f"{waiting}; it still held {path} after {seconds:g} s") from error
+            raise ClusterBroken(f"{waiting}; it still holds the lock {path} after {seconds:g} s") from error
     try:
         yield
     finally:

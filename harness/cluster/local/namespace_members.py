@@ -1,4 +1,4 @@
-"""Finding processes by the namespaces they are in: those that joined a cluster's network from outside, for example."""
+"""Finds processes by their namespaces, for example those that joined a cluster's network from outside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def namespace_of(pid: int, kind: str) -> str | None:
-    """The identity of a process's namespace, ``net:[4026532201]`` for instance; None when it has ended."""
+    """Return the identity of a process's namespace, such as ``net:[4026532201]``; None if the process has ended."""
     try:
         return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
     except OSError:
@@ -15,12 +15,12 @@ def namespace_of(pid: int, kind: str) -> str | None:
 
 
 def all_processes() -> Iterator[int]:
-    """The ids of all processes."""
+    """Yield the ids of all processes."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             yield int(entry.name)
 
 
 def members(namespaces: set[str], kind: str) -> set[int]:
-    """All processes that are in one of these namespaces."""
+    """Return the ids of all processes in one of these namespaces."""
     return {pid for pid in all_processes() if namespace_of(pid, kind) in namespaces}

@@ -1,11 +1,11 @@
-"""The namespaces that a cluster lives in, held open by one sleeping process each and by nothing else.
+"""The namespaces of a cluster, each kept open only by one sleeping process, its holder.
 
-A node gets a network, a mount and a host name of its own; the switch gets a network. None of them has a name in
-/run/netns or a mount outside of itself, so when the last process of a node ends the kernel takes everything away:
-links, routes, firewall rules, mounts. What is killed half-made leaves nothing to find and undo.
+A node has its network, mount and UTS namespaces; the switch has a network namespace. None has a name in /run/netns or a
+mount outside itself. So when the last process of a node ends, the kernel removes everything: links, routes, firewall
+rules, mounts. Even a boot that is killed halfway leaves nothing to clean up.
 
-Inside a node /var, /tmp and /run are the node's own (on disk, from its folder, and in memory), the rest of the
-machine's files can be read but not written: to a pod with a hostPath volume it looks like a machine of its own.
+Inside a node, /var and /tmp are on disk in the node's folder and /run is in memory; the other files are the machine's,
+read-only. To a pod with a hostPath volume it looks like a separate machine.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from harness.cluster.local.processes import Program
 HOLDER = "holder"
 READY = ".ready"
 SYSTEM_GROUP = "system"
-# Where a node finds its configuration and the built programs.
+# The paths of the configuration and of the built programs on a node.
 CONFIG = Path("/run/node")
 BIN = Path("/run/bin")
 
 # $1 host name, $2 the node's folder, $3 folder of the built programs.
-# /run is put together at a place of its own first: the sources of the binds may lie below the old /run, /var or /tmp.
+# The new /run is assembled elsewhere first: the sources of the binds may be below the old /run, /var or /tmp.
+# The mounts are made shared at the end, since the mountPropagation of volumes requires it.
 NODE_SETUP = """
 set -e
 hostname "$1"
@@ -60,27 +61,29 @@ class Namespaces:
         return Path(f"/proc/{self.holder}/ns/net")
 
     def file(self, path: str) -> Path:
-        """A file of the node as seen from out here."""
+        """Return the path of a node's file for processes outside the node."""
         return Path(f"/proc/{self.holder}/root{path}")
 
     def enter_network(self, *command: str) -> tuple[str, ...]:
-        """A command as run in the holder's network only: the files stay those of the machine.
+        """Return the command line to run a command in the holder's network namespace, with the files of the machine.
 
-        ``nsenter`` and never ``ip netns exec``, which mounts a new /sys and thereby hides the control groups.
+        Not ``ip netns exec``: it mounts a new /sys, which hides the control groups.
         """
         return ("nsenter", f"--net={self.network}", "--", *command)
 
     def enter(self, *command: str) -> tuple[str, ...]:
-        """A command as run on the node: its network, its files, its host name."""
+        """Return the command line to run a command on the node: with its network, files and host name."""
         proc = f"/proc/{self.holder}/ns"
         return ("nsenter", f"--net={proc}/net", f"--mount={proc}/mnt", f"--uts={proc}/uts", "--wd=/", "--", *command)
 
 
 def node_holder(cluster: str, node: Node, paths: NodePaths, binaries: Path) -> Program:
-    """The program that opens a node's namespaces, sets its files up and keeps them."""
+    """Return the program that creates a node's namespaces, sets up its files, and keeps the namespaces open."""
     for folder in (paths.var, paths.tmp, paths.config, paths.run):
         folder.mkdir(parents=True, exist_ok=True)
+    # Not in mkdir, whose mode is reduced by the umask.
     paths.tmp.chmod(0o1777)
+    # Left from an earlier start of the node, it would end the wait for this start too early.
     (paths.config / READY).unlink(missing_ok=True)
     setup = ("sh", "-c", NODE_SETUP, "sh", node.name, str(paths.root), str(binaries))
     command = ("unshare", "--mount", "--net", "--uts", "--propagation", "private", *setup)
@@ -88,5 +91,5 @@ def node_holder(cluster: str, node: Node, paths: NodePaths, binaries: Path) -> P
 
 
 def switch_holder(cluster: str) -> Program:
-    """The program that keeps the switch's network."""
+    """Return the program that keeps the switch's network namespace open."""
     return Program(SWITCH, HOLDER, ("unshare", "--net", "sleep", "infinity"), group(cluster, SWITCH, SYSTEM_GROUP))

@@ -1,7 +1,7 @@
-"""What can be done to the nodes of a local cluster: their power, their network and their services (a NodeControl).
+"""Control over the nodes of a local cluster: their power, their network and their services (a NodeControl).
 
-Whatever changes which processes there are holds the cluster's lock, as ``up`` and ``down`` do: a node that comes back
-while its cluster is being removed would leave something behind.
+Every call that starts or ends processes holds the cluster's lock, like ``up`` and ``down``: a node that is started
+while its cluster is being removed would leave leftovers.
 """
 
 from __future__ import annotations
@@ -9,24 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from harness.clock import Clock
 from harness.cluster.local.locks import locked
 from harness.cluster.local.node_machine import NodeMachine
 from harness.cluster.local.paths import ClusterPaths
 from harness.cluster.local.plan import Node
 from harness.cluster.local.state import ClusterState
-from harness.cluster.nodes import NodeTraces, PowerState, Service
-from harness.errors import ClusterBroken
+from harness.cluster.nodes.control import NodeTraces, PowerState, Service
+from harness.common.clock import Clock
+from harness.common.errors import ClusterBroken
 
 LOCK_SECONDS = 60.0
 
 
 class LocalNodes:
-    """The nodes of the cluster of this name, as they are at each call, whoever changed them last."""
+    """The nodes of the cluster of this name. Each call reads their current state."""
 
     def __init__(self, cluster: str, clock: Clock) -> None:
         self._cluster = cluster
         self._clock = clock
+
+    @property
+    def outlive_run(self) -> bool:
+        return True
 
     def power(self, node: str) -> PowerState:
         return self._machine(node).power()
@@ -81,7 +85,7 @@ class LocalNodes:
 
     def traces(self, node: str) -> NodeTraces:
         if all(node != each.name for each in self._state().plan.nodes):
-            # An object in the API without a machine of this cluster: there is nothing to look at.
+            # A Node object without a machine in this cluster: there is nothing to read.
             return NodeTraces("stopped")
         return self._machine(node).traces()
 
@@ -94,8 +98,8 @@ class LocalNodes:
     def _worker(self, name: str) -> NodeMachine:
         node = self._node(name)
         if node.is_control_plane:
-            # The gateway lives by its network, etcd and the registry by its memory: the cluster would be gone, not hit.
-            raise ClusterBroken(f"{name} is the control plane's node, whose power is that of the whole cluster")
+            # The gateway needs its network, etcd and the registry its memory: the whole cluster would be lost.
+            raise ClusterBroken(f"{name} is the control plane's node: switching it off would end the whole cluster")
         return self._machine(name)
 
     def _machine(self, name: str) -> NodeMachine:
@@ -110,7 +114,7 @@ class LocalNodes:
         raise ClusterBroken(f"the cluster {self._cluster} has no node {name}, only {_listed(nodes)}")
 
     def _state(self) -> ClusterState:
-        # Read each time: the cluster may have been taken down, or made anew with other nodes.
+        # Read each time: the cluster may have been removed, or recreated with other nodes.
         state = ClusterState.load(ClusterPaths.of(self._cluster))
         if state is None:
             raise ClusterBroken(f"the cluster {self._cluster} is gone, and its nodes with it")

@@ -1,4 +1,4 @@
-"""What can be seen of a local node from out here, to tell later whether anything was left on it: no program is run."""
+"""Reads the state of a local node from outside, to find leftovers on it later, without running a program on it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 from harness.cluster.local import cgroups, freezer
 from harness.cluster.local.namespace_members import members, namespace_of
 from harness.cluster.local.namespaces import Namespaces
-from harness.cluster.node_traces import HELPERS, LIMITS, MARK, file_left, group_frozen, limit, process
-from harness.cluster.nodes import Trace
+from harness.cluster.nodes.control import Trace
+from harness.cluster.nodes.traces import HELPERS, LIMITS, MARK, file_left, group_frozen, limit, process
 
+# The name in parentheses may contain anything, so the state is what follows the last parenthesis.
 _STOPPED = re.compile(r"\) T [^)]*$")
 
 
 def look(group: str, namespaces: Namespaces, logs: Path) -> set[Trace]:
-    """The control group, the processes and the files of a node that runs. ``logs`` is its /var/log/pods."""
+    """Return the traces of a running node's control group, processes and files. ``logs`` is its /var/log/pods."""
     return _groups(group) | _processes(group, namespaces, logs) | _files(namespaces)
 
 
@@ -33,7 +34,7 @@ def _processes(group: str, namespaces: Namespaces, logs: Path) -> set[Trace]:
             found.add(process(pid, _text(pid, "comm"), _text(pid, "cgroup"), pods, stopped=True))
         if MARK in _text(pid, "cmdline"):
             found.add(process(pid, _text(pid, "comm"), _text(pid, "cgroup"), pods))
-    # What the harness runs in the network of a node is in no group of it, unlike all that runs on the node.
+    # Programs that the harness runs in a node's network are not in the node's groups, unlike all of the node's own.
     network = namespace_of(namespaces.holder, "net")
     for pid in members({network}, "net") if network else ():
         name, groups = _text(pid, "comm"), _text(pid, "cgroup")

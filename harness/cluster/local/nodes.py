@@ -1,4 +1,4 @@
-"""A node's kubelet and kube-proxy, and the files that they and containerd read."""
+"""A node's kubelet and kube-proxy, and the configuration files for them and containerd."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from harness.cluster.local.processes import Program
 KUBELET = "kubelet"
 KUBE_PROXY = "kube-proxy"
 CONTROL_PLANE_TAINT = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+# Its number in linux/capability.h, and so its bit in CapEff.
 CAP_SYS_RESOURCE = 24
 
 
 def kubelet_config(cluster: str, node: Node, cgroup_v1: bool) -> dict[str, Any]:
-    """The ``KubeletConfiguration`` of a node."""
+    """Return the ``KubeletConfiguration`` of a node."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -38,20 +39,23 @@ def kubelet_config(cluster: str, node: Node, cgroup_v1: bool) -> dict[str, Any]:
         "containerRuntimeEndpoint": f"unix://{containerd.SOCKET}",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{group(cluster, node.role)}",
-        # Version 1 is refused by default since 1.35.
+        # Since Kubernetes 1.35 the default refuses control groups of version 1.
         "failCgroupV1": not cgroup_v1,
         "clusterDomain": CLUSTER_DOMAIN,
         "clusterDNS": [DNS_ADDRESS],
         "resolvConf": f"{CONFIG}/resolv.conf",
-        # The default below /usr cannot be written here.
+        # The default is below /usr, which is read-only on a node.
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "registerWithTaints": [CONTROL_PLANE_TAINT] if node.is_control_plane else [],
         "nodeStatusUpdateFrequency": NODE_STATUS_PERIOD,
+        # The machine may use swap, and a node cannot switch it off for itself alone.
         "failSwapOn": False,
+        # By default a node pulls one image at a time.
         "serializeImagePulls": False,
         "oomScoreAdj": 0,
-        # The disk is the machine's, whose fullness says nothing about the node: never evict or collect for it.
+        # The disk is shared with the machine, so its usage is unrelated to the node: no evictions or image GC for it.
         "evictionHard": {
+            # The kubelet's default, repeated because setting one threshold resets all others to zero.
             "memory.available": "100Mi",
             "nodefs.available": "0%",
             "nodefs.inodesFree": "0%",
@@ -63,7 +67,7 @@ def kubelet_config(cluster: str, node: Node, cgroup_v1: bool) -> dict[str, Any]:
 
 
 def kube_proxy_config(node: Node) -> dict[str, Any]:
-    """The ``KubeProxyConfiguration`` of a node."""
+    """Return the ``KubeProxyConfiguration`` of a node."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -71,14 +75,15 @@ def kube_proxy_config(node: Node) -> dict[str, Any]:
         "hostnameOverride": node.name,
         "clientConnection": {"kubeconfig": f"{CONFIG}/kube-proxy.kubeconfig"},
         "clusterCIDR": CLUSTER_CIDR,
-        # Zero leaves the machine-wide connection tracking limits as they are: they are not this node's to write.
+        # Zero keeps the connection tracking limits, which are settings of the whole machine.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        # The default of -999 needs CAP_SYS_RESOURCE.
         "oomScoreAdj": 0,
     }
 
 
 def node_labels(node: Node) -> dict[str, str]:
-    """The labels that a node registers itself with."""
+    """Return the labels that a node registers with."""
     return {"topology.kubernetes.io/zone": node.zone, "topology.kubernetes.io/region": REGION}
 
 
@@ -91,7 +96,7 @@ def write_files(plan: Plan, node: Node, paths: NodePaths, pause_image: str) -> N
         "cni/10-pods.conflist": cni_text(node),
         "kubelet.json": json.dumps(kubelet_config(plan.cluster, node, cgroups.is_v1()), indent=2),
         "kube-proxy.json": json.dumps(kube_proxy_config(node), indent=2),
-        # Names outside of the cluster do not resolve: nothing out there can be reached.
+        # Names outside the cluster do not resolve: nodes reach nothing outside.
         "resolv.conf": f"nameserver {DNS_ADDRESS}\n",
     }
     for name, text in files.items():
@@ -100,7 +105,7 @@ def write_files(plan: Plan, node: Node, paths: NodePaths, pause_image: str) -> N
 
 
 def kubelet(cluster: str, node: Node, namespaces: Namespaces) -> Program:
-    """The kubelet of a node."""
+    """Return the kubelet of a node."""
     labels = ",".join(f"{key}={value}" for key, value in node_labels(node).items())
     command = namespaces.enter(
         f"{BIN}/{KUBELET}",
@@ -109,20 +114,20 @@ def kubelet(cluster: str, node: Node, namespaces: Namespaces) -> Program:
         f"--hostname-override={node.name}",
         f"--node-ip={node.address}",
         f"--node-labels={labels}",
-        # Default 10 s: how fresh the CPU and memory numbers are that autoscalers and Prometheus see.
+        # Default 10 s: the interval of the CPU and memory measurements for autoscalers and Prometheus.
         "--housekeeping-interval=5s",
     )
     return Program(node.role, KUBELET, command, group(cluster, node.role, SYSTEM_GROUP))
 
 
 def kube_proxy(cluster: str, node: Node, namespaces: Namespaces) -> Program:
-    """The kube-proxy of a node."""
+    """Return the kube-proxy of a node."""
     command = namespaces.enter(f"{BIN}/{KUBE_PROXY}", f"--config={CONFIG}/kube-proxy.json")
     return Program(node.role, KUBE_PROXY, command, group(cluster, node.role, SYSTEM_GROUP))
 
 
 def may_lower_oom_score() -> bool:
-    """Whether this process, and so every container, may be given a negative OOM score (CAP_SYS_RESOURCE)."""
+    """Return whether this process, and so every container, may get a negative OOM score (CAP_SYS_RESOURCE)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> CAP_SYS_RESOURCE & 1)
@@ -130,13 +135,14 @@ def may_lower_oom_score() -> bool:
 
 
 def snapshotter(folder: Path, mountinfo: str | None = None) -> str:
-    """``overlayfs``, or ``native`` where the folder lies on an overlay already, which cannot carry another."""
+    """Return ``overlayfs``, or ``native`` if the folder is on an overlay, which does not support another overlay."""
     text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
     best, kind = "", ""
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
         mount = left.split()[4]
         inside = folder.is_relative_to(mount)
+        # Of several mounts on the same folder, the last one hides the others.
         if inside and len(mount) >= len(best):
             best, kind = mount, right.split()[0]
     return "native" if kind == "overlay" else "overlayfs"

@@ -1,7 +1,7 @@
-"""Container images without Docker: layers, configurations and manifests as files named by their content.
+"""Container images without Docker: layers, configurations and manifests as files named by their digests.
 
 The same input gives the same digests on every machine: times, owners and order are fixed. Layers are not compressed,
-since they only ever travel within one machine. Format: OCI Image Specification 1.0.
+since they never leave the machine. Format: OCI Image Specification 1.0.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-# Any fixed moment serves; the reproducible-builds convention avoids zero, which some tools take for "unset".
+# Any fixed time. Not zero, which some tools treat as "unset" (a convention of reproducible builds).
 TIMESTAMP = 1
+CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A blob as manifests refer to it."""
+    """A reference to a blob, as in manifests."""
 
     media_type: str
     digest: str
@@ -56,19 +57,42 @@ class BlobStore:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
-        """The file of a blob."""
+        """Return the file of a blob."""
         return self._folder / digest.removeprefix("sha256:")
 
+    def files(self) -> list[Path]:
+        """Return the files of all blobs, sorted; also those that a killed process left unfinished."""
+        return sorted(self._folder.iterdir())
+
     def add_bytes(self, media_type: str, content: bytes) -> Descriptor:
-        """Store a small blob."""
+        """Store a small blob and return its descriptor."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         new = self._folder / f".{os.getpid()}.new"
         new.write_bytes(content)
+        # Moved into place when complete, since other processes read the same folder.
         new.replace(self.path(digest))
         return Descriptor(media_type, digest, len(content))
 
+    def add_stream(self, media_type: str, content: IO[bytes], expected: str = "") -> Descriptor:
+        """Store a blob of any size and return its descriptor.
+
+        With ``expected``, a blob with another digest is not stored."""
+        new = self._folder / f".{os.getpid()}.new"
+        counted = hashlib.sha256()
+        with new.open("wb") as file:
+            while chunk := content.read(CHUNK):
+                counted.update(chunk)
+                file.write(chunk)
+            size = file.tell()
+        digest = f"sha256:{counted.hexdigest()}"
+        if expected in {"", digest}:
+            new.replace(self.path(digest))
+        else:
+            new.unlink()
+        return Descriptor(media_type, digest, size)
+
     def add_layer(self, entries: Iterable[Entry]) -> Descriptor:
-        """Store a layer of these entries, in the order given."""
+        """Store a layer of these entries, in the given order, and return its descriptor."""
         new = self._folder / f".{os.getpid()}.new"
         with new.open("w+b") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -81,14 +105,17 @@ class BlobStore:
         return Descriptor(LAYER, digest, size)
 
     def add_image(self, layers: Iterable[Descriptor], run: dict[str, Any], machine: str) -> Descriptor:
-        """Store an image's configuration and manifest. ``run`` has Entrypoint, Cmd, User, WorkingDir and Env."""
+        """Store an image's configuration and manifest, and return the descriptor of the manifest.
+
+        ``run`` has Entrypoint, Cmd, User, WorkingDir and Env. ``machine`` is as in ``platform.machine()``.
+        """
         stack = list(layers)
         config = {
             "architecture": ARCHITECTURES.get(machine, machine),
             "os": "linux",
             "created": "1970-01-01T00:00:01Z",
             "config": run,
-            # An uncompressed layer's own digest is its digest as a file system too.
+            # For an uncompressed layer, the diff id is the digest of the layer itself.
             "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in stack]},
         }
         described = self.add_bytes(CONFIG, json.dumps(config, sort_keys=True).encode())

@@ -1,7 +1,7 @@
-"""Where the local clusters keep things: what is built once in the cache, what is one cluster's in its state folder.
+"""The folders of local clusters: the cache for what is built once, and a state folder for each cluster.
 
-The cache is safe to delete while no cluster is up. The state folder of a cluster holds all of its files; nothing of a
-cluster lies anywhere else, so removing the folder removes them all.
+The cache may be deleted while no cluster is up. The state folder of a cluster contains all of its files, so removing
+the folder removes them all.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import InputError, Problem
+from harness.common.errors import InputError, Problem
 
 CACHE_VARIABLE = "RESILIENCE_CACHE"
 STATE_VARIABLE = "RESILIENCE_STATE"
-# On disk and not in /run: containers' layers, volumes and etcd's data live here, and /run is memory.
+# Not in /run, which is in memory: container layers, volumes and etcd's data need a disk.
 DEFAULT_STATE = Path("/var/lib/resilience-harness")
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
 
 
 def cache_root() -> Path:
-    """The folder of everything that is built once and used by every cluster."""
+    """Return the folder of everything that is built once and used by all clusters."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "resilience-harness"
 
 
 def state_root() -> Path:
-    """The folder that holds one folder for each local cluster."""
+    """Return the folder that contains one folder for each local cluster."""
     chosen = os.environ.get(STATE_VARIABLE)
     return Path(chosen).absolute() if chosen else DEFAULT_STATE
 
 
 def check_name(name: str) -> None:
-    """Refuse a cluster name that cannot be part of a node name. Raises InputError."""
+    """Raise InputError if a cluster name cannot be part of a node name."""
     if not NAME.fullmatch(name):
         expected = "expected at most 24 lower-case letters, digits and inner dashes"
         raise InputError([Problem(f"found {name!r}, {expected}", field="cluster name")])
@@ -59,7 +59,7 @@ class NodePaths:
 
     @property
     def run(self) -> Path:
-        """Where the node's /run is put together; empty outside of the node's own mount namespace."""
+        """The folder where the node's /run is assembled; empty outside the node's mount namespace."""
         return self.root / "run"
 
 
@@ -71,7 +71,7 @@ class ClusterPaths:
 
     @classmethod
     def of(cls, name: str) -> ClusterPaths:
-        """Those of the cluster of this name. Raises InputError for a name that cannot be one."""
+        """Return the files of the cluster of this name. Raises InputError if the name is invalid."""
         check_name(name)
         return cls(state_root() / name)
 
@@ -93,7 +93,7 @@ class ClusterPaths:
 
     @property
     def programs(self) -> Path:
-        """The process ids and exit codes of the programs that run."""
+        """The folder with the process ids and exit codes of the programs."""
         return self.root / "programs"
 
     @property
@@ -101,5 +101,5 @@ class ClusterPaths:
         return self.root / "gateway"
 
     def node(self, node: str) -> NodePaths:
-        """The files of one node."""
+        """Return the files of one node."""
         return NodePaths(self.root / "nodes" / node)

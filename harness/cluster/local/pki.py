@@ -1,6 +1,6 @@
-"""The cluster's certificates: authorities for the cluster and for its front proxy, and what they sign.
+"""The cluster's certificates: authorities for the cluster and for its front proxy, and the certificates they sign.
 
-Elliptic curve keys (P-256), because forty RSA keys would take longer to make than the control plane takes to start.
+Elliptic curve keys (P-256): generating forty RSA keys would take longer than starting the control plane.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 VALID_DAYS = 3650
-# Accepts a clock that is set back a little after the certificates were made.
+# The start of validity, so that certificates stay valid if the clock is set back a little.
 BACKDATED = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A private key and its public half, for signing service account tokens."""
+    """A private key and its public key, both PEM, for signing service account tokens."""
 
     private: bytes
     public: bytes
@@ -49,19 +49,23 @@ class Authority:
 
     @property
     def pem(self) -> Certificate:
-        """The authority's own certificate and key."""
+        """The certificate and key of the authority itself."""
         return Certificate(_certificate_pem(self._certificate), _key_pem(self._key))
 
     def issue(self, common_name: str, groups: Sequence[str] = (), addresses: Sequence[str] = ()) -> Certificate:
-        """A certificate for a client and, when ``addresses`` (DNS names and IP addresses) are given, a server."""
+        """Return a certificate for a client and, if ``addresses`` (DNS names, IP addresses) are given, for a server."""
         key = ec.generate_private_key(ec.SECP256R1())
+        # The API server takes the user from the common name and the groups from the organizations.
         names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        # Both usages in one certificate: a kubelet serves with it and, in its kubeconfig, calls the API server with it.
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if addresses else [])]
         builder = _builder(subject, self._name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(authority=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        # Required by RFC 5280; from Python 3.13 on, ``ssl`` rejects certificates without it by default
+        # (VERIFY_X509_STRICT).
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(identifier, critical=False)
         if addresses:
@@ -71,7 +75,7 @@ class Authority:
 
 
 def key_pair() -> KeyPair:
-    """A new key pair."""
+    """Return a new key pair."""
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return KeyPair(_key_pem(key), public)
@@ -92,6 +96,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurve
 
 
 def _key_usage(authority: bool) -> x509.KeyUsage:
+    # Keys of elliptic curves only sign; key_encipherment is for RSA.
     return x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=authority,
@@ -107,6 +112,7 @@ def _key_usage(authority: bool) -> x509.KeyUsage:
 
 def _general_name(address: str) -> x509.GeneralName:
     try:
+        # Clients compare an IP address only with names of that type.
         return x509.IPAddress(ipaddress.ip_address(address))
     except ValueError:
         return x509.DNSName(address)

@@ -1,7 +1,7 @@
-"""Who has which name and address in a local cluster. Pure: the same for every process that asks.
+"""The names and addresses in a local cluster. Pure: every process computes the same.
 
-All addresses are from 198.18.0.0/15 (set aside by RFC 2544 for benchmarks) and exist only inside the cluster's own
-network namespaces, so that every cluster can use the same ones and none can collide with the machine's networks.
+All addresses are from 198.18.0.0/15 (reserved by RFC 2544 for benchmarks) and exist only in the network namespaces of a
+cluster, so all clusters use the same ones, without conflicts with each other or with the machine's networks.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 CLUSTER_CIDR = "198.18.64.0/18"
 SERVICE_CIDR = "198.19.0.0/20"
+# The API server gives the Service ``kubernetes`` the first address of the range.
 API_SERVICE_ADDRESS = "198.19.0.1"
+# The tenth address, as with kubeadm. It is fixed because kubelets write it to the pods' resolv.conf.
 DNS_ADDRESS = "198.19.0.10"
 CLUSTER_DOMAIN = "cluster.local"
 SWITCH_ADDRESS = "198.18.0.1"
 NODE_PREFIX_LENGTH = 24
+# The default ports of kube-apiserver and of the distribution registry.
 API_PORT = 6443
 REGISTRY_PORT = 5000
 REGION = "local"
@@ -42,7 +45,7 @@ class Node:
 
     @property
     def link(self) -> str:
-        """The name of its port on the switch."""
+        """The name of the node's port on the switch."""
         return "control" if self.is_control_plane else self.role
 
 
@@ -55,7 +58,7 @@ class Plan:
 
     @classmethod
     def of(cls, cluster: str, workers: int) -> Plan:
-        """The plan of a cluster with one control plane and this many workers, each a zone of its own."""
+        """Return the plan of a cluster with one control plane and this many workers, each in a separate zone."""
         roles = [CONTROL_PLANE, *(f"worker-{number}" for number in range(1, workers + 1))]
         return cls(cluster, tuple(_node(cluster, role, index) for index, role in enumerate(roles)))
 
@@ -69,7 +72,7 @@ class Plan:
 
     @property
     def registry(self) -> str:
-        """Where the nodes reach the cluster's image registry."""
+        """The address of the cluster's image registry, for nodes."""
         return f"{self.control_plane.address}:{REGISTRY_PORT}"
 
 

@@ -1,8 +1,8 @@
 """Programs that outlive the command that started them, each with its log, its process id and its exit code on disk.
 
-A small shell stands over every program: it joins the program's control group *before* it starts it, so that a process
-that is not in the group does not exist at any moment, and it writes the exit code down, whoever looks later. No list
-of process ids is trusted: a remembered id counts only while that process is in the control group of its node.
+A small shell supervises every program: it joins the program's control group *before* it starts the program, so that no
+process is ever outside the group, and records the exit code for any later command. A recorded process id counts only
+while that process is in the control group of its node, since ids are reused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.cluster.local import cgroups
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 
 # $1 name of the log, $2 folder and name for the id and the exit code, $3 number of groups, then groups, then command.
 SUPERVISE = """
@@ -31,7 +31,7 @@ LOG_TAIL_LINES = 15
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One program of a cluster: its name on its node, what to run, where it logs, and the control group it lives in."""
+    """One program of a cluster: its node, name, command line, control group and environment."""
 
     node: str
     name: str
@@ -45,7 +45,7 @@ class Program:
 
 
 class Programs:
-    """The programs of one cluster, found again from its folder by any later process."""
+    """The programs of one cluster, read from its folder, so that any process can find them."""
 
     def __init__(self, folder: Path, logs: Path, cluster_group: str) -> None:
         self._folder = folder
@@ -53,20 +53,21 @@ class Programs:
         self._cluster_group = cluster_group
 
     def log(self, node: str, name: str) -> Path:
-        """Where a program's output goes."""
+        """Return the file of a program's output."""
         return self.logs / node / f"{name}.log"
 
     def start(self, program: Program) -> None:
-        """Start a program and return at once. Its group must exist."""
+        """Start a program and return at once. Its control group must exist."""
         place = self._place(program.node, program.name)
         place.parent.mkdir(parents=True, exist_ok=True)
         log = self.log(program.node, program.name)
         log.parent.mkdir(parents=True, exist_ok=True)
+        # Files of an earlier start would otherwise be read as those of this one.
         for old in (place.with_suffix(".pid"), place.with_suffix(".exit")):
             old.unlink(missing_ok=True)
         groups = [str(folder) for folder in cgroups.folders(program.cgroup)]
         arguments = [str(log), str(place), str(len(groups)), *groups, *program.command]
-        # A session of its own and no parent that waits: neither Ctrl-C nor the end of this process reaches it.
+        # A separate session without a waiting parent, so that neither Ctrl-C nor the end of this process ends it.
         subprocess.run(
             ["setsid", "--fork", "sh", "-c", SUPERVISE, "sh", *arguments],
             check=True,
@@ -76,18 +77,18 @@ class Programs:
         )
 
     def pid(self, node: str, name: str) -> int | None:
-        """The process id of a running program, None when it does not run (or not yet)."""
+        """Return the process id of a running program, or None if it does not run (yet)."""
         recorded = self._number(node, name, ".pid")
         if recorded is None or self._number(node, name, ".exit") is not None:
             return None
         return recorded if cgroups.contains(f"{self._cluster_group}/{node}", recorded) else None
 
     def exit_code(self, node: str, name: str) -> int | None:
-        """The exit code of a program that has ended by itself or by a signal (128 + its number)."""
+        """Return the exit code of a program that ended, 128 + the number of the signal if one ended it; else None."""
         return self._number(node, name, ".exit")
 
     def check(self, node: str, name: str) -> None:
-        """Raise ClusterBroken with the exit code and the end of the log when a program has ended."""
+        """Raise ClusterBroken with the exit code and the end of the log if a program has ended."""
         code = self.exit_code(node, name)
         if code is None:
             return
@@ -95,7 +96,7 @@ class Programs:
         raise ClusterBroken(f"{name} on {node} ended with exit code {code}; its log {log} ends:\n{log_tail(log)}")
 
     def known(self) -> list[tuple[str, str]]:
-        """All programs started so far, as (node, name)."""
+        """Return all programs started so far, as (node, name)."""
         return sorted({(path.parent.name, path.stem) for path in self._folder.glob("*/*.pid")})
 
     def _place(self, node: str, name: str) -> Path:
@@ -109,7 +110,7 @@ class Programs:
 
 
 def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, indented."""
+    """Return the last lines of a log, indented."""
     try:
         text = log.read_text(errors="replace")
     except FileNotFoundError:
@@ -118,7 +119,7 @@ def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
 
 
 def run(command: Sequence[str], what: str, stdin: str | None = None) -> str:
-    """Run a short command to its end and return its output. Raises ClusterBroken with what it printed."""
+    """Run a short command to its end and return its output. Raises ClusterBroken with its error output."""
     done = subprocess.run(
         command, input=stdin, check=False, capture_output=True, text=True, env=_clean_environment(), cwd="/"
     )
@@ -128,6 +129,6 @@ def run(command: Sequence[str], what: str, stdin: str | None = None) -> str:
 
 
 def _clean_environment() -> dict[str, str]:
-    # No proxy, Go or Kubernetes setting of the user may reach a cluster that is the same for everyone.
+    # A cluster must not depend on the proxy, Go or Kubernetes variables of the user who starts it.
     system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {"PATH": system, "HOME": "/root", "LANG": "C.UTF-8"}

@@ -1,35 +1,36 @@
-"""Waiting for a cluster that is starting: every wait also watches the programs, and ends with the first that died."""
+"""Waits for a cluster that is starting; each wait fails as soon as one of the programs has ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from harness.clock import Clock
-from harness.cluster.api import KubeApi
-from harness.cluster.conditions import holds
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.completeness import is_complete
+from harness.cluster.kube.conditions import holds
+from harness.cluster.kube.resources import API_SERVICES, NODES, WORKLOADS, Resource
+from harness.cluster.kube.transport import Request, Transport
 from harness.cluster.local.plan import Plan
 from harness.cluster.local.processes import Programs
-from harness.cluster.local.progress import Progress
-from harness.cluster.resources import API_SERVICES, DEPLOYMENTS, NODES, Resource
-from harness.cluster.transport import Request, Transport
-from harness.errors import ApiError, ClusterBroken, TimedOut
-from harness.waiting import wait_until
+from harness.common.clock import Clock
+from harness.common.errors import ApiError, ClusterBroken, TimedOut
+from harness.common.progress import Progress
+from harness.common.waiting import wait_until
 
 NODE_METRICS = Resource("metrics.k8s.io/v1beta1", "nodes", "NodeMetrics", namespaced=False)
 METRICS_SERVER = "metrics-server"
-ADDON_NAMESPACES = ("kube-system", "monitoring", "local-path-storage")
+ADDON_NAMESPACES = ("kube-system", "monitoring", "storage-system")
+# Seconds, far above what a quiet machine needs: on two cores all nodes were Ready after 5 s.
 LOCAL_SECONDS = 30.0
 API_SECONDS = 90.0
 CLUSTER_SECONDS = 120.0
-# A look at a file or at /readyz costs a fraction of a millisecond; one at the API some, on a machine that is busy.
+# Seconds between two checks. A check of a file or of /readyz takes under 1 ms, one of the API several.
 LOCAL_EVERY = 0.02
 API_EVERY = 0.2
 REPORT_SECONDS = 15.0
 
 
 class Readiness:
-    """The waits of one boot. Every one raises ClusterBroken that says what it waited for and which log to read."""
+    """The waits of one boot. Each raises ClusterBroken with what it waited for and the folder of the logs."""
 
     def __init__(self, programs: Programs, clock: Clock, progress: Progress) -> None:
         self._programs = programs
@@ -37,17 +38,17 @@ class Readiness:
         self._progress = progress
 
     def local(self, what: str, look: Callable[[], bool], seconds: float = LOCAL_SECONDS) -> None:
-        """Wait for something that can be seen without the API."""
-        self._wait(what, lambda: [] if look() else ["nothing there"], seconds, LOCAL_EVERY)
+        """Wait up to ``seconds`` for something that can be checked without the API."""
+        self._wait(what, lambda: [] if look() else ["not found"], seconds, LOCAL_EVERY)
 
     def api_server(self, transport: Transport) -> None:
-        """Wait for the API server's own word that it is ready."""
+        """Wait up to ``API_SECONDS`` until ``/readyz`` of the API server returns success."""
 
         def ready() -> bool:
             try:
                 transport.send(Request("GET", "/readyz", timeout=5.0))
             except ApiError as error:
-                # Its roles are made after it listens: until then it refuses everyone.
+                # It creates its roles after it starts to listen, and refuses all requests until then.
                 if not error.retryable and error.status not in {401, 403}:
                     raise
                 return False
@@ -56,7 +57,7 @@ class Readiness:
         self.local("the API server", ready, API_SECONDS)
 
     def cluster(self, api: KubeApi, plan: Plan) -> None:
-        """Wait for nodes, addons and the first measurements of every node, in this order."""
+        """Wait for all nodes, all addons and the first metrics of every node, up to ``CLUSTER_SECONDS`` for each."""
         self._wait("nodes to be Ready", lambda: unready_nodes(api, plan), CLUSTER_SECONDS, API_EVERY)
         self._progress(f"{len(plan.nodes)} nodes Ready")
         self._wait("addons to be Ready", lambda: unready_addons(api), CLUSTER_SECONDS, API_EVERY)
@@ -84,32 +85,26 @@ class Readiness:
 
 
 def unready_nodes(api: KubeApi, plan: Plan) -> list[str]:
-    """The nodes of the plan that are not Ready."""
+    """Return the nodes of the plan that are not Ready."""
     ready = {item["metadata"]["name"] for item in api.list(NODES).items if holds(item, "Ready")}
     return sorted({node.name for node in plan.nodes} - ready)
 
 
 def unready_addons(api: KubeApi) -> list[str]:
-    """The addons that are not complete, metrics-server apart, whose readiness is that it has measured."""
+    """Return the addons that are not complete, without metrics-server, which ``unmeasured_nodes`` checks."""
     return [
         item["metadata"]["name"]
         for namespace in ADDON_NAMESPACES
-        for item in api.list(DEPLOYMENTS, namespace).items
-        if item["metadata"]["name"] != METRICS_SERVER and not is_complete(item)
+        for resource in (WORKLOADS["deployment"], WORKLOADS["daemonset"])
+        for item in api.list(resource, namespace).items
+        if item["metadata"]["name"] != METRICS_SERVER and not is_complete({"kind": resource.kind, **item})
     ]
 
 
 def unmeasured_nodes(api: KubeApi, plan: Plan) -> list[str]:
-    """The nodes that metrics.k8s.io has no numbers of yet."""
+    """Return the nodes without metrics in metrics.k8s.io."""
     service = api.get(API_SERVICES, "v1beta1.metrics.k8s.io")
     if not holds(service, "Available"):
         return ["metrics.k8s.io"]
     measured = {item["metadata"]["name"] for item in api.list(NODE_METRICS).items}
     return sorted({node.name for node in plan.nodes} - measured)
-
-
-def is_complete(deployment: dict[str, Any]) -> bool:
-    """Whether a Deployment runs what it should, all of it available."""
-    status, wanted = deployment.get("status", {}), deployment["spec"]["replicas"]
-    current = int(status.get("observedGeneration", 0)) >= int(deployment["metadata"]["generation"])
-    return current and status.get("updatedReplicas", 0) == wanted == status.get("availableReplicas", 0)

@@ -1,6 +1,6 @@
-"""Proving that a cluster left nothing behind: what of the machine is different from before it was there.
+"""Checks that a removed cluster has no leftovers: compares the machine with its state before the cluster.
 
-Other clusters may come and go meanwhile; what can be told to be theirs is left out.
+Other clusters may be created and removed in the meantime; what is identifiable as theirs is ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.cluster.local import cgroups
 from harness.cluster.local.namespace_members import all_processes, namespace_of
 from harness.cluster.local.paths import ClusterPaths, state_root
 
-# What kubelet, containerd and the network plugins mount, and what marks the rules of kube-proxy and of the plugins.
+# Mount points of kubelet, containerd and the network plugins; marks in the rules of kube-proxy and of the plugins.
 NODE_MOUNTS = ("/run/netns", "/run/containerd", "/var/lib/containerd", "/var/lib/kubelet")
 RULE_MARKS = ("KUBE-", "CNI-", "198.18.", "198.19.")
 NAMESPACE_KINDS = ("net", "mnt", "uts", "ipc", "pid")
@@ -22,7 +22,7 @@ NAMESPACE_KINDS = ("net", "mnt", "uts", "ipc", "pid")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a cluster could leave behind, as it is at one moment."""
+    """Everything that could be a leftover of a cluster, at one moment."""
 
     processes: frozenset[str]
     namespaces: frozenset[str]
@@ -34,7 +34,7 @@ class Machine:
 
     @classmethod
     def look(cls, name: str) -> Machine:
-        """The machine as far as it could be a matter of the cluster of this name."""
+        """Return the state of the machine, as far as it can be related to the cluster of this name."""
         return cls(
             processes=frozenset(_processes(name)),
             namespaces=frozenset(_namespaces(name)),
@@ -46,7 +46,7 @@ class Machine:
         )
 
     def since(self, before: Machine) -> list[str]:
-        """What is here now and was not before, one line each, empty when nothing is left."""
+        """Return what is new since ``before``, one line each; empty if there are no leftovers."""
         return [
             f"{field.name}: {item}"
             for field in fields(self)
@@ -55,14 +55,14 @@ class Machine:
 
 
 def _processes(name: str) -> set[str]:
-    """Those in the cluster's groups, and those that have its folder in their command line, wherever they are."""
+    """Return the processes in the cluster's control groups, and all with the cluster's folder in their command line."""
     group, folder = cgroups.group(name), f"{ClusterPaths.of(name).root}/"
     inside = cgroups.processes(group)
     return {f"{pid} {line}" for pid in all_processes() if folder in (line := _command_line(pid)) or pid in inside}
 
 
 def _namespaces(name: str) -> set[str]:
-    """All namespaces except the machine's own and those that someone else is in."""
+    """Return all namespaces except the machine's and those with a process that is unrelated to the cluster."""
     found: dict[str, bool] = {}
     for pid in all_processes():
         foreign = _is_foreign(pid, name)
@@ -75,7 +75,7 @@ def _namespaces(name: str) -> set[str]:
 
 
 def _is_foreign(pid: int, name: str) -> bool:
-    """Whether a process is neither the cluster's nor of the group that this process, and so its children, is in."""
+    """Return whether a process is neither in the cluster's group nor in that of this process and its children."""
     if cgroups.contains(cgroups.group(name), pid):
         return False
     machines = {line for line in _group_lines(pid) if line.endswith(":/")}
@@ -90,11 +90,12 @@ def _group_lines(pid: int) -> set[str]:
 
 
 def _mounts(name: str) -> set[str]:
-    """Mounts of the cluster's folder in any mount namespace, and of what nodes mount in the machine's own."""
+    """Return mounts of the cluster's folder in any mount namespace, and node mounts in the machine's namespace."""
     folder = f"{ClusterPaths.of(name).root}/"
     found = set()
     for pid in all_processes():
         try:
+            # Read per process: a mount in a mount namespace is not in the machine's table.
             lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
         except OSError:
             continue
@@ -114,13 +115,14 @@ def _files(name: str) -> set[str]:
     return (
         shared
         | ({str(root)} if root.exists() else set())
-        | {str(path) for path in state_root().glob(f"{name}*") if path.exists()}
+        # Not every name that begins with it: shop-2 is another cluster.
+        | {str(path) for path in state_root().glob(f"{name}.*") if path.exists()}
     )
 
 
 def _rules() -> set[str]:
     lines = [line for tool in ("iptables-save", "ip6tables-save") for line in _output(tool)]
-    # Without the counters in brackets, which only tell of traffic.
+    # Without the packet counters in brackets.
     return {line.split("[")[0] for line in lines if any(mark in line for mark in RULE_MARKS)}
 
 

@@ -1,7 +1,7 @@
-"""Connections made from inside another network namespace, used out here.
+"""Connects from inside another network namespace.
 
-A socket belongs for life to the namespace that its thread was in when it was made. One short-lived thread enters the
-namespace, connects, and hands the socket over; no other thread ever changes its namespace.
+A socket belongs to the network namespace of its thread at its creation, permanently. So a short-lived thread enters the
+namespace, connects, and passes the socket on; no other thread changes its namespace.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import socket
 import threading
 from pathlib import Path
 
+# From linux/sched.h; ``os.CLONE_NEWNET`` exists only since Python 3.12.
 CLONE_NEWNET = 0x40000000
 
 
 def connect(namespace: Path, address: tuple[str, int], timeout: float = 5.0) -> socket.socket:
-    """A TCP connection to an IPv4 address as dialled from a network namespace. Raises OSError."""
+    """Return a TCP connection to an IPv4 address, dialled from a network namespace. Raises OSError."""
     result: list[socket.socket | OSError] = []
     thread = threading.Thread(target=_connect_there, args=(namespace, address, timeout, result), daemon=True)
     thread.start()
@@ -28,7 +29,7 @@ def connect(namespace: Path, address: tuple[str, int], timeout: float = 5.0) -> 
 
 
 def listens(namespace: Path, address: tuple[str, int]) -> bool:
-    """Whether something accepts connections at an address inside a network namespace."""
+    """Return whether something accepts connections at an address in a network namespace."""
     try:
         connect(namespace, address).close()
     except OSError:
@@ -53,7 +54,7 @@ def _connect_there(
 
 
 def _enter(namespace: Path) -> None:
-    # os.setns came with Python 3.12.
+    # os.setns exists only since Python 3.12.
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:

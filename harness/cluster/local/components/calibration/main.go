@@ -35,10 +35,13 @@ import (
 
 const (
 	clockMonotonic = 1
-	// Connections that the kernel takes while the child stands still. All of them must be answered before a user who
-	// comes afterwards, so many of them would make an outage longer than it is known to be: 9 ms for each second of a
-	// pause that is probed 100 times a second.
-	backlog = 4
+	// Connections that the kernel takes while the child is paused. All of them must be answered before a user who comes
+	// afterwards, so many of them would make an outage longer than it is known to be: 9 ms for each second of a pause
+	// that is probed 100 times a second.
+	pausedBacklog = 4
+	// Connections that the kernel takes at any other time. With as few as above, a child that waits 50 ms for a
+	// processor would lose connections while it counts as up. The kernel lowers this to net.core.somaxconn.
+	servingBacklog = 4096
 )
 
 // monotonic reads CLOCK_MONOTONIC in seconds. Go's own monotonic readings count from the start of the process.
@@ -79,14 +82,15 @@ func main() {
 	log.Fatal(controlled(*serving, *control))
 }
 
-// --- the child: serves, and obeys one word a line: down, up, unready, ready, here
+// --- the child: serves, and obeys one word a line: down, up, unready, ready, short, long
 
 type service struct {
-	address string
-	server  *http.Server
-	mutex   sync.Mutex
-	open    map[net.Conn]struct{}
-	ready   bool
+	address  string
+	listener *net.TCPListener
+	server   *http.Server
+	mutex    sync.Mutex
+	open     map[net.Conn]struct{}
+	ready    bool
 }
 
 func serve(address string) error {
@@ -97,7 +101,7 @@ func serve(address string) error {
 	lines := bufio.NewScanner(os.Stdin)
 	acts := map[string]func() error{
 		"down": own.down, "up": own.up,
-		"here":    func() error { return nil },
+		"short": func() error { return own.keep(pausedBacklog) }, "long": func() error { return own.keep(servingBacklog) },
 		"unready": func() error { return own.setReady(false) }, "ready": func() error { return own.setReady(true) },
 	}
 	for lines.Scan() {
@@ -119,7 +123,8 @@ func (own *service) up() error {
 	if err != nil {
 		return err
 	}
-	if err := shorten(listener); err != nil {
+	own.listener = listener.(*net.TCPListener)
+	if err := own.keep(servingBacklog); err != nil {
 		return err
 	}
 	own.server = &http.Server{Handler: http.HandlerFunc(own.answer), ConnState: own.keepCount}
@@ -128,9 +133,9 @@ func (own *service) up() error {
 	return nil
 }
 
-// shorten has the kernel keep fewer connections than it would by itself: listen(2) may be called again.
-func shorten(listener net.Listener) error {
-	raw, err := listener.(*net.TCPListener).SyscallConn()
+// keep sets how many connections the kernel keeps that the child has not accepted: listen(2) may be called again.
+func (own *service) keep(backlog int) error {
+	raw, err := own.listener.SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -322,6 +327,9 @@ func (own *controller) word(word string) act {
 
 // stop returns when the last thread of the child stands still: the signal reaches each on its own.
 func (own *controller) stop() (Bracket, error) {
+	if _, err := own.word("short")(); err != nil {
+		return Bracket{}, err
+	}
 	return bracket(func() error {
 		if err := own.child.Process.Signal(syscall.SIGSTOP); err != nil {
 			return err
@@ -336,12 +344,12 @@ func (own *controller) stop() (Bracket, error) {
 	})
 }
 
-// goOn tells when the child itself says that it runs again: on a busy machine its turn comes long after the signal.
+// goOn brackets the child's first act after the signal: on a busy machine its turn comes long after it.
 func (own *controller) goOn() (Bracket, error) {
 	if err := own.child.Process.Signal(syscall.SIGCONT); err != nil {
 		return Bracket{}, err
 	}
-	return own.word("here")()
+	return own.word("long")()
 }
 
 func stopped(pid int) bool {

@@ -1,0 +1,1 @@
+"""The command line interface: ``harness`` and ``python -m harness.cli``."""

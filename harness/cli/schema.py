@@ -1,0 +1,25 @@
+"""``harness schema``: print a JSON Schema."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("of", choices=["experiment", "results"])
+    parser.set_defaults(command=_schema)
+
+
+def _schema(options: argparse.Namespace) -> int:
+    if options.of == "experiment":
+        from harness.experiment.json_schema import experiment_schema
+
+        schema = experiment_schema()
+    else:
+        from harness.results.reporting.schema import results_schema
+
+        schema = results_schema()
+    print(json.dumps(schema, indent=2))
+    return 0

@@ -1,0 +1,88 @@
+"""``harness validate``: check experiment files without a cluster."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.common.errors import InputError, Problem
+from harness.common.project import Project
+
+if TYPE_CHECKING:
+    from harness.experiment.declaration import Experiment
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("paths", nargs="*", type=Path, default=[Path("experiments")], help="files or folders")
+    # Not from the table of options, whose import would slow down --help.
+    parser.add_argument(
+        "--load-image",
+        dest="resilience_load_image",
+        action="append",
+        metavar="FILE|REF",
+        help="image that a run will bring into the nodes, as for pytest; may be repeated",
+    )
+    parser.set_defaults(command=_validate)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from harness.cli.selection import load_images
+    from harness.engine.preflight.known_images import known_here
+    from harness.experiment.files import experiment_files
+    from harness.experiment.loading import Names, load_experiment
+    from harness.experiment.sources import Sources
+    from harness.model.quantities import counted
+
+    project, names = Project.of([Path.cwd()]), Names()
+    files = [file for path in options.paths for file in experiment_files(path)]
+    problems: list[Problem] = []
+    notes: dict[str, None] = {}
+    experiments: list[Experiment] = []
+    for file in files:
+        try:
+            experiment = load_experiment(file, Sources.for_file(file, project))
+            names.claim(experiment)
+            notes |= dict.fromkeys([*_targets(experiment), *_notes(experiment)])
+            experiments.append(experiment)
+        except InputError as error:
+            problems += error.problems
+    problems += [Problem("contains no experiment files", path) for path in options.paths if not experiment_files(path)]
+    if problems:
+        raise InputError(problems)
+    lines = known_here(experiments, load_images(options))
+    print("\n".join([*notes, *lines, f"{counted(len(files), 'experiment file')}: no problems found"]))
+    return 0
+
+
+def _targets(experiment: Experiment) -> Iterator[str]:
+    """Yield where the traffic goes if that is not a Service, and what the guard refuses about it."""
+    from harness.experiment.target_checks import shown
+    from harness.safety.guard.files import find_guard
+    from harness.safety.guard.hosts import host_refusal
+
+    if all(target.kind == "service" for target in experiment.targets):
+        return
+    guard = find_guard(Project.of([Path.cwd()]).beside([experiment.file.parent])).guard
+    for target in experiment.targets:
+        if target.kind != "service":
+            yield f"{experiment.file}: target {shown(target, experiment.workload)}"
+        if target.kind == "url" and (refusal := host_refusal(guard.given.hosts, target.name)):
+            yield f"{experiment.file}: a run would be refused: {refusal}"
+
+
+def _notes(experiment: Experiment) -> Iterator[str]:
+    """Yield what is allowed, but probably a mistake."""
+    if experiment.workload.note:
+        yield experiment.workload.note
+    yield from (
+        f"{experiment.file}: {text}" for text in experiment.workload.isolated(f"rh-{experiment.name}-…").notes()
+    )
+    file, name = experiment.file, experiment.name
+    if name != file.stem:
+        yield f"{file}: found metadata.name {name}, expected {file.stem}: reports and -k use the name"
+    # Nothing is deployed in an existing namespace, so there can be no twin.
+    if not experiment.twins and not experiment.existing:
+        yield f"{file}: found no twins, expected at least one: without it nothing shows that the experiment can fail"

@@ -1,0 +1,1 @@
+"""Any cluster of a kubeconfig."""

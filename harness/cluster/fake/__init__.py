@@ -1,0 +1,1 @@
+"""A cluster in memory, for unit tests and for the model that dry runs use."""

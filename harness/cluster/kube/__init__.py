@@ -1,0 +1,1 @@
+"""The Kubernetes API: client, resources, permissions, patches, and what objects mean."""

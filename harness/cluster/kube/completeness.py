@@ -1,0 +1,24 @@
+"""Whether a workload is complete: what every controller of replicas reports of itself, read in one place."""
+
+from __future__ import annotations
+
+from harness.cluster.kube.client import Object
+
+
+def is_complete(item: Object) -> bool:
+    """Return whether a Deployment, StatefulSet or DaemonSet has all its replicas updated and ready.
+
+    False while the controller has not seen the newest generation: its numbers are those of an older one.
+    """
+    spec, status = item["spec"], item.get("status", {})
+    if status.get("observedGeneration", 0) < item["metadata"].get("generation", 0):
+        return False
+    if item["kind"] == "DaemonSet":
+        # Absent until the controller has looked at the nodes for the first time.
+        desired = status.get("desiredNumberScheduled")
+        return bool(desired == status.get("numberReady", 0) == status.get("updatedNumberScheduled", 0))
+    # ``status.replicas`` includes pods of older templates, so it is equal only when none of them is left.
+    desired = spec.get("replicas", 1)
+    return bool(
+        desired == status.get("readyReplicas", 0) == status.get("updatedReplicas", 0) == status.get("replicas", 0)
+    )

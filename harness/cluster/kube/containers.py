@@ -1,0 +1,36 @@
+"""Describes why a container is not running, from its status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# A runtime may put a whole stack trace into the message; the run's folder has the full text.
+MAX_MESSAGE = 200
+_STARTING = frozenset({None, "", "ContainerCreating", "PodInitializing"})
+
+
+def why_waiting(status: dict[str, Any]) -> str:
+    """Return why a container waits and how it ended before; empty if it is not waiting or only starting."""
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    if waiting.get("reason") in _STARTING:
+        return ""
+    text = f"{waiting['reason']} {waiting.get('message') or ''}".strip()
+    ended = why_ended(status)
+    return f"{text} ({ended})" if ended else text
+
+
+def why_ended(status: dict[str, Any]) -> str:
+    """Return how the container ended last, with the runtime's message: ``exit code 128, StartError: exec: …``.
+
+    Empty if it has not ended, or ended with exit code 0.
+    """
+    ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
+    if not ended.get("exitCode"):
+        return ""
+    reason = ended.get("reason") or ""
+    message = " ".join(str(ended.get("message") or "").split())
+    if len(message) > MAX_MESSAGE:
+        message = message[: MAX_MESSAGE - 1] + "…"
+    # Kubernetes sets the reason "Error" for every exit code except 0, so it adds nothing.
+    details = ": ".join(part for part in ("" if reason == "Error" else reason, message) if part)
+    return f"exit code {ended['exitCode']}" + (f", {details}" if details else "")

@@ -1,0 +1,3 @@
+module resilience-harness/cpu-burner
+
+go 1.26.4

@@ -1,0 +1,1 @@
+"""Faults below Kubernetes: control of a node's machine, and the traces they leave."""

@@ -1,0 +1,1 @@
+"""Run experiments: choose a cluster, check it, deploy, inject, observe, undo, record."""

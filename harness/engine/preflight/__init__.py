@@ -1,0 +1,1 @@
+"""Checks before anything is touched: permissions, requirements, admission."""

@@ -1,0 +1,280 @@
+"""Experiments written as Python tests: the test calls the steps of an experiment file itself.
+
+::
+
+    def test_one_pod_killed(experiment):
+        '''Losing one of three replicas does not affect availability.'''
+        experiment.workload("workloads/podinfo")
+        experiment.load("steady", rate=50, target="service/podinfo:http")
+        experiment.baseline(seconds=8)
+        with experiment.inject(PodKill(selector="app=podinfo"), seconds=10):
+            ...                                    # the fault is active; it is undone at the end of the block
+        experiment.assert_objectives(Availability(min=0.99), RecoveryTime(of="deployment/podinfo", max=20))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.common.documents import Place, show_place
+from harness.common.errors import HarnessError, InputError, Problem
+from harness.engine.outcome import check
+from harness.engine.preflight.admission import admit
+from harness.engine.preflight.images import Images
+from harness.engine.preflight.requirements import require
+from harness.engine.record_keeping import RecordKeeper
+from harness.engine.steps.body_watch import BodyWatch
+from harness.engine.steps.first_scrapes import gate_of, wait_scraped
+from harness.engine.steps.host_watch import watch_hosts
+from harness.engine.steps.run import Run
+from harness.experiment.declaration import Control, Experiment, Load, Phases
+from harness.experiment.load_place import LoadFrom
+from harness.experiment.manifests import Workload
+from harness.experiment.rendering.places import Places
+from harness.experiment.rendering.rendered import workload_from
+from harness.experiment.workload_source import WorkloadSource
+from harness.faults.base import Fault
+from harness.judging.judge import judge, judge_baseline
+from harness.model.timeline import BASELINE, FAULT, SETTLE, Injection, Timeline
+from harness.model.verdict import Verdict
+from harness.objectives.base import LiveObjective, Objective
+from harness.probes.prometheus.query import PrometheusQueries
+from harness.results.record import ExperimentRecord
+from harness.results.reporting.plain import one_line
+from harness.safety.guard.safety import Safety
+from harness.traffic.prober.declaration import Probing
+
+LONGEST_TEST = 1800.0
+LONGEST_REASON = 2000
+UNJUDGED = "the test ended before it evaluated any objective"
+
+
+class PythonExperiment:
+    """An experiment whose steps a test calls. The ``experiment`` fixture creates and ends it."""
+
+    def __init__(
+        self, run: Run, name: str, hypothesis: str, file: Path, node_id: str, *, disruptive: bool = False
+    ) -> None:
+        self._run = run
+        self._experiment = Experiment(
+            name=name,
+            hypothesis=hypothesis,
+            workload=Workload(file.parent, (), ()),
+            objectives=(),
+            file=file,
+            phases=phases_within(run.policy.max_duration),
+            disruptive=disruptive,
+            rerun=run.store.next_rerun(node_id, ""),
+        )
+        self.keeper = RecordKeeper(run, self._experiment, node_id)
+        self.live = self.keeper.live
+        self._stack = ExitStack()
+        # The reason if the test ends without a verdict.
+        self._ended = ""
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.keeper.closing())
+        self._stack.enter_context(self.live)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            if not self.keeper.record.has_verdict:
+                self.keeper.give_up(self._ended or UNJUDGED)
+
+    def ended_by(self, error: BaseException) -> None:
+        """Record the exception that ended the test as the reason of the verdict, unless a step failed before it."""
+        text = one_line(str(error), LONGEST_REASON)
+        reason = text if isinstance(error, HarnessError) else f"{UNJUDGED}: {type(error).__name__}: {text}"
+        self._ended = self._ended or reason
+
+    @property
+    def namespace(self) -> str:
+        """The name of the experiment's namespace; it exists after ``workload``."""
+        return self.live.namespace
+
+    @property
+    def timeline(self) -> Timeline:
+        """The observations so far."""
+        return self.live.timeline
+
+    def workload(
+        self, source: str | Mapping[str, Any], *, control: bool = False, ready_timeout: float | None = None
+    ) -> None:
+        """Deploy a workload and wait until it is ready; with ``control`` deploy it again as the control arm.
+
+        ``source`` is written as in an experiment file: a folder of manifests, ``{"kustomize": folder}`` or
+        ``{"helm": {"chart": …}}``. ``ready_timeout`` is in seconds; by default it follows from the workload. Raises
+        ValidationError, InputError, CapabilityMissing, ClusterRefused, Inconclusive."""
+        file = self._experiment.file
+        places = Places(file.parent, self._run.sources, lambda place, message: _problem(file, place, message))
+        declared = WorkloadSource.model_validate(source)
+        if declared.live:
+            raise InputError([Problem(f"found a {declared}, expected it only in an experiment file", file)])
+        workload = workload_from(declared, self._experiment.name, places)
+        self._change(workload=workload, control=Control() if control else None, ready_timeout=ready_timeout)
+        require(self._run, self._experiment)
+        admit(self._run, self._experiment)
+        Images.of(self._run.cluster, self._experiment).bring(self.live.progress)
+        self.live.deploy(workload.rendered(self._run.cluster.image))
+
+    def safety(self, **fields: Any) -> None:  # noqa: ANN401
+        """Permit what the guard refuses by default, for example ``last_replica="allowed"``: see ``Safety``.
+
+        Raises ValidationError."""
+        self._change(safety=Safety.model_validate(fields))
+
+    def load(
+        self,
+        profile: str,
+        *,
+        rate: float | str,
+        target: str | Mapping[str, Any],
+        behaviour: str = "http",
+        workers: int = 1,
+        from_: LoadFrom = "auto",
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        """Start the load; see ``Load`` for the fields.
+
+        Raises ValidationError, InputError, ClusterRefused, Inconclusive."""
+        fields = {"profile": profile, "rate": rate, "target": target, "behaviour": behaviour, "options": options}
+        fields |= {"workers": workers, "from": from_}
+        self._start_load(Load.model_validate(fields))
+
+    def locustfile(self, locustfile: str, *, target: str | Mapping[str, Any], **fields: Any) -> None:  # noqa: ANN401
+        """Start the load of a locustfile, whose path is relative to the test's file; ``fields`` are those of ``Load``.
+
+        Raises ValidationError, InputError, Inconclusive."""
+        self._start_load(Load.model_validate({"locustfile": locustfile, "target": target, **fields}))
+
+    def replay(self, file: str, *, target: str | Mapping[str, Any], **fields: Any) -> None:  # noqa: ANN401
+        """Replay an access log or a HAR file, whose path is relative to the test's file; ``fields`` are those of
+        ``Replay``.
+
+        Raises ValidationError, InputError, Inconclusive."""
+        self._start_load(Load.model_validate({"replay": {"file": file, **fields}, "target": target}))
+
+    def _start_load(self, load: Load) -> None:
+        load = load.located(self._experiment.file.parent)
+        if problems := load.own_problems():
+            raise InputError(problems)
+        self._change(load=load)
+        watch_hosts(self.live, self._run.policy.hosts, self._run.clock)
+        self.live.start_load(load)
+
+    def prober(self, *probings: Probing) -> None:
+        """Start probing the Service as a user would, one stream per argument: ``Probing(http={"target": …}, rate=20)``.
+
+        Raises Inconclusive if a stream gets no successful response.
+        """
+        self._change(prober=probings)
+        watch_hosts(self.live, self._run.policy.hosts, self._run.clock)
+        self.live.start_prober(probings)
+
+    def baseline(self, seconds: float, *, scraped: Sequence[Objective] = ()) -> None:
+        """Run the baseline phase, after Prometheus scrapes the targets of the PromQL objectives in ``scraped``.
+
+        Raises Inconclusive if Prometheus does not scrape them in time."""
+        with self._step():
+            wait_scraped(self.live, gate_of(self._run.prometheus, scraped))
+        with self._step(), self.live.phase(BASELINE, f"{seconds:g} s"):
+            self.live.wait(seconds)
+
+    @contextmanager
+    def inject(self, *faults: Fault, seconds: float = 0.0) -> Iterator[list[Injection]]:
+        """Inject faults, wait ``seconds``, run the body, and undo. Yields the injections with their evidence."""
+        with self._step():
+            chosen = [self.live.choose(fault) for fault in faults]
+            self.live.admit(chosen)
+        self._change(faults=(*self._experiment.faults, *faults))
+        with self._step(), self.live.phase(FAULT):
+            for fault, victims in chosen:
+                self.live.inject(fault, victims)
+            self.live.wait(seconds, self.live.prove)
+            try:
+                with BodyWatch(self._must_end):
+                    yield self.timeline.injections
+            finally:
+                self.live.prove(last=True)
+        self.live.undo()
+
+    def assert_objectives(
+        self, *objectives: Objective, recovery: float = 60.0, settle: float = 5.0
+    ) -> ExperimentRecord:
+        """Wait up to ``recovery`` seconds for the recovery and ``settle`` seconds more, then evaluate the objectives.
+
+        Raises Broken if an objective was missed, Undecided if the verdict is INCONCLUSIVE, and InputError for an
+        objective with ``abortOnBreach``: its fault is already over.
+        """
+        for objective in objectives:
+            if isinstance(objective, LiveObjective) and objective.abort_on_breach:
+                message = f"found abortOnBreach in {objective.title}, expected it only in an experiment file"
+                raise InputError([Problem(f"{message}: in a Python test the block of `inject` ends the fault")])
+        self._change(objectives=objectives)
+        prometheus = self._run.prometheus
+        with self._step():
+            self.live.recover(objectives, recovery, gate_of(prometheus, objectives, SETTLE))
+        with self._step(), self.live.phase(SETTLE, f"{settle:g} s"):
+            self.live.wait(settle)
+        self.live.stop()
+        if prometheus:
+            self.live.look([PrometheusQueries(prometheus, objectives)])
+        self.keeper.observed()
+        record = self._conclude()
+        check(record)
+        return record
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Record the error of a step: it is the reason of the verdict even if the test catches it and continues."""
+        try:
+            yield
+        except HarnessError as error:
+            self._ended = str(error)
+            raise
+
+    def _must_end(self) -> str | None:
+        """Return the reason why the body of a test must end now, or None."""
+        longest = self._experiment.phases.total
+        if self.live.now > longest:
+            return f"the test took longer than its limit of {longest:g} s"
+        return self._run.halted()
+
+    def _conclude(self) -> ExperimentRecord:
+        if self.timeline.injections and not self.timeline.phase(BASELINE):
+            return self.keeper.give_up(
+                "no steady state was measured: call experiment.baseline(seconds) before the fault"
+            )
+        if self.timeline.phase(BASELINE):
+            findings = judge_baseline(self._experiment, self.timeline)
+            self.keeper.steady_state(findings)
+            for objective, finding in findings:
+                if finding.verdict is not Verdict.HELD:
+                    return self.keeper.give_up(f"the steady state did not hold: {objective.title}: {finding.reason}")
+        return self.keeper.conclude(judge(self._experiment, self.timeline, self.live.control))
+
+    def _change(self, **changes: Any) -> None:  # noqa: ANN401
+        self._experiment = replace(self._experiment, **changes)
+        self.live.experiment = self._experiment
+
+
+def _problem(file: Path, place: Place, message: str) -> Problem:
+    return Problem(message, file, field=show_place(("workload", *place)))
+
+
+def phases_within(longest: float | None) -> Phases:
+    """Return phases whose total is ``longest`` seconds, at most LONGEST_TEST.
+
+    A test sets its own durations, so the total only limits how long a fault may last and when the load ends by itself.
+    """
+    spent = sum(Phases(recovery=0.0).model_dump().values())
+    most = LONGEST_TEST if longest is None else min(LONGEST_TEST, longest)
+    return Phases(recovery=max(0.0, most - spent))

@@ -1,0 +1,278 @@
+"""Map the experiment, the timeline and the findings to the stored record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isfinite
+from typing import Protocol, runtime_checkable
+
+from harness.common.clock import iso
+from harness.engine.steps.run import Run
+from harness.experiment.declaration import Experiment
+from harness.experiment.manifests import Workload
+from harness.judging.judge import Judged
+from harness.model.closed_model import pace, waited
+from harness.model.finding import Beside
+from harness.model.timeline import BASELINE, PHASES, Interval, ProbeStream, RequestSample, Timeline
+from harness.objectives.recovery import Recovery, recoveries
+from harness.results.record import (
+    BesideRecord,
+    Bounds,
+    ClockRecord,
+    ControlRecord,
+    ExperimentRecord,
+    FaultRecord,
+    ImageRecord,
+    LoadRecord,
+    ObjectiveRecord,
+    PhaseRecord,
+    ProbeRecord,
+    UndoRecord,
+    VictimRecord,
+    WorkloadRecord,
+)
+from harness.results.reporting.chart import build_chart
+from harness.results.reporting.events import build_events
+from harness.safety.undo.entry import UndoEntry
+from harness.stats.bounds import percentile
+from harness.traffic.prober.declaration import Probing
+
+
+def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord:
+    """Return the record of an experiment that has not started yet."""
+    now = iso(run.clock.wall())
+    return ExperimentRecord(
+        id=node_id,
+        name=experiment.name,
+        twin=experiment.twin,
+        file=experiment.file.name,
+        hypothesis=experiment.hypothesis,
+        workload=_workload(experiment.workload),
+        namespace=run.namespace_of(experiment),
+        seed=run.seed,
+        started=now,
+        origin=now,
+        breaks=list(experiment.breaks),
+        because=experiment.because,
+        attempt=experiment.attempt,
+        rerun=experiment.rerun,
+    )
+
+
+def describe_run(
+    record: ExperimentRecord, experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry]
+) -> None:
+    """Fill in the observations of the arm under fault, as far as the run got."""
+    record.origin = iso(timeline.wall_origin)
+    # Again, since a Python test deploys its workload after it was declared.
+    record.workload = _workload(experiment.workload)
+    record.images = _images(timeline)
+    record.phases = [
+        PhaseRecord(name=phase.name, start=phase.start, end=phase.end if isfinite(phase.end) else None)
+        for phase in timeline.phases
+    ]
+    if timeline.stopped:
+        record.stopped_early, record.stopped_at = timeline.stopped.reason, timeline.stopped.at
+    record.faults = _faults(experiment, timeline, undo)
+    if experiment.load:
+        record.load = _load(experiment, timeline)
+    record.probing = [
+        _probing(probing, stream) for probing, stream in zip(experiment.prober, timeline.probes, strict=False)
+    ]
+    if timeline.phases:
+        record.recovery = [_clock(found) for found in _recoveries(experiment, timeline)]
+        record.chart = build_chart(timeline)
+        record.events = build_events(timeline)
+
+
+def _images(timeline: Timeline) -> list[ImageRecord]:
+    pods: dict[tuple[str, str], set[str]] = {}
+    for seen in timeline.observations("pods"):
+        for image, number in (seen.value or {}).get("images", ()):
+            # A node reports repository@digest for what it pulled, and only an id for what was loaded into it.
+            pods.setdefault((image, number.rpartition("@")[2]), set()).add(seen.subject)
+    return [ImageRecord(image=image, digest=digest, pods=len(of)) for (image, digest), of in sorted(pods.items())]
+
+
+def _workload(workload: Workload) -> WorkloadRecord | None:
+    if not workload.objects:
+        return None
+    text = json.dumps(workload.objects, sort_keys=True, separators=(",", ":"))
+    digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    origin = workload.origin
+    return WorkloadRecord(source=origin.source or str(workload.folder), tool=origin.tool, digest=digest)
+
+
+def describe_control(experiment: Experiment, namespace: str, timeline: Timeline) -> ControlRecord | None:
+    """Return the record of the control arm, or None without one."""
+    if experiment.control is None:
+        return None
+    return ControlRecord(
+        namespace=namespace,
+        confidence=experiment.control.confidence,
+        load=_load(experiment, timeline) if experiment.load else None,
+        chart=build_chart(timeline) if timeline.phases else None,
+    )
+
+
+def describe_findings(findings: Judged) -> list[ObjectiveRecord]:
+    """Return the findings of the objectives as records, in their order."""
+    return [
+        ObjectiveRecord(
+            kind=objective.kind,
+            title=objective.title,
+            verdict=finding.verdict,
+            reason=finding.reason,
+            phases=list(getattr(objective, "phases", ())),
+            observed=finding.observed,
+            low=finding.low,
+            high=finding.high,
+            limit=finding.limit,
+            unit=finding.unit,
+            comparison=finding.comparison,
+            margin=finding.margin,
+            samples=finding.samples,
+            detail=finding.detail,
+            good=finding.good,
+            control=_control_finding(finding.beside) if finding.beside else None,
+        )
+        for objective, finding in findings
+    ]
+
+
+def _control_finding(beside: Beside) -> BesideRecord:
+    found = beside.finding
+    return BesideRecord(
+        verdict=found.verdict,
+        reason=found.reason,
+        observed=found.observed,
+        low=found.low,
+        high=found.high,
+        samples=found.samples,
+        difference=beside.difference,
+        difference_low=beside.low,
+        difference_high=beside.high,
+    )
+
+
+def _faults(experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry]) -> list[FaultRecord]:
+    records = []
+    for index, fault in enumerate(experiment.faults):
+        injection = timeline.injections[index] if index < len(timeline.injections) else None
+        records.append(
+            FaultRecord(
+                kind=fault.kind,
+                parameters=fault.model_dump(mode="json", by_alias=True, exclude_none=True),
+                victims=[
+                    VictimRecord(kind=victim.kind, name=victim.name, uid=victim.uid, detail=victim.detail)
+                    for victim in (injection.victims if injection else ())
+                ],
+                injected=_bounds(injection.injected) if injection else None,
+                undone=_bounds(injection.undone) if injection and injection.undone else None,
+                proven=bool(injection and injection.proven),
+                evidence=injection.evidence if injection else "not injected",
+                undo=[
+                    UndoRecord(kind=entry.kind, description=entry.description, state=entry.state, error=entry.error)
+                    for entry in undo
+                    if entry.kind == fault.kind
+                ],
+            )
+        )
+    return records
+
+
+def _load(experiment: Experiment, timeline: Timeline) -> LoadRecord:
+    assert experiment.load is not None
+    summary = timeline.load
+    return LoadRecord(
+        profile=experiment.load.described,
+        target=str(experiment.load.target),
+        offered=summary.offered if summary else 0,
+        achieved=summary.achieved if summary else len(timeline.requests),
+        dropped=summary.dropped if summary else 0,
+        failed=summary.failed if summary else sum(not request.ok for request in timeline.requests),
+        saturated=summary.saturated if summary else False,
+        outcomes=dict(Counter(request.outcome for request in timeline.requests).most_common()),
+        latency={name: _latency(timeline.requests_in([name])) for name in PHASES if timeline.requests_in([name])},
+        model=experiment.load.model,
+        users=max((count for _, count in summary.users), default=0) if summary else 0,
+        waited={name: share for name in PHASES if (share := waited(timeline, name)) is not None},
+        hidden={name: found.hidden for name in PHASES if name != BASELINE and (found := pace(timeline, name))},
+        unfinished=len(summary.unfinished) if summary else 0,
+        exceptions=dict(summary.exceptions) if summary else {},
+        notes=list(summary.notes) if summary else [],
+    )
+
+
+def _probing(probing: Probing, stream: ProbeStream) -> ProbeRecord:
+    return ProbeRecord(
+        name=stream.name,
+        target=str(probing.aim.target),
+        protocol=probing.protocol,
+        connection=probing.connection,
+        rate=probing.rate,
+        timeout=probing.timeout,
+        sent=len(stream.seen),
+        failed=sum(not probe.ok for probe in stream.seen),
+        dropped=stream.dropped,
+        outcomes=dict(Counter(probe.outcome for probe in stream.seen).most_common()),
+        latency=_latency(stream.seen),
+    )
+
+
+def _latency(requests: Sequence[RequestSample]) -> dict[str, float]:
+    good = sorted(request.latency for request in requests if request.ok)
+    if not good:
+        return {}
+    return {f"p{share}": percentile(good, share / 100) for share in (50, 95, 99)} | {"max": good[-1]}
+
+
+@runtime_checkable
+class _Timed(Protocol):
+    """An objective that evaluates a recovery."""
+
+    def recoveries(self, timeline: Timeline) -> Sequence[Recovery]: ...
+
+
+def _recoveries(experiment: Experiment, timeline: Timeline) -> list[Recovery]:
+    """Return each recovery that an objective evaluates once, then those of the workloads of the other objectives.
+
+    The latter are recorded as not judged."""
+    found: dict[Recovery, bool] = {}
+    workloads: set[str] = set()
+    for objective in experiment.objectives:
+        if isinstance(objective, _Timed):
+            workloads.add(str(getattr(objective, "of", "")))
+            for clock in objective.recoveries(timeline):
+                key = replace(clock, judged=False)
+                found[key] = found.get(key, False) or clock.judged
+    others = {str(getattr(objective, "of", "")) for objective in experiment.objectives} - workloads
+    for of in sorted(others):
+        if of.startswith(("deployment/", "statefulset/", "daemonset/")):
+            found |= dict.fromkeys(recoveries(timeline, of), False)
+    return [replace(clock, judged=judged) for clock, judged in found.items()]
+
+
+def _clock(found: Recovery) -> ClockRecord:
+    length = found.length
+    return ClockRecord(
+        clock=found.clock,
+        subject=found.subject,
+        state=found.state,
+        low=length.low if length else None,
+        high=length.high if length and isfinite(length.high) else None,
+        likely=found.likely,
+        began=found.began,
+        ended=found.ended,
+        reason=found.reason,
+        since=found.since,
+        judged=found.judged,
+    )
+
+
+def _bounds(interval: Interval) -> Bounds:
+    return Bounds(low=interval.low, high=interval.high)

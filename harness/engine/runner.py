@@ -1,0 +1,134 @@
+"""Run one experiment from its declaration to its verdict.
+
+deploy → observe and load → steady state → inject → observe → undo → recover → settle → query Prometheus → judge.
+No step depends on a later one. The record is saved when it is declared, observed, judged and closed, so that a crash
+leaves evidence.
+"""
+
+from __future__ import annotations
+
+import os
+
+from harness.common.errors import Inconclusive
+from harness.engine.preflight.admission import admit
+from harness.engine.preflight.images import Images
+from harness.engine.preflight.requirements import require
+from harness.engine.record_keeping import RecordKeeper
+from harness.engine.steps.abort_watch import AbortWatch
+from harness.engine.steps.credentials import check_secrets
+from harness.engine.steps.first_scrapes import gate_of, wait_scraped
+from harness.engine.steps.host_watch import watch_hosts
+from harness.engine.steps.run import Run
+from harness.experiment.declaration import Experiment
+from harness.experiment.live.copying import with_content
+from harness.judging.early_stop import EarlyStop
+from harness.judging.judge import judge, judge_baseline
+from harness.model.timeline import BASELINE, FAULT, SETTLE
+from harness.model.verdict import Verdict
+from harness.probes.prometheus.query import PrometheusQueries
+from harness.results.record import ExperimentRecord
+
+
+class Runner:
+    """Runs one experiment once."""
+
+    def __init__(self, run: Run, experiment: Experiment, node_id: str) -> None:
+        self._run = run
+        self._experiment = experiment
+        self._keeper = RecordKeeper(run, experiment, node_id)
+        self._live = self._keeper.live
+        load = experiment.load
+        profile = run.sources.load.profile(load.profile) if load else None
+        self._stop = EarlyStop(experiment, self._live.timeline, profile)
+        self._queries = PrometheusQueries(run.prometheus, experiment.objectives) if run.prometheus else None
+
+    @property
+    def record(self) -> ExperimentRecord:
+        """The record so far."""
+        return self._keeper.record
+
+    def run(self) -> ExperimentRecord:
+        """Run the experiment and return the closed record.
+
+        Inconclusive becomes the verdict. Any other error, such as CapabilityMissing, UndoFailed or KeyboardInterrupt,
+        is raised again after all effects are undone as far as possible."""
+        with self._keeper.closing(), self._live, self._keeper.recording_errors():
+            admit(self._run, self._experiment)
+            require(self._run, self._experiment)
+            check_secrets(self._experiment, os.environ)
+            self._run_steps()
+        return self._keeper.record
+
+    def _run_steps(self) -> None:
+        live, experiment = self._live, self._experiment
+        Images.of(self._run.cluster, experiment).bring(live.progress)
+        objects = experiment.workload.rendered(self._run.cluster.image)
+        # The content of copied Secrets is read only now, and kept nowhere but in the objects that are applied.
+        live.deploy(with_content(self._run.cluster.api, objects))
+        live.wait_known(experiment.objectives)
+        watch_hosts(live, self._run.policy.hosts, self._run.clock)
+        if experiment.load:
+            live.start_load(experiment.load)
+        live.start_prober(experiment.prober)
+        self._watch_for_abort()
+        wait_scraped(live, gate_of(self._run.prometheus, experiment.objectives, conditions=experiment.abort))
+        self._steady_state()
+        self._fault_phase()
+        live.undo()
+        settled = gate_of(self._run.prometheus, experiment.objectives, SETTLE)
+        live.recover(experiment.objectives, experiment.phases.recovery, settled)
+        with live.phase(SETTLE, f"{experiment.phases.settle:g} s"):
+            live.wait(experiment.phases.settle)
+        live.progress("querying probes and Prometheus")
+        live.stop()
+        live.look(experiment.probes)
+        self._query_prometheus()
+        self._keeper.observed()
+        self._keeper.conclude(judge(experiment, live.timeline, live.control))
+
+    def _steady_state(self) -> None:
+        live, phases = self._live, self._experiment.phases
+        with live.phase(BASELINE, f"{phases.baseline:g} s"):
+            live.wait(phases.baseline)
+            live.look(self._experiment.probes)
+        self._query_prometheus()
+        findings = judge_baseline(self._experiment, live.timeline)
+        self._keeper.steady_state(findings)
+        for objective, finding in findings:
+            if finding.verdict is not Verdict.HELD:
+                reason = f"{objective.title}: {finding.reason}"
+                raise Inconclusive(f"the steady state did not hold, nothing was injected: {reason}")
+
+    def _fault_phase(self) -> None:
+        live, seconds = self._live, self._experiment.phases.fault
+        # Choose all victims before the first fault is injected: it may change the set of candidates.
+        chosen = [live.choose(fault) for fault in self._experiment.faults]
+        live.admit(chosen)
+        self._check_abort_conditions()
+        with live.phase(FAULT, f"{seconds:g} s"):
+            for fault, victims in chosen:
+                live.inject(fault, victims)
+            live.wait(seconds, live.prove, self._must_stop if self._stop.enabled else None)
+            live.prove(last=True)
+
+    def _must_stop(self, left: float) -> bool:
+        live = self._live
+        live.read_requests()
+        live.timeline.stopped = self._stop.look(live.now, left)
+        if live.timeline.stopped:
+            live.progress(f"stopped early: {live.timeline.stopped.reason}")
+        return live.timeline.stopped is not None
+
+    def _watch_for_abort(self) -> None:
+        live, run, conditions = self._live, self._run, self._experiment.abort
+        if conditions and run.prometheus:
+            live.enter_context(AbortWatch(conditions, run.prometheus, live.namespace, live.timeline, run.clock))
+
+    def _check_abort_conditions(self) -> None:
+        aborted = self._stop.aborted(self._live.now)
+        if aborted:
+            raise Inconclusive(f"nothing was injected because an abort condition is already met: {aborted}")
+
+    def _query_prometheus(self) -> None:
+        if self._queries:
+            self._live.look([self._queries])

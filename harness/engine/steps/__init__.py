@@ -1,0 +1,1 @@
+"""The steps of one run: site, deployment, phases, load, prober, abort watch, clean-up."""

@@ -1,0 +1,1 @@
+"""Experiments as declared: files, manifests, validation, the registry of kinds."""

@@ -1,0 +1,308 @@
+"""An experiment as data: its hypothesis, workload, load, faults, and the objectives that must hold.
+
+Experiments are YAML files (see ``experiments/``). All mistakes in a file are reported together, with line and field,
+before a cluster is contacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+
+from harness.cluster.kube.client import Object
+from harness.experiment.abort import AbortCondition
+from harness.experiment.isolation.layout import is_namespace
+from harness.experiment.live.workload import LiveWorkload
+from harness.experiment.manifests import Workload
+from harness.experiment.workload_source import WorkloadSource
+from harness.faults.base import Fault
+from harness.model.quantities import DnsLabel, Duration, ObjectRef, Rate, Share
+from harness.model.timeline import BASELINE, FAULT, RECOVERY, SETTLE
+from harness.objectives.base import Objective
+from harness.probes.base import SnapshotProbe
+from harness.safety.guard.safety import Safety
+from harness.traffic.load.own.declaration import OwnLoad, beside
+from harness.traffic.load.plan import MAX_WORKERS
+from harness.traffic.load.replay.declaration import Replay
+from harness.traffic.prober.declaration import MOST_STREAMS, Probing
+from harness.traffic.target.declaration import Target
+
+API_VERSION = "resilience/v1"
+
+
+class _Part(BaseModel):
+    # Unknown keys are refused: a misspelt key that is ignored would change the experiment silently.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+class Metadata(_Part):
+    """The name and labels of the experiment."""
+
+    name: DnsLabel = Field(
+        description="unique name, a DNS label of at most 40 characters, since the namespace is named after it"
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="labels for selecting and grouping experiments")
+
+
+class Phases(_Part):
+    """The durations of the phases, such as 30s."""
+
+    baseline: Duration = Field(default=10.0, description="time before the fault; the steady state is measured in it")
+    fault: Duration = Field(default=10.0, description="time between the injection of the faults and their undo")
+    recovery: Duration = Field(
+        default=60.0,
+        description="maximum time for the recovery; the phase ends as soon as every clock has seen the recovery",
+    )
+    settle: Duration = Field(
+        default=5.0,
+        description="how long the recovery must last; a relapse within this time means that it did not recover",
+    )
+
+    @property
+    def total(self) -> float:
+        """Return the seconds of all phases together, at most."""
+        return self.baseline + self.fault + self.recovery + self.settle
+
+    def length(self, name: str) -> float:
+        """Return the maximum length of a phase in seconds."""
+        return {BASELINE: self.baseline, FAULT: self.fault, RECOVERY: self.recovery, SETTLE: self.settle}[name]
+
+
+class Load(OwnLoad):
+    """The load on a target: a profile at a rate, with one run of a behaviour per arrival; or a locustfile."""
+
+    profile: str = Field(
+        default="steady", description="load profile: the name of a file in loadprofiles/, without .yaml"
+    )
+    rate: Rate | None = Field(
+        default=None,
+        description="arrivals per second at 100% of the profile, such as 50/s; needed without users, a shape or replay",
+    )
+    replay: Replay | None = Field(
+        default=None, description="a HAR file or an access log to send again, in place of profile, rate and behaviour"
+    )
+    target: Target = Field(description="where the load goes: text such as service/shop:http, or an object")
+    behaviour: str = Field(
+        default="http", description="what each arrival does: the name of a file in loadprofiles/, without .py"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the behaviour")
+    from_: Literal["auto", "machine", "cluster"] = Field(
+        default="auto",
+        alias="from",
+        description="where the load is generated: on this machine, by pods in the cluster, or (auto) on this machine "
+        "if it can reach the target",
+    )
+    workers: Annotated[int, Field(strict=True, ge=1, le=MAX_WORKERS)] = Field(
+        default=1, description="the number of load generator processes, among which the arrivals are divided exactly"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> Self:
+        if self.rate is None and not self.locustfile and not self.replay:
+            raise ValueError("rate is missing, expected arrivals per second such as rate: 50/s")
+        if self.from_ == "cluster" and self.target.kind == "url":
+            raise ValueError(
+                "found from: cluster with a URL, which is outside of the cluster: expected auto or machine"
+            )
+        return self
+
+    @property
+    def described(self) -> str:
+        """The load in a few words: its profile and rate, or its locustfile and users."""
+        if self.replay:
+            return f"replay of {Path(self.replay.file).name} at {self.replay.speed:g}× speed, {self.replay.volume:.0%}"
+        rate = f"{self.profile} at {self.rate:g}/s" if self.rate is not None else ""
+        if not self.locustfile:
+            return rate
+        users = f"{self.users} users" if self.users else f"the shape {self.shape or 'of the locustfile'}"
+        return f"{Path(self.locustfile).name}: {rate or users}"
+
+    def located(self, folder: Path) -> Load:
+        """Return the load with its paths made absolute; ``folder`` is that of the experiment's file."""
+        paths = {name: getattr(self, name) for name in ("locustfile", "python")}
+        made = self.model_copy(update={name: str(beside(folder, path)) for name, path in paths.items() if path})
+        if not made.replay:
+            return made
+        replay = made.replay.model_copy(update={"file": str(beside(folder, made.replay.file))})
+        return made.model_copy(update={"replay": replay})
+
+
+class Control(_Part):
+    """A control arm: a second copy of the workload, under the same load at the same time, without faults."""
+
+    confidence: Annotated[
+        Share,
+        Field(gt=0, lt=1, description="confidence level of the bounds on the difference between the arms, such as 95%"),
+    ] = 0.95
+
+
+def _options(value: object) -> object:
+    if isinstance(value, bool):
+        return {} if value else None
+    if not isinstance(value, dict | Control):
+        expected = "true, false or options such as {confidence: 99%}"
+        raise ValueError(f"found {value!r}, expected {expected}")  # noqa: TRY004 - pydantic's own
+    return value
+
+
+class Twin(_Part):
+    """A deliberately weakened copy of the workload. The named objectives must be BROKEN for it: this shows that the
+    experiment detects the weakness."""
+
+    because: str = Field(default="", description="what this twin lacks, in a few words")
+    patch: dict[ObjectRef, dict[str, Any] | None] = Field(
+        min_length=1, description="strategic merge patch for each kind/name; null removes the object"
+    )
+    breaks: list[str] = Field(min_length=1, description="kinds or titles of the objectives that must be BROKEN")
+    safety: Safety | None = Field(default=None, description="safety of the twin; by default that of the experiment")
+
+
+class Declaration(_Part):
+    """A resilience experiment: faults injected into a workload, and the objectives that must hold meanwhile."""
+
+    api_version: Literal["resilience/v1"] = Field(description="version of the file format")
+    kind: Literal["Experiment"] = Field(description="type of the file")
+    metadata: Metadata = Field(description="name and labels of the experiment")
+    hypothesis: Annotated[str, StringConstraints(min_length=10)] = Field(
+        description="what is expected to hold under the faults, in one sentence"
+    )
+    workload: WorkloadSource = Field(
+        description="the workload: a folder of manifests (relative to the experiments folder, or builtin/NAME), a "
+        "kustomization, a Helm chart, a copy of a live namespace, or an existing namespace"
+    )
+    # Strict, since pydantic otherwise takes 1 and texts such as "y" and "on" for true.
+    disruptive: bool = Field(
+        default=False,
+        strict=True,
+        description="whether it affects more than its own namespace; such an experiment needs --allow-disruptive",
+    )
+    load: Load | None = Field(default=None, description="load on a Service of the workload; by default none")
+    prober: list[Probing] = Field(
+        default_factory=list,
+        max_length=MOST_STREAMS,
+        description="streams of probes that measure how users reach the workload, with or without a load",
+    )
+    control: Annotated[Control | None, BeforeValidator(_options, json_schema_input_type=bool | Control)] = Field(
+        default=None, description="whether to run a control arm: true, false, or an object with its options"
+    )
+    phases: Phases = Field(default=Phases(), description="durations of the phases")
+    ready_timeout: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=None,
+        description="how long the workload may take to become ready, such as 5m; by default at least 2m, extended as "
+        "its probes, deadlines and size require",
+    )
+    safety: Safety = Field(
+        default=Safety(),
+        description="what the experiment may do that the guard refuses by default, and additional limits",
+    )
+    abort: list[AbortCondition] = Field(
+        default_factory=list, description="safety conditions in PromQL that undo the faults at once when met"
+    )
+    # Validated in `loading`, against the registry: other packages may add kinds.
+    faults: list[dict[str, Any]] = Field(
+        default_factory=list, description="faults to inject, each with its kind as the only key"
+    )
+    objectives: list[dict[str, Any]] = Field(
+        min_length=1, description="objectives that must hold, each with its kind as the only key"
+    )
+    probes: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="snapshot probes that some objectives need, each with its kind as the only key",
+    )
+    twins: dict[DnsLabel, Twin] = Field(
+        default_factory=dict, description="weakened copies of the workload that must break an objective, by name"
+    )
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The targets of the load and of every stream of the prober."""
+        return targets_of(self.load, self.prober)
+
+
+def targets_of(load: Load | None, prober: Sequence[Probing]) -> tuple[Target, ...]:
+    """Return the targets of the load and of every stream of the prober."""
+    return (*((load.target,) if load else ()), *(probing.aim.target for probing in prober))
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A validated experiment, ready to run.
+
+    ``twin`` is the name of a twin, or empty for the experiment itself. ``attempt`` counts from 1 in a series and is 0
+    otherwise. ``rerun`` is 1 or more when a pytest plug-in runs the experiment again. With ``live`` the workload is
+    empty until it is read from the cluster.
+    """
+
+    name: str
+    hypothesis: str
+    workload: Workload
+    objectives: tuple[Objective, ...]
+    file: Path
+    load: Load | None = None
+    phases: Phases = field(default_factory=Phases)
+    ready_timeout: float | None = None
+    faults: tuple[Fault, ...] = ()
+    abort: tuple[AbortCondition, ...] = ()
+    safety: Safety = field(default_factory=Safety)
+    probes: tuple[SnapshotProbe, ...] = ()
+    twins: Mapping[str, Twin] | None = None
+    disruptive: bool = False
+    twin: str = ""
+    breaks: Sequence[str] = ()
+    because: str = ""
+    control: Control | None = None
+    attempt: int = 0
+    rerun: int = 0
+    prober: tuple[Probing, ...] = ()
+    live: LiveWorkload | None = None
+
+    @property
+    def existing(self) -> str:
+        """The existing namespace in which the experiment runs, or an empty string."""
+        return self.live.existing if self.live else ""
+
+    @property
+    def deployed(self) -> tuple[Object, ...]:
+        """The objects that the experiment applies: those of its workload, none in an existing namespace.
+
+        Namespaces are not applied: those of the experiment take their place."""
+        return () if self.existing else tuple(item for item in self.workload.objects if not is_namespace(item))
+
+    @property
+    def unread(self) -> bool:
+        """Whether the objects of a live workload have not been read yet: without a cluster they are unknown."""
+        return self.live is not None and not self.workload.objects
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The targets of the load and of every stream of the prober."""
+        return targets_of(self.load, self.prober)
+
+    @property
+    def title(self) -> str:
+        """``name`` or ``name[twin]``, with the numbers of the rerun and the attempt, if any."""
+        name = f"{self.name}[{self.twin}]" if self.twin else self.name
+        name += f" (rerun {self.rerun})" if self.rerun else ""
+        return f"{name} #{self.attempt}" if self.attempt else name
+
+    def as_twin(self, name: str) -> Experiment:
+        """Return the experiment with the workload of a twin. Raises KeyError for an unknown twin."""
+        twin = (self.twins or {})[name]
+        workload = self.workload if self.unread else self.workload.patched(twin.patch)
+        made = replace(self, workload=workload, twin=name, breaks=tuple(twin.breaks), because=twin.because)
+        return replace(made, safety=twin.safety or self.safety)
+
+    def with_objects(self, workload: Workload) -> Experiment:
+        """Return the experiment with its live workload as it was read; that of a twin is patched."""
+        patch = (self.twins or {})[self.twin].patch if self.twin else {}
+        return replace(self, workload=workload.patched(patch))
+
+
+def describes(objective: Objective, name: str) -> bool:
+    """Return whether a twin's ``breaks`` entry refers to this objective, by its kind or its title."""
+    return name in {objective.kind, objective.title}

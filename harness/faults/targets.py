@@ -1,0 +1,226 @@
+"""What a fault may hit: pods by label selector with a seeded choice, or one named workload.
+
+Fields to inherit, and the look-ups that belong to them. A target that matches nothing, or fewer objects than requested,
+raises Inconclusive with what was found: a fault without victims proves nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar, NamedTuple
+
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator
+
+from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.conditions import has_ended
+from harness.cluster.kube.permissions import EXEC_VERBS, Permission, allow
+from harness.cluster.kube.resources import PODS, WORKLOADS, Resource
+from harness.common.errors import ApiError, Inconclusive
+from harness.common.labels import parse_selector
+from harness.faults.needs import Need, WorkloadManifests, container_exists, selector_matches, workload_exists
+from harness.safety.guard import check_victims
+
+WHERE_SECONDS = 10.0
+RUNNING = "Running"
+
+
+def _parse_selector(text: str) -> str:
+    if not text.strip():
+        raise ValueError("found an empty selector, which would match every pod; expected one such as app=shop")
+    parse_selector(text)
+    return text
+
+
+def _parse_count(value: object) -> object:
+    expected = "expected a whole number from 1, a percentage such as 50%, or all"
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+)%", value)
+        if value != "all" and not (found and 1 <= int(found[1]) <= 100):
+            raise ValueError(f"found {value!r}, {expected}")
+    # In Python a bool is an int, so ``count: true`` would mean 1.
+    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"found {value!r}, {expected}")
+    return value
+
+
+Selector = Annotated[str, AfterValidator(_parse_selector)]
+Count = Annotated[
+    int | str,
+    BeforeValidator(_parse_count),
+    Field(
+        json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^(all|\d+%)$"}]}
+    ),
+]
+
+
+class PodTarget(BaseModel):
+    """Fields of a fault that hits pods."""
+
+    selector: Selector = Field(description="label selector of the candidates, such as app=shop,tier=web")
+    count: Count = Field(default=1, description="how many of them to hit: a number, a percentage (rounded up) or all")
+    where: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="a command run in each pod; only pods where it exits with 0 are candidates, such as the leader",
+    )
+    container: str | None = Field(
+        default=None, description="container to run commands in; the first one of the pod by default"
+    )
+
+    @property
+    def selectors(self) -> Sequence[str]:
+        return (self.selector,)
+
+    def needs_of(self, workload: WorkloadManifests) -> Iterator[Need]:
+        """Yield a selector that matches no pod, and a container that the pods do not have."""
+        yield from selector_matches("selector", self.selector, workload)
+        yield from container_exists(self.container, workload.selected(self.selector), workload)
+
+    @property
+    def target_permissions(self) -> frozenset[Permission]:
+        """The permissions that choosing needs."""
+        execs = allow(PODS, *EXEC_VERBS, part="exec") if self.where else frozenset()
+        return allow(PODS, "list") | execs
+
+    def choose_pods(self, api: KubeApi, namespace: str, rng: random.Random) -> list[Object]:
+        """Return the pods to hit, sorted by name: running, not being deleted, allowed by the guard.
+
+        The choice depends only on the names and on ``rng``. Raises Inconclusive when fewer pods match than requested,
+        ClusterRefused when the guard forbids one of the chosen pods.
+        """
+        # Sorted before the choice: with the same seed, ``rng.sample`` selects the same positions.
+        matching = sorted(api.digest(PODS, namespace, self.selector, keep=_Candidate.of).items)
+        running = [found for found in matching if found.state == RUNNING]
+        candidates = (
+            [found for found in running if self._meets_where(api, namespace, found.pod())] if self.where else running
+        )
+        wanted = how_many(self.count, len(candidates))
+        if len(candidates) < wanted:
+            summary = self._summary(matching, running, candidates)
+            raise Inconclusive(f"{wanted} wanted, {len(candidates)} found: {summary} in namespace {namespace}")
+        chosen = [found.pod() for found in sorted(rng.sample(candidates, wanted))]
+        check_victims(chosen, namespace)
+        return chosen
+
+    def container_of(self, pod: Object) -> str:
+        """Return the container to run commands in. Raises Inconclusive when the pod has no such container."""
+        names = [str(container["name"]) for container in pod["spec"]["containers"]]
+        name = self.container or names[0]
+        if name not in names:
+            raise Inconclusive(f"pod {_name(pod)} has no container {name}, only {', '.join(names)}")
+        return name
+
+    def _meets_where(self, api: KubeApi, namespace: str, pod: Object) -> bool:
+        container = self.container_of(pod)
+        try:
+            return api.exec(namespace, _name(pod), self.where or (), container, WHERE_SECONDS).exit_code == 0
+        except ApiError as error:
+            # Whether this pod is a candidate is unknown now, so a choice among the others might be a wrong one.
+            raise Inconclusive(f"`where` could not be run in pod {_name(pod)}: {error}") from error
+
+    def _summary(self, matching: list[_Candidate], running: list[_Candidate], candidates: list[_Candidate]) -> str:
+        if not matching:
+            return f"no pod matches {self.selector}"
+        text = f"{self.selector} matches {len(matching)}, of which {len(running)} are running"
+        others = [f"{found.name} is {found.state}" for found in matching if found.state != RUNNING]
+        if others:
+            text += f" ({', '.join(others[:5])})"
+        if self.where:
+            text += f" and {len(candidates)} meet `where`"
+        return text
+
+
+class WorkloadTarget(BaseModel):
+    """The field of a fault that changes one workload."""
+
+    kinds: ClassVar[tuple[str, ...]] = tuple(WORKLOADS)
+
+    of: str = Field(
+        description="the workload, such as deployment/shop",
+        json_schema_extra={"pattern": r"^(deployment|statefulset|daemonset)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
+    )
+
+    @field_validator("of")
+    @classmethod
+    def _check_of(cls, value: str) -> str:
+        kind, _, name = value.partition("/")
+        if kind not in cls.kinds or not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name):
+            raise ValueError(f"found {value!r}, expected {' or '.join(f'{kind}/<name>' for kind in cls.kinds)}")
+        return value
+
+    @property
+    def workloads(self) -> Sequence[str]:
+        return (self.of,)
+
+    def needs_of(self, workload: WorkloadManifests) -> Iterator[Need]:
+        """Yield a workload that is not there."""
+        yield from workload_exists("of", self.of, workload)
+
+    @property
+    def resource(self) -> Resource:
+        return WORKLOADS[self.of.partition("/")[0]]
+
+    @property
+    def name(self) -> str:
+        return self.of.partition("/")[2]
+
+    @property
+    def target_permissions(self) -> frozenset[Permission]:
+        """The permissions that finding it needs."""
+        return allow(self.resource, "get")
+
+    def find_workload(self, api: KubeApi, namespace: str) -> Object:
+        """Return the workload. Raises Inconclusive when there is none."""
+        found = api.find(self.resource, self.name, namespace)
+        if found is None:
+            raise Inconclusive(f"there is no {self.of} in namespace {namespace}")
+        return found
+
+
+class _Candidate(NamedTuple):
+    """A pod to choose from. Kept as JSON text to save memory: thousands may match, and few are chosen."""
+
+    name: str
+    state: str
+    text: bytes
+
+    @classmethod
+    def of(cls, pod: Object) -> _Candidate:
+        return cls(_name(pod), state(pod), orjson.dumps(pod))
+
+    def pod(self) -> Object:
+        # The API server lists items without their kind and apiVersion.
+        return {"apiVersion": PODS.group_version, "kind": PODS.kind, **orjson.loads(self.text)}
+
+
+def how_many(count: int | str, candidates: int) -> int:
+    """Return the number of victims that a count means among so many candidates; at least 1."""
+    if isinstance(count, int):
+        return count
+    if count == "all":
+        # At least 1, so that an empty selection is reported as too few candidates.
+        return max(1, candidates)
+    # Multiplied before the division: 100 * 0.07 is 7.000000000000001 as a float and would be rounded up to 8.
+    return max(1, math.ceil(candidates * int(count.rstrip("%")) / 100))
+
+
+def is_running(pod: Object) -> bool:
+    """Return whether a pod's containers run and it is not being deleted."""
+    return state(pod) == RUNNING
+
+
+def state(pod: Object) -> str:
+    """Return ``Terminating``, ``Finished`` (all containers ended, phase still Running), or the pod's phase."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return "Terminating"
+    if has_ended(pod) and pod["status"].get("phase") == RUNNING:
+        return "Finished"
+    return str(pod.get("status", {}).get("phase", "Unknown"))
+
+
+def _name(pod: Object) -> str:
+    return str(pod["metadata"]["name"])

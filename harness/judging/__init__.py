@@ -1,0 +1,1 @@
+"""Judge a timeline: the objectives, the control arm, and when a run may stop early."""

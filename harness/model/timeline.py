@@ -1,0 +1,266 @@
+"""The timeline of a run: observations, requests, phases and injections with their times.
+
+All times are in seconds since the timeline's origin, a CLOCK_MONOTONIC reading, so that the harness, its threads and
+the load generator's processes share one axis. A timeline is append-only; objectives read it and never write to it.
+
+Series that the built-in probes write, and their values (all JSON):
+
+``pods``       subject ``<pod>``: {"event", "uid", "owner", "ready", "phase", "deleting", "node", "ip", "containers":
+               {name: {"id", "restarts", "ready", "waiting", "exit_code"}}, "ready_since", "created", "labels",
+               "images": [[image, id of what runs under this name] …]}
+``endpoints``  subject ``<service>``: {"ready": [pod uid …], "serving": […], "all": […]}, "gone" without any slice
+``workloads``  subject ``<kind>/<name>``: {"uid", "desired", "replicas", "ready", "available", "updated", "generation",
+               "observed_generation", "revision", "template" (a hash of the pod template), "conditions": {type:
+               {"status", "reason", "message", "since"}}}
+``autoscalers`` subject ``hpa/<name>``: {"current", "desired", "min", "max", "metrics": {name: number},
+               "conditions": …}; these and the workloads' counts are None if no controller has written them yet:
+               read them through ``harness.model.reported``
+``events``     subject ``<kind>/<name>``: {"reason", "message", "type", "count"}
+``nodes``      subject ``<node>``: {"ready", "schedulable", "zone", "gone"}, "unknown" without reports of its kubelet
+``identity``   subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns": [ip …] or None}
+``readable``   subject ``<selector>``: {"keys": [key …]}
+``abort``      subject: the abort condition's name: {"values": [number of every series …]}
+``prometheus`` subject: the objective's title: {"phase", "window", "samples", "warnings"} and {"good", "total"} or
+               {"value"}; subject ``up:<kind>/<name>``: the number of scrape targets that were up
+Values of watched objects also have the "event" (ADDED, MODIFIED, DELETED). Other series are named by the probe that
+writes them. A gap in a watch is two observations of the subject ``""`` with ``error`` set: {"gap": "began"} and {"gap":
+"ended", "complete": whether no change in between was missed}.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from harness.model.clock_errors import Calibration
+
+State = TypeVar("State")
+
+BASELINE, FAULT, RECOVERY, SETTLE = "baseline", "fault", "recovery", "settle"
+PHASES = (BASELINE, FAULT, RECOVERY, SETTLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A value or an error of a subject, and when it was observed. ``wall`` is the server's timestamp, if known."""
+
+    series: str
+    subject: str
+    at: float
+    value: Any = None
+    error: str | None = None
+    wall: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSample:
+    """One request of the load: its intended start, actual start, end and outcome.
+
+    ``outcome`` is ``ok`` or a short reason (``503``, ``timeout``, ``refused`` …). ``key`` is the key that the request
+    wrote, for the durability objective. Latency counts from the intended start: a stalled client must not hide a stall.
+    """
+
+    intended: float
+    started: float
+    finished: float
+    ok: bool
+    outcome: str
+    name: str
+    key: str = ""
+
+    @property
+    def latency(self) -> float:
+        """Seconds from the intended start to the end."""
+        return self.finished - self.intended
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStream:
+    """One stream of the prober: its name, the probed Service (empty: unknown), and all finished probes as requests.
+
+    ``period`` and ``timeout`` are in seconds; ``dropped`` is the number of probes that were due but never started.
+    """
+
+    name: str
+    service: str
+    period: float
+    timeout: float
+    seen: Sequence[RequestSample] = ()
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The bounds of a value in seconds, usually an instant on the timeline: ``low`` <= value <= ``high``."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A named span of the run."""
+
+    name: str
+    start: float
+    end: float
+
+    def covers(self, at: float) -> bool:
+        # Half-open, so that a request at the border of two phases belongs to one of them only.
+        return self.start <= at < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """An object that a fault hit. ``uid`` distinguishes it from a later object of the same name.
+
+    ``detail`` is text to show and is never parsed. ``before`` is what the fault recorded of the object when it chose
+    it, such as its number of replicas: a frozen dataclass of the fault's module, or None.
+    """
+
+    kind: str
+    name: str
+    uid: str
+    detail: str = ""
+    before: object = None
+
+    def state_before(self, expected: type[State]) -> State:
+        """Return ``before``. Raises TypeError if it is not an ``expected``."""
+        if not isinstance(self.before, expected):
+            raise TypeError(f"{self}: found {self.before!r} as the state before, expected {expected.__name__}")
+        return self.before
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """A fault that was injected: its victims, the times around the disrupting call, the undo, and the evidence.
+
+    ``unfinished`` describes the part of its effect that had not ended by the end of the recovery phase; empty if none.
+    """
+
+    fault: str
+    victims: tuple[Victim, ...]
+    injected: Interval
+    undone: Interval | None = None
+    proven: bool = False
+    evidence: str = ""
+    unfinished: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSummary:
+    """The planned and the generated load, in requests.
+
+    ``dropped`` requests were due but never started; ``saturated`` is set if they are more than 1 %. ``late`` requests
+    started more than 100 ms after they were due: their latency includes the generator's own delay. ``clock_error`` is
+    the maximum error of their times in seconds, if the generator ran on another machine.
+
+    In a ``closed`` model, users send nothing while they wait for a response: their requests are those that they could
+    send, not those that were due. ``users`` has their number from each monotonic time on, ``unfinished`` the monotonic
+    starts of the requests that had not ended when the load was stopped (they are in ``offered`` alone), ``exceptions``
+    those of the user's own code by their text.
+    """
+
+    offered: int = 0
+    achieved: int = 0
+    dropped: int = 0
+    failed: int = 0
+    saturated: bool = False
+    late: int = 0
+    error: str = ""
+    model: Literal["open", "closed"] = "open"
+    users: Sequence[tuple[float, int]] = ()
+    unfinished: Sequence[float] = ()
+    exceptions: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    clock_error: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why and when the fault ended early: an objective could no longer be held, or an abort condition was met."""
+
+    at: float
+    by: Literal["objective", "abort"]
+    reason: str
+
+
+@dataclass
+class Timeline:
+    """The append-only history of a run. ``origin`` (monotonic) and ``wall_origin`` (Unix) are the same instant."""
+
+    origin: float
+    wall_origin: float
+    _observations: list[Observation] = field(default_factory=list)
+    # Observers append from their threads while the main thread reads.
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    phases: list[Phase] = field(default_factory=list)
+    injections: list[Injection] = field(default_factory=list)
+    requests: Sequence[RequestSample] = ()
+    load: LoadSummary | None = None
+    stopped: Stop | None = None
+    probes: Sequence[ProbeStream] = ()
+    calibration: Calibration | None = None
+
+    def add(self, observation: Observation) -> None:
+        """Append an observation; thread-safe."""
+        with self._lock:
+            self._observations.append(observation)
+
+    def offset(self, monotonic: float) -> float:
+        """Convert monotonic seconds to seconds on this timeline."""
+        return monotonic - self.origin
+
+    def wall(self, at: float) -> float:
+        """Convert seconds on this timeline to Unix seconds."""
+        return self.wall_origin + at
+
+    def observations(self, series: str, subject: str | None = None) -> list[Observation]:
+        """Return a copy of one series in the order of arrival, for one subject or for all."""
+        with self._lock:
+            return [
+                seen
+                for seen in self._observations
+                if seen.series == series and (subject is None or seen.subject == subject)
+            ]
+
+    def latest(self, series: str, subject: str) -> Observation | None:
+        """Return the last observation of a subject, or None."""
+        with self._lock:
+            for seen in reversed(self._observations):
+                if seen.series == series and seen.subject == subject:
+                    return seen
+        return None
+
+    def __iter__(self) -> Iterator[Observation]:
+        with self._lock:
+            # A copy, since probes append while it is read.
+            return iter(list(self._observations))
+
+    def phase(self, name: str) -> Phase | None:
+        """Return a phase by name, or None if the run did not reach it."""
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+    def window(self, names: Sequence[str]) -> list[Phase]:
+        """Return the phases with these names that the run reached, in order."""
+        return [phase for phase in self.phases if phase.name in names]
+
+    def requests_in(self, names: Sequence[str]) -> list[RequestSample]:
+        """Return the requests whose intended start is in one of these phases."""
+        phases = self.window(names)
+        # By the intended start: a stalled generator moves the actual start, possibly to a later phase.
+        return [request for request in self.requests if any(phase.covers(request.intended) for phase in phases)]
+
+    def injected(self) -> Interval | None:
+        """Return the times around all disrupting calls, or None if nothing was injected."""
+        if not self.injections:
+            return None
+        return Interval(
+            min(injection.injected.low for injection in self.injections),
+            max(injection.injected.high for injection in self.injections),
+        )

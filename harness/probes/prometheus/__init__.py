@@ -1,0 +1,1 @@
+"""Probes that ask Prometheus: queries, targets, health, readiness before a phase."""

@@ -1,0 +1,118 @@
+"""The pytest collector of an experiment file, and the item for an experiment or a twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.common.errors import ClusterRefused, HarnessError, InputError, UndoFailed
+from harness.common.excerpts import with_excerpts
+from harness.engine.outcome import Broken, check
+from harness.engine.plan.plan import plan
+from harness.engine.plan.text import render
+from harness.engine.preflight.admission import admit
+from harness.engine.preflight.live_workload import read_workload
+from harness.engine.preflight.requirements import require
+from harness.engine.runner import Runner
+from harness.engine.series import Series
+from harness.engine.settings import Settings
+from harness.engine.steps.run import Run
+from harness.experiment.declaration import Experiment
+from harness.experiment.loading import load_experiment
+from harness.pytest_plugin.session import Session
+from harness.pytest_plugin.tally import REFUSALS_KEY
+from harness.results.record import ExperimentRecord
+from harness.results.reporting.plain import harmless
+
+SESSION_KEY = pytest.StashKey[Session]()
+RECORD_KEY = pytest.StashKey[ExperimentRecord]()
+
+
+def is_disruptive(item: pytest.Item) -> bool:
+    """Return whether a test is marked disruptive: it affects more than its own namespace."""
+    return item.get_closest_marker("disruptive") is not None
+
+
+def opt_in_missing(item: pytest.Item, settings: Settings) -> str:
+    """Return why a disruptive test may not run in this session, or ""."""
+    allowed = settings.allow_disruptive or not is_disruptive(item)
+    return "" if allowed else "affects more than its own namespace: add --allow-disruptive"
+
+
+class ExperimentFile(pytest.File):
+    """One experiment file."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        session = self.config.stash[SESSION_KEY]
+        try:
+            experiment = load_experiment(self.path, session.sources(self.path))
+            session.files.names.claim(experiment)
+        except InputError as error:
+            raise self.CollectError(with_excerpts(error)) from error
+        yield ExperimentItem.from_parent(self, name=experiment.name, experiment=experiment)
+        if session.settings.twins:
+            for name in experiment.twins or {}:
+                twin = experiment.as_twin(name)
+                yield ExperimentItem.from_parent(self, name=twin.title, experiment=twin)
+
+
+class ExperimentItem(pytest.Item):
+    """One experiment, or one of its twins."""
+
+    def __init__(self, *, experiment: Experiment, **rest: Any) -> None:  # noqa: ANN401
+        super().__init__(**rest)
+        self.experiment = experiment
+        self.add_marker("resilience")
+        if experiment.twin:
+            self.add_marker("twin")
+        if experiment.disruptive:
+            self.add_marker("disruptive")
+
+    def runtest(self) -> None:
+        session = self.config.stash[SESSION_KEY]
+        run = session.run_for(self.path)
+        self.experiment = read_workload(run, self.experiment)
+        if session.settings.plan:
+            # notice, not progress: the plan is the result of the session, also in workers of pytest-xdist.
+            planned = plan(run, self.experiment)
+            if missing := opt_in_missing(self, session.settings):
+                planned = replace(planned, refusals=(missing, *planned.refusals))
+            session.notice(render(planned))
+            self.stash[REFUSALS_KEY] = list(planned.refusals)
+            pytest.skip("dry run: planned only, nothing was run")
+        if not session.settings.strict:
+            # Skip before a record is created: nothing has been tested on this cluster.
+            require(run, self.experiment)
+            try:
+                admit(run, self.experiment)
+            except ClusterRefused as error:
+                pytest.skip(str(error))
+        if self.experiment.workload.note:
+            session.progress(self.experiment.workload.note)
+        runner = self._runner(run)
+        self.stash[RECORD_KEY] = runner.record
+        record = runner.run()
+        self.config.hook.pytest_resilience_experiment_judged(record=record)
+        check(record)
+
+    def _runner(self, run: Run) -> Runner | Series:
+        repeats = self.config.stash[SESSION_KEY].settings.repeats
+        # A rerun by another pytest plugin gets a separate record and namespace.
+        experiment = replace(self.experiment, rerun=run.store.next_rerun(self.nodeid, self.experiment.twin))
+        if repeats.at_most > 1:
+            return Series(run, experiment, self.nodeid, repeats)
+        return Runner(run, experiment, self.nodeid)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
+        if isinstance(excinfo.value, UndoFailed):
+            return f"{self.stash[RECORD_KEY].reason}"
+        if isinstance(excinfo.value, Broken | HarnessError):
+            return harmless(str(excinfo.value))
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, 0, self.name

@@ -1,0 +1,349 @@
+"""The stored records of a run, with a schema version. Reports are rendered from these records alone.
+
+``results.json`` contains a ``RunRecord``. Its JSON Schema: ``harness schema results``. All ``at``, ``start`` and
+``end`` are seconds since the experiment's origin; times of day are RFC 3339 in UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness.model.clock_errors import Calibration
+from harness.model.verdict import Verdict
+from harness.results.fact import Fact, Figures, Known
+from harness.results.series_record import SeriesRecord
+from harness.results.skip_record import SkipRecord
+
+SCHEMA_VERSION = "1"
+
+
+class Bounds(Fact):
+    """The bounds of an instant or a length, in seconds."""
+
+    low: float = Field(description="lower bound")
+    high: float = Field(description="upper bound")
+
+
+class NodeRecord(Fact):
+    """A node of the cluster."""
+
+    name: str
+    zone: str = ""
+    version: str = ""
+    roles: list[str] = Field(default_factory=list)
+    machine: str = Field(default="", description="operating system, kernel and container runtime")
+
+
+class EnvironmentRecord(Fact):
+    """The cluster of a run."""
+
+    context: str
+    server: str
+    provider: Literal["local", "kind", "kubeconfig", "fake"]
+    ownership: Literal["owned", "foreign", ""] = Field(
+        default="", description="whether the harness created the cluster; empty: recorded by an older version"
+    )
+    kubernetes: str
+    nodes: list[NodeRecord] = Field(default_factory=list)
+    prometheus: str = Field(default="", description="URL or Service, and version; empty: no Prometheus")
+    scrape_interval: Known = Field(default=None, description="scrape interval of Prometheus in seconds")
+    capabilities: list[str] = Field(default_factory=list)
+    calibration: Calibration | None = Field(
+        default=None, description="the errors of the recovery clocks on such a cluster; null: not calibrated"
+    )
+
+
+class PhaseRecord(Fact):
+    """A phase of an experiment."""
+
+    name: str
+    start: float
+    end: Known = Field(default=None, description="null: the run was interrupted during this phase")
+
+
+class VictimRecord(Fact):
+    """An object that a fault selected; the UID distinguishes it from a later object of the same name."""
+
+    kind: str
+    name: str
+    uid: str
+    detail: str = ""
+
+
+class UndoRecord(Fact):
+    """An entry of the undo journal: what it undoes, and its result."""
+
+    kind: str
+    description: str
+    state: Literal["pending", "done", "failed"]
+    error: str = ""
+
+
+class FaultRecord(Fact):
+    """A fault: its parameters, its victims, the evidence that it took effect, and its undo."""
+
+    kind: str
+    parameters: dict[str, object]
+    victims: list[VictimRecord] = Field(default_factory=list)
+    injected: Bounds | None = Field(
+        default=None, description="times before and after the disrupting call; null: not injected"
+    )
+    undone: Bounds | None = Field(
+        default=None, description="times before and after the undo; null: not undone, or nothing to undo"
+    )
+    proven: bool = Field(default=False, description="whether there is evidence that the fault took effect")
+    evidence: str = ""
+    undo: list[UndoRecord] = Field(default_factory=list)
+
+
+class BesideRecord(Fact):
+    """The finding on the control arm, and the difference to it.
+
+    The difference is the share of good requests minus that of the control arm, in percentage points: negative is worse.
+    """
+
+    verdict: Verdict
+    reason: str
+    observed: Known = None
+    low: Known = None
+    high: Known = None
+    samples: int = 0
+    difference: Known = Field(default=None, description="null: the finding is not about a share")
+    difference_low: Known = None
+    difference_high: Known = None
+
+
+class ObjectiveRecord(Fact):
+    """The finding of one objective. ``observed`` is within ``low`` and ``high``; all numbers are in ``unit``."""
+
+    kind: str
+    title: str
+    verdict: Verdict
+    reason: str
+    phases: list[str] = Field(default_factory=list, description="the phases that were judged")
+    observed: Known = None
+    low: Known = None
+    high: Known = None
+    limit: Known = None
+    unit: str = ""
+    comparison: str = Field(default="", description="the good side of the limit: >= or <=")
+    margin: Known = Field(default=None, description="distance from the limit on its good side; negative if violated")
+    samples: int = Field(default=0, description="number of samples that were evaluated")
+    good: int | None = Field(default=None, description="number of good samples; null if the finding is not a share")
+    control: BesideRecord | None = Field(default=None, description="the finding on the control arm, if there was one")
+    detail: dict[str, str] = Field(default_factory=dict)
+
+
+class ClockRecord(Fact):
+    """The recovery measured by one clock: ``low`` and ``high`` are the bounds of its length in seconds."""
+
+    clock: Literal["control plane", "endpoints", "user", "prometheus"]
+    subject: str
+    state: Literal["recovered", "not disrupted", "not recovered", "no data"]
+    low: Known = None
+    high: Known = None
+    likely: Known = Field(default=None, description="the most likely length, between low and high")
+    began: Known = Field(default=None, description="time on the timeline when the disruption was seen")
+    ended: Known = Field(default=None, description="time on the timeline when the recovery was seen")
+    reason: str = ""
+    since: Literal["injected", "undone"] = Field(
+        default="injected", description="the start of the length: the injection or the undo"
+    )
+    judged: bool = Field(default=True, description="whether an objective uses this clock; false: for information")
+
+
+class LoadRecord(Fact):
+    """The planned and the generated load, in requests."""
+
+    profile: str
+    target: str
+    offered: int = Field(default=0, description="requests due according to the profile")
+    achieved: int = Field(default=0, description="requests started")
+    dropped: int = Field(default=0, description="requests due but never started")
+    failed: int = Field(default=0, description="requests started without the expected response")
+    saturated: bool = Field(
+        default=False, description="whether the generator was the bottleneck, so that its latencies are not meaningful"
+    )
+    outcomes: dict[str, int] = Field(default_factory=dict, description="number of requests by outcome")
+    latency: dict[str, Figures] = Field(
+        default_factory=dict, description="by phase: p50, p95, p99 and max of successful requests in seconds"
+    )
+    model: Literal["open", "closed"] = Field(
+        default="open",
+        description="open: requests were due by the clock; closed: users waited for a response before they sent more",
+    )
+    users: int = Field(default=0, description="for a locustfile: the largest number of users at a time")
+    waited: dict[str, float] = Field(
+        default_factory=dict, description="closed model, by phase: the share of the users' time spent waiting, 0 to 1"
+    )
+    hidden: dict[str, int] = Field(
+        default_factory=dict,
+        description="closed model, by phase: requests that users did not send, measured by their pace in the baseline",
+    )
+    unfinished: int = Field(default=0, description="requests that had not ended when the load was stopped")
+    exceptions: dict[str, int] = Field(
+        default_factory=dict, description="number of exceptions of the locustfile's tasks, by text"
+    )
+    notes: list[str] = Field(default_factory=list)
+
+
+class ProbeRecord(Fact):
+    """One stream of the prober and its results, in probes."""
+
+    name: str
+    target: str
+    protocol: Literal["http", "tcp", "grpc", "dns"]
+    connection: Literal["new", "kept"]
+    rate: float = Field(description="probes per second")
+    timeout: float = Field(description="time limit of a probe in seconds")
+    sent: int = 0
+    failed: int = 0
+    dropped: int = Field(default=0, description="probes due but never started")
+    outcomes: dict[str, int] = Field(default_factory=dict, description="number of probes by outcome")
+    latency: Figures = Field(
+        default_factory=dict, description="p50, p95, p99 and max of good probes in seconds from their intended start"
+    )
+
+
+class ChartRecord(Fact):
+    """The chart of an experiment: one entry per bin. ``steps`` are (at, value) pairs, valid until the next pair."""
+
+    bin: float = Field(default=1.0, description="width of a bin in seconds")
+    start: float = 0.0
+    good: list[int] = Field(default_factory=list)
+    failed: list[int] = Field(default_factory=list)
+    p50: list[Known] = Field(default_factory=list, description="latency in seconds")
+    p95: list[Known] = Field(default_factory=list, description="latency in seconds")
+    steps: dict[str, list[tuple[float, float]]] = Field(
+        default_factory=dict, description="step lines by name, such as the ready replicas of a workload"
+    )
+    probes: dict[str, list[tuple[float, float]]] = Field(
+        default_factory=dict, description="by stream of the prober: the periods of failing probes, as (start, end)"
+    )
+
+
+class ControlRecord(Fact):
+    """The control arm: the same workload under the same load at the same time, without a fault."""
+
+    namespace: str
+    confidence: float = Field(description="confidence of the two-sided bounds on differences")
+    load: LoadRecord | None = None
+    chart: ChartRecord | None = None
+
+
+class EventRecord(Fact):
+    """An event of the timeline."""
+
+    at: float
+    source: str = Field(description="harness, kubernetes, pod, rollout …")
+    subject: str
+    message: str
+
+
+class ImageRecord(Fact):
+    """An image that containers ran, and what it was at that time, since a tag may move."""
+
+    image: str = Field(description="the name, as the node reports it")
+    digest: str = Field(description="digest of the image, or its id on the node if it came from no registry")
+    pods: int = Field(default=0, description="number of pods that ran it")
+
+
+class WorkloadRecord(Fact):
+    """What was deployed: where it came from, and a checksum of its objects."""
+
+    source: str = Field(description="a folder, a kustomization, a chart with its version, or a namespace")
+    tool: str = Field(default="", description="the program that rendered the objects, and its version; empty: none")
+    digest: str = Field(
+        default="", description="sha256 of the objects as JSON with sorted keys, before references to images are filled"
+    )
+
+    def __str__(self) -> str:
+        return f"{self.source}, rendered by {self.tool}" if self.tool else self.source
+
+
+class ExperimentRecord(Fact):
+    """One experiment or one of its twins."""
+
+    stage: Literal["declared", "observed", "judged", "closed"] = Field(
+        default="declared",
+        description="the last stage that was reached: there is a verdict from judged on, and it is final when closed: "
+        "after the undo and the search for leftovers",
+    )
+    id: str = Field(description="the pytest node ID")
+    name: str
+    twin: str = ""
+    because: str = Field(default="", description="for a twin: how its workload is weakened")
+    file: str = ""
+    hypothesis: str = ""
+    workload: WorkloadRecord | None = Field(default=None, description="null: none, or recorded by an older version")
+    images: list[ImageRecord] = Field(default_factory=list, description="the images that its containers ran")
+    namespace: str = ""
+    seed: int = 0
+    started: str = ""
+    finished: str = ""
+    origin: str = Field(default="", description="time of day of the timeline's zero")
+    # A record is stored before anything runs. If the run is killed, these defaults remain, and they must not count as a
+    # pass.
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    reason: str = ""
+    stopped_early: str = Field(default="", description="why the fault ended early; empty: it did not")
+    stopped_at: Known = Field(default=None, description="time on the timeline of the decision to end the fault early")
+    breaks: list[str] = Field(default_factory=list, description="for a twin: the objectives that it must break")
+    passed: bool = Field(
+        default=False, description="whether it is HELD, or for a twin BROKEN on every objective that it must break"
+    )
+    interrupted: bool = Field(default=False, description="whether a signal, such as Ctrl-C, ended it early")
+    phases: list[PhaseRecord] = Field(default_factory=list)
+    faults: list[FaultRecord] = Field(default_factory=list)
+    objectives: list[ObjectiveRecord] = Field(default_factory=list)
+    baseline: list[ObjectiveRecord] = Field(default_factory=list, description="the steady state before the fault")
+    recovery: list[ClockRecord] = Field(default_factory=list)
+    load: LoadRecord | None = None
+    probing: list[ProbeRecord] = Field(default_factory=list, description="the streams of the prober")
+    chart: ChartRecord | None = None
+    control: ControlRecord | None = None
+    events: list[EventRecord] = Field(default_factory=list)
+    attempt: int = Field(default=0, description="number of the attempt in its series, from 1; 0: not part of a series")
+    rerun: int = Field(
+        default=0, description="number of earlier runs of this item by a pytest plug-in; every record counts"
+    )
+    series: SeriesRecord | None = Field(default=None, description="set if this record summarises several attempts")
+    attempts: list[ExperimentRecord] = Field(default_factory=list, description="the attempts of a series, in order")
+    evidence_files: list[str] = Field(
+        default_factory=list, description="files kept on failure, relative to the run's folder"
+    )
+    notes: list[str] = Field(default_factory=list)
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether the experiment reached a verdict."""
+        return self.stage in {"judged", "closed"}
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether a signal ended it early, or the run ended before its verdict."""
+        return self.interrupted or not self.has_verdict
+
+    @property
+    def standing(self) -> Verdict:
+        """The verdict; INCONCLUSIVE if the experiment did not reach one."""
+        return self.verdict if self.has_verdict else Verdict.INCONCLUSIVE
+
+
+class RunRecord(Fact):
+    """A run: one pytest session. ``finished`` is empty while it runs, and stays empty if it is interrupted."""
+
+    schema_version: Literal["1"] = "1"
+    run: str
+    started: str
+    finished: str = ""
+    seed: int
+    command: str = ""
+    harness: str
+    environment: EnvironmentRecord | None = None
+    experiments: list[ExperimentRecord] = Field(default_factory=list)
+    skipped: list[SkipRecord] = Field(
+        default_factory=list, description="experiments that were selected, but skipped; they have no verdict"
+    )

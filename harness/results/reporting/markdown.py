@@ -1,0 +1,66 @@
+"""A run as Markdown, for the job summary of a CI system: the overview, and the reasons of what did not pass."""
+
+from __future__ import annotations
+
+import re
+
+from harness.model.quantities import counted
+from harness.model.verdict import Verdict
+from harness.results.record import ExperimentRecord, RunRecord
+from harness.results.reporting import figures, overview, stopwatch
+from harness.results.reporting.plain import one_line
+from harness.results.reporting.summary import MAX_SKIP_REASON
+
+SIGNS = {Verdict.HELD: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.BROKEN: "❌"}
+# Character references are plain text in every Markdown dialect, even within tables, and create no links or mentions.
+# GitHub also turns "@name" into a mention, "$…$" into a formula and "https://…" into a link.
+_SPECIAL = re.compile(r"[\\`*_{}\[\]()#!|<>&~@$]|:(?=//)")
+
+
+def render_markdown(run: RunRecord) -> str:
+    """Render a run as GitHub-flavoured Markdown; names and messages from clusters and users are escaped."""
+    verdict = overview.run_verdict(run)
+    parts = [f"## {SIGNS[verdict]} {verdict}\n\n{overview.headline(run)}\n"]
+    parts += [f"\n{escaped(sentence)}\n" for sentence in overview.overruled(run)]
+    records = [record for family in overview.families(run) for record in family.members]
+    if records:
+        clocks = " | ".join(name.capitalize() for name in overview.CLOCKS)
+        columns = 3 + len(overview.CLOCKS)
+        parts.append(f"\n| Verdict | Experiment | {clocks} | Tightest objective |\n|{' --- |' * columns}\n")
+        parts.extend(_row(record) for record in records)
+    failed = [record for record in records if not record.passed]
+    if failed:
+        parts.append("\n### What did not pass\n\n")
+        parts.extend(f"- **{_name(record)}**: {escaped(overview.reason(record))}\n" for record in failed)
+    if run.skipped:
+        parts.append("\n### Skipped\n\n")
+        parts.extend(f"- **{escaped(skip.name)}**: {escaped(skip.reason, MAX_SKIP_REASON)}\n" for skip in run.skipped)
+    parts.append(f"\n{_place(run)}\n")
+    parts.append(f"\n{escaped(stopwatch.line(run.environment))}\n" if records else "")
+    return "".join(parts)
+
+
+def _row(record: ExperimentRecord) -> str:
+    sign, verdict = SIGNS[overview.contribution(record)], overview.verdict_text(record)
+    recovered = [overview.clock_text(record, name) or "–" for name in overview.CLOCKS]
+    return f"| {' | '.join([f'{sign} {verdict}', _name(record), *recovered, _tightest(record)])} |\n"
+
+
+def _name(record: ExperimentRecord) -> str:
+    return escaped(overview.item_name(record))
+
+
+def _tightest(record: ExperimentRecord) -> str:
+    objective = overview.tightest(record.objectives)
+    return escaped(overview.finding_text(objective)) if objective else "–"
+
+
+def _place(run: RunRecord) -> str:
+    place = run.environment
+    where = f", {place.context}, Kubernetes {place.kubernetes}, {counted(len(place.nodes), 'node')}" if place else ""
+    return escaped(f"Run {run.run}, {figures.moment(run.started)}, seed {run.seed}{where}")
+
+
+def escaped(text: str, limit: int = 300) -> str:
+    """Escape untrusted text as one line of plain text, cut at ``limit`` characters."""
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", one_line(text, limit))

@@ -1,0 +1,1 @@
+"""The safety net: guard, undo journal, leases, halt file, clean-up."""

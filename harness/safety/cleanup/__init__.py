@@ -1,0 +1,1 @@
+"""Clean up after runs that died: dead-man switch, sweep, janitor, leftovers."""

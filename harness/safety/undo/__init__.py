@@ -1,0 +1,1 @@
+"""The undo journal: how each effect of a run is reverted."""

@@ -1,0 +1,1 @@
+"""Statistics: confidence bounds, distributions, sequential tests. Pure functions."""

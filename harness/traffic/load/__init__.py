@@ -1,0 +1,1 @@
+"""Load by Locust: profiles, schedules, the driver and what it records."""

@@ -1,0 +1,1 @@
+"""The replay of recorded requests: access logs and HAR files, with their times."""

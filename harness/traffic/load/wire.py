@@ -1,0 +1,175 @@
+"""The protocol between the harness and the load process: one JSON text per line in both directions, and its reader.
+
+To the process, on its standard input (closing it ends the process)::
+
+    {"phase": "fault", "at": 1234.5, "effective": 1234.75}     {"stop": 1300.0}
+
+A phase's curve begins at ``at`` and applies from ``effective`` on; arrivals due after the time of the stop are not
+started. Several workers must have a command before that time, so that all of them apply it to the same arrivals.
+
+From the process, appended to its record file; times are CLOCK_MONOTONIC seconds, which all processes share::
+
+    ["request", intended, started, finished, outcome, name, key]
+    ["dropped", intended, reason]        due but never started
+    ["waiting", at, outcome]             the target does not answer the probe yet
+    ["ready", at, metrics port or null]
+    ["count", at, offered, dropped]      totals so far; at least once a second, as a sign of life
+    ["end", at, reason, total, checksum]   the arrivals of all workers until the end, and of their intended starts
+
+A locustfile of the user (``harness.traffic.load.own``) has no schedule to divide, so its total and checksum are null.
+It also writes::
+
+    ["users", at, count]                 the number of users from then on
+    ["exception", at, text]              raised by a task
+    ["unfinished", started, name]        a request that had not ended when the load was stopped
+    ["note", at, text]                   what the report must mention
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from harness.traffic.tail import GrowingRecord
+
+STOPPED = "stopped by the harness"
+
+
+@dataclass(frozen=True, slots=True)
+class EnterPhase:
+    """The command to enter a phase that began at a monotonic instant; its curve applies from ``effective`` on."""
+
+    phase: str
+    at: float
+    effective: float
+
+    def line(self) -> bytes:
+        return _line({"phase": self.phase, "at": self.at, "effective": self.effective})
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The command to start no arrivals that are due after ``at``, finish the ones in flight and exit."""
+
+    at: float
+
+    def line(self) -> bytes:
+        return _line({"stop": self.at})
+
+
+def parse_command(line: bytes) -> EnterPhase | Stop:
+    """Parse one line of standard input. Raises ValueError."""
+    command = orjson.loads(line)
+    if isinstance(command, dict) and set(command) == {"stop"}:
+        return Stop(_number(command["stop"]))
+    if isinstance(command, dict) and set(command) == {"phase", "at", "effective"}:
+        return EnterPhase(str(command["phase"]), _number(command["at"]), _number(command["effective"]))
+    raise ValueError(f"found {line!r}, expected a phase or a stop")
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"found {value!r}, expected a number")  # noqa: TRY004 - a bad line, whatever is wrong with it
+    return float(value)
+
+
+class Request(NamedTuple):
+    """One finished request; times are monotonic seconds."""
+
+    intended: float
+    started: float
+    finished: float
+    outcome: str
+    name: str
+    key: str
+
+    def line(self) -> bytes:
+        times = round(self.intended, 6), round(self.started, 6), round(self.finished, 6)
+        return _line(["request", *times, self.outcome, self.name, self.key])
+
+
+def record_line(kind: str, *values: object) -> bytes:
+    """Format a record of any kind other than ``request``."""
+    return _line([kind, *values])
+
+
+def _line(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+@dataclass
+class RecordReader:
+    """The reader of a growing record file: the records so far."""
+
+    file: Path
+    requests: list[Request] = field(default_factory=list)
+    drops: Counter[str] = field(default_factory=Counter)
+    offered: int = 0
+    dropped: int = 0
+    ready: bool = False
+    metrics_port: int | None = None
+    waiting_for: str = ""
+    last_report: float | None = None
+    end: str | None = None
+    schedule: tuple[int, int] | None = None
+    """At the end: the number of arrivals of all workers, and the checksum of their intended starts."""
+    users: list[tuple[float, int]] = field(default_factory=list)
+    exceptions: Counter[str] = field(default_factory=Counter)
+    unfinished: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._growing = GrowingRecord(self.file, self._take)
+
+    @property
+    def damaged(self) -> int:
+        """The number of lines that are not a valid record."""
+        return self._growing.damaged
+
+    def poll(self) -> None:
+        """Read the lines appended since the last call."""
+        self._growing.poll()
+
+    def _take(self, line: bytes) -> None:
+        kind, *values = orjson.loads(line)
+        match kind:
+            case "request":
+                intended, started, finished, outcome, name, key = values
+                # Interned: a handful of different texts in hundreds of thousands of requests.
+                words = sys.intern(outcome), sys.intern(name)
+                self.requests.append(Request(intended, started, finished, *words, key))
+            case "dropped":
+                _, reason = values
+                self.drops[reason] += 1
+            case "waiting":
+                self.last_report, self.waiting_for = values
+            case "ready":
+                self.last_report, self.metrics_port = values
+                self.ready = True
+            case "count":
+                self.last_report, self.offered, self.dropped = values
+            case "end":
+                self.last_report, self.end, total, checksum = values
+                self.schedule = None if total is None else (total, checksum)
+            case _:
+                self._take_own(kind, values)
+
+    def _take_own(self, kind: str, values: list[Any]) -> None:
+        """Take a record that only a locustfile of the user has."""
+        at, what = values[0], values[1]
+        match kind:
+            case "users":
+                self.users.append((float(at), int(what)))
+            case "exception":
+                self.exceptions[sys.intern(what)] += 1
+            case "unfinished":
+                self.unfinished.append(float(at))
+            case "note":
+                self.notes.append(what)
+            case _:
+                raise ValueError(kind)
