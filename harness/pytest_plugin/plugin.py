@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import Any
 
 import pytest
@@ -16,15 +15,15 @@ from harness.cluster.protocol import Capability
 from harness.common.clock import SystemClock
 from harness.common.errors import CapabilityMissing, ClusterError, HarnessError, InputError, PrometheusUnusable
 from harness.common.excerpts import with_excerpts
-from harness.common.image_values import located
 from harness.common.interrupts import deferred, give_lines, rearm, terminate_as_interrupt
 from harness.engine.options import OPTIONS
-from harness.engine.outcome import Broken, left_behind
+from harness.engine.outcome import Broken
 from harness.engine.settings import Settings, resolve, without_passwords
 from harness.engine.steps.run import new_run_id
 from harness.experiment.files import is_experiment
 from harness.experiment.project_files import ProjectFiles
 from harness.pytest_plugin import fixtures, hookspecs, locust_plugin
+from harness.pytest_plugin.companions import register_companions
 from harness.pytest_plugin.fixtures import (
     ENDED_KEY,
     chaos,
@@ -36,7 +35,7 @@ from harness.pytest_plugin.fixtures import (
     skip_for_missing,
     timeline,
 )
-from harness.pytest_plugin.github_job import GithubJob
+from harness.pytest_plugin.ini_values import ini_value
 from harness.pytest_plugin.items import (
     RECORD_KEY,
     SESSION_KEY,
@@ -49,10 +48,8 @@ from harness.pytest_plugin.missing_cluster import NO_CLUSTER, MissingCluster
 from harness.pytest_plugin.session import Session
 from harness.pytest_plugin.tally import Tally, describe
 from harness.pytest_plugin.terminal import is_worker, notice, progress, reported
-from harness.results.record import RunRecord
 from harness.results.reporting.overview import overruled
-from harness.results.reporting.plain import harmless
-from harness.results.reporting.summary import junit_properties, terminal_lines
+from harness.results.reporting.summary import junit_properties
 
 # pytest finds fixtures among a plugin's own names.
 __all__ = ["chaos", "cluster", "experiment", "load", "namespace", "prometheus", "timeline"]
@@ -61,10 +58,6 @@ __all__ = ["chaos", "cluster", "experiment", "load", "namespace", "prometheus", 
 CLUSTER_UNUSABLE, PROMETHEUS_UNUSABLE = 6, 8
 # Seconds that a worker of pytest-xdist gets to undo all effects.
 WORKER_EXIT = 180
-_PATHS = {option.ini for option in OPTIONS if option.path}
-# The only option with several values has images, which may be files.
-_MANY = {option.ini for option in OPTIONS if option.many}
-_RUN_KEY = pytest.StashKey[RunRecord]()
 # Only in the process with the terminal, and only with --cluster.
 _TALLY_KEY = pytest.StashKey[Tally]()
 # The lock of the workers, held from an item's setup until the end of its teardown.
@@ -109,7 +102,7 @@ def pytest_configure(config: pytest.Config) -> None:
     options = vars(config.option)
     try:
         chosen = config.getoption("resilience_cluster") or ""
-        settings = resolve(chosen, options.get, partial(_ini_value, config))
+        settings = resolve(chosen, options.get, partial(ini_value, config))
         shared = getattr(config, "workerinput", {}).get("resilience") or {}
         # A worker may start in another folder, but all processes of a session share the files in this one.
         here = Path(shared.get("here", config.invocation_params.dir))
@@ -136,9 +129,7 @@ def pytest_configure(config: pytest.Config) -> None:
         clock=clock,
     )
     if chosen and not is_worker(config):
-        tally = config.stash[_TALLY_KEY] = Tally(planning=settings.plan)
-        config.pluginmanager.register(tally, "resilience-tally")
-        config.pluginmanager.register(GithubJob(config, settings, tally), "resilience-github-job")
+        config.stash[_TALLY_KEY] = register_companions(config, settings)
     if chosen:
         config.add_cleanup(terminate_as_interrupt())
     elif not is_worker(config):
@@ -271,27 +262,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         tally = session.config.stash.get(_TALLY_KEY, None)
         run = ours.write_report(tally.skipped if tally else ())
         if run is not None:
-            session.config.stash[_RUN_KEY] = run
             if overruled(run) and session.exitstatus == pytest.ExitCode.OK:
                 # A passing rerun makes pytest's session pass, but it does not revoke an earlier BROKEN verdict.
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             session.config.hook.pytest_resilience_run_finished(run=run, folder=str(ours.store.folder))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    run, width = config.stash.get(_RUN_KEY, None), get_terminal_size().columns
-    if run is None:
-        if _TALLY_KEY in config.stash:
-            config.stash[_TALLY_KEY].write_without_run(terminalreporter, width)
-        return
-    terminalreporter.section("resilience")
-    for text, style in terminal_lines(run, config.stash[SESSION_KEY].report, width):
-        terminalreporter.write_line(text, **({style: True} if style else {}))
-    left = left_behind(run)
-    if left:
-        terminalreporter.section("UNDO FAILED: these effects are still in the cluster", red=True, bold=True)
-        for line in left:
-            terminalreporter.write_line(harmless(line), red=True, bold=True)
 
 
 def _skip_reason(item: pytest.Item, settings: Settings) -> str:
@@ -328,12 +302,3 @@ def _connect(config: pytest.Config) -> None:
             pytest.exit(with_excerpts(error), returncode=pytest.ExitCode.USAGE_ERROR)
         code = PROMETHEUS_UNUSABLE if isinstance(error, PrometheusUnusable) else CLUSTER_UNUSABLE
         pytest.exit(f"{type(error).__name__}: {error}", returncode=code)
-
-
-def _ini_value(config: pytest.Config, name: str) -> str:
-    value = str(config.getini(name))
-    if not value or name not in {*_PATHS, *_MANY}:
-        return value
-    # Like pytest's own options of the type ``paths``, relative to the folder of the ini file.
-    folder = config.inipath.parent if config.inipath else config.invocation_params.dir
-    return located(value, folder) if name in _MANY else str(folder / value)

@@ -1,0 +1,22 @@
+"""The plugins beside the main one: each shows or sends what happened in a session.
+
+They run in the process with the terminal only, and get their facts from hooks and records.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.engine.settings import Settings
+from harness.pytest_plugin.github_job import GithubJob
+from harness.pytest_plugin.run_summary import RunSummary
+from harness.pytest_plugin.tally import Tally
+
+
+def register_companions(config: pytest.Config, settings: Settings) -> Tally:
+    """Register the companions of a session with a cluster. Returns the tally of its skipped experiments."""
+    tally = Tally(planning=settings.plan)
+    plugins = {"tally": tally, "summary": RunSummary(tally), "github-job": GithubJob(config, settings, tally)}
+    for name, plugin in plugins.items():
+        config.pluginmanager.register(plugin, f"resilience-{name}")
+    return tally
