@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from harness.cluster.images import HarnessImages
 from harness.cluster.local.commands import DEFAULT_NAME
-from harness.common.image_values import image_values
-from harness.common.option_values import Reader, image_reference, label, names, one_of, optional, truth, url, whole
+from harness.common.image_values import image_values, located
+from harness.common.option_values import image_reference, label, names, one_of, optional, truth, url, whole
+from harness.engine.notification_options import NOTIFICATION_OPTIONS
+from harness.engine.option import Option
 
 
 class Keep(StrEnum):
@@ -30,43 +31,6 @@ def harness_images(text: str) -> HarnessImages:
     if text not in list(HarnessImages):
         raise ValueError(f"one of {', '.join(HarnessImages)}")
     return HarnessImages(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option: ``--name`` on the command line, ``RESILIENCE_NAME`` and ``resilience_name`` in the ini file.
-
-    ``read`` gives the value of the field ``sets`` of :class:`Settings`; an option without one is part of a group that
-    ``resolve`` reads as a whole. The value of a ``path`` is relative to the current folder, or to the folder of the ini
-    file that sets it. An option with ``many`` may be repeated on the command line; elsewhere commas separate its
-    values.
-    """
-
-    name: str
-    help: str
-    sets: str = ""
-    read: Reader = str
-    default: str = ""
-    flag: bool = False
-    metavar: str = "VALUE"
-    path: bool = False
-    many: bool = False
-
-    @property
-    def command_line(self) -> str:
-        return f"--{self.name}"
-
-    @property
-    def destination(self) -> str:
-        return "resilience_" + self.name.replace("-", "_")
-
-    @property
-    def ini(self) -> str:
-        return "resilience_" + self.name.removeprefix("cluster-").removeprefix("resilience-").replace("-", "_")
-
-    @property
-    def variable(self) -> str:
-        return self.ini.upper()
 
 
 OPTIONS = (
@@ -165,6 +129,7 @@ OPTIONS = (
         read=image_values,
         metavar="FILE|REF",
         many=True,
+        locate=located,
     ),
     Option(
         "prometheus-url",
@@ -291,4 +256,5 @@ OPTIONS = (
         read=truth,
         flag=True,
     ),
+    *NOTIFICATION_OPTIONS,
 )

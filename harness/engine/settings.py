@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,10 @@ from typing import Any, Literal
 from harness.cluster.images import HarnessImages
 from harness.common.errors import InputError, Problem
 from harness.common.option_values import FALSE, TRUE
-from harness.engine.options import OPTIONS, Keep, Option
+from harness.common.secret_values import is_named, redacted
+from harness.engine.addresses import Addresses, addresses
+from harness.engine.option import Option
+from harness.engine.options import OPTIONS, Keep
 from harness.engine.repeats import Repeats, repeats
 from harness.prometheus.access import SECRET_VARIABLES, PrometheusAccess, prometheus_access
 
@@ -55,6 +58,7 @@ class Settings:
     calibrate: bool = False
     required: str = ""
     annotations: Literal["auto", "github", "none"] = "auto"
+    addresses: Addresses = field(default_factory=Addresses)
 
 
 def resolve(
@@ -73,16 +77,19 @@ def resolve(
         try:
             values[option.name] = option.read(texts[option.name])
         except ValueError as error:
-            found = f"found {texts[option.name]!r}, expected {error}"
-            problems.append(Problem(found, field=option.command_line))
+            found = "a value that is not shown" if option.secret else repr(texts[option.name])
+            problems.append(Problem(f"found {found}, expected {error}", field=option.command_line))
     repeated = repeats(texts, values.get("repeat", 1), values.get("repeat-all", False), problems)
     access = prometheus_access(texts, environ, problems)
+    # A session without a cluster sends nothing, so that it needs no secrets.
+    recipients = addresses(texts, environ, problems) if cluster else Addresses()
     if problems:
         raise InputError(problems)
     return Settings(
         cluster=cluster,
         prometheus_access=access,
         repeats=repeated,
+        addresses=recipients,
         required=_required(texts, environ),
         **{option.sets: values[option.name] for option in OPTIONS if option.sets},
     )
@@ -107,7 +114,7 @@ def _value(
 ) -> str:
     chosen = given(option.destination)
     if chosen not in (None, False):
-        return ",".join(map(str, chosen)) if isinstance(chosen, list) else str(chosen)
+        return option.joined(map(str, chosen)) if isinstance(chosen, list) else str(chosen)
     return environ.get(option.variable) or ini(option.ini) or option.default
 
 
@@ -125,6 +132,26 @@ def _required(values: Mapping[str, str], environ: Mapping[str, str]) -> str:
     if values["cluster-required"].strip():
         return "--cluster-required is set" if values["cluster-required"].strip().lower() in TRUE else ""
     return "CI is set" if environ.get("CI", "").strip().lower() not in FALSE else ""
+
+
+def recorded_command(arguments: Sequence[str]) -> str:
+    """Return pytest's command line as it may be stored: without credentials in URLs and values of secret options."""
+    secret = {option.command_line for option in OPTIONS if option.secret}
+    shown, before = ["pytest"], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if before in secret:
+            shown.append(_named_or_redacted(argument))
+        elif equals and name in secret:
+            shown.append(f"{name}={_named_or_redacted(value)}")
+        else:
+            shown.append(argument)
+        before = argument
+    return without_passwords(" ".join(shown))
+
+
+def _named_or_redacted(value: str) -> str:
+    return value if is_named(value) else redacted(value)
 
 
 def without_passwords(text: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from harness.common.errors import HarnessError, Problem
+from harness.common.secret_values import one_line_of
 
 TOKEN_VARIABLE = "RESILIENCE_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
 PASSWORD_VARIABLE = "RESILIENCE_PROMETHEUS_PASSWORD"  # noqa: S105
@@ -38,7 +39,7 @@ class PrometheusAccess:
 
     def bearer(self) -> str:
         """Return the current token, or an empty text. Raises HarnessError if its file cannot be read."""
-        return _read(self.token_file) if self.token_file else self.token
+        return one_line_of(self.token_file) if self.token_file else self.token
 
     def cleaned(self, text: str, url: str = "") -> str:
         """Return a text with every secret removed, including those in the URL."""
@@ -120,21 +121,10 @@ def _text(path: Path | None, field: str, problems: list[Problem]) -> str:
     if path is None:
         return ""
     try:
-        return _read(path)
+        return one_line_of(path)
     except HarnessError as error:
         problems.append(Problem(str(error), field=field))
         return ""
-
-
-def _read(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        # Only the type of the error, since UnicodeDecodeError quotes bytes of the file.
-        raise HarnessError(f"{path} cannot be read: {type(error).__name__}") from error
-    if not text or "\n" in text:
-        raise HarnessError(f"{path}: found {len(text.splitlines())} lines, expected one")
-    return text
 
 
 def _headers(path: Path | None, problems: list[Problem]) -> dict[str, str]:

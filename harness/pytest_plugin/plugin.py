@@ -18,7 +18,7 @@ from harness.common.excerpts import with_excerpts
 from harness.common.interrupts import deferred, give_lines, rearm, terminate_as_interrupt
 from harness.engine.options import OPTIONS
 from harness.engine.outcome import Broken
-from harness.engine.settings import Settings, resolve, without_passwords
+from harness.engine.settings import Settings, recorded_command, resolve
 from harness.engine.steps.run import new_run_id
 from harness.experiment.files import is_experiment
 from harness.experiment.project_files import ProjectFiles
@@ -123,7 +123,7 @@ def pytest_configure(config: pytest.Config) -> None:
         files=files,
         run_id=run_id,
         seed=shared.get("seed", settings.seed if settings.seed is not None else int(run_id[-4:], 16)),
-        command=without_passwords(" ".join(["pytest", *config.invocation_params.args])),
+        command=recorded_command([str(argument) for argument in config.invocation_params.args]),
         progress=lambda message: progress(config, timed(message)),
         notice=lambda message: notice(config, timed(message)),
         clock=clock,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.common.errors import InputError
-from harness.engine.options import OPTIONS, Keep, Option
+from harness.engine.option import Option
+from harness.engine.options import OPTIONS, Keep
 from harness.engine.settings import Settings, resolve, without_passwords
 
 # A good value of each option other than its default, on three levels.
@@ -35,9 +36,14 @@ VALUES = {
     "wait-for-lock": ("1", "2", "3"),
     "repeat": ("5", "6", "7"),
     "repeat-confidence": ("80%", "90%", "99%"),
+    "notify-on": ("finished", "aborted", "started"),
+    "veto-on-error": ("allow", "refuse", "allow"),
+    "report-url": ("http://a", "http://b", "http://c"),
 }
 # How to be let in by Prometheus: they belong together, and are covered by test_prometheus_access.
 ACCESS = {f"prometheus-{name}" for name in ("token-file", "user", "password-file", "ca", "tenant", "headers-file")}
+# Addresses and their secret: covered by test_addresses.
+ADDRESSES = {"notify", "webhook", "webhook-secret", "veto-webhook"}
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -48,7 +54,7 @@ def settings_of(
 
 
 def test_every_option_with_a_value_is_covered_here() -> None:
-    assert set(VALUES) | ACCESS == {option.name for option in OPTIONS if not option.flag}
+    assert set(VALUES) | ACCESS | ADDRESSES == {option.name for option in OPTIONS if not option.flag}
 
 
 @pytest.mark.parametrize("name", list(VALUES))
