@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from harness.common.suggestions import did_you_mean
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(r"(\w{3})(?:-(\w{3}))? (\d{2}):(\d{2})-(\d{2}):(\d{2})")
@@ -16,8 +18,11 @@ _EXPECTED = "expected days and times such as Mon-Fri 09:00-16:00"
 _MIDNIGHT = 24 * 60
 
 
-def _parse(text: str) -> tuple[frozenset[int], int, int]:
-    """Return the weekdays (Monday is 0) and the first and last minute of the day. Raises ValueError."""
+def parse_window(text: str, *, overnight: bool = False) -> tuple[frozenset[int], int, int]:
+    """Return the weekdays (Monday is 0) and the first and last minute of the day. Raises ValueError.
+
+    If ``overnight``, a window may end on the next day: its last minute is then beyond 24 h.
+    """
     found = _WINDOW.fullmatch(text)
     if not found or found[1] not in _DAYS or (found[2] or "Mon") not in _DAYS:
         raise ValueError(f"found {text!r}, {_EXPECTED}")
@@ -25,25 +30,34 @@ def _parse(text: str) -> tuple[frozenset[int], int, int]:
     # A range such as Sat-Mon crosses the end of the week.
     days = frozenset((first + offset) % 7 for offset in range((last - first) % 7 + 1))
     begin, end = int(found[3]) * 60 + int(found[4]), int(found[5]) * 60 + int(found[6])
-    if max(int(found[4]), int(found[6])) > 59 or not begin < end <= _MIDNIGHT:
-        raise ValueError(f"found {text!r}, expected a start time before an end time of the same day (24:00 at most)")
+    if overnight and end < begin < _MIDNIGHT:
+        end += _MIDNIGHT
+        limit = _MIDNIGHT + begin
+    else:
+        limit = _MIDNIGHT
+    if max(int(found[4]), int(found[6])) > 59 or not begin < end <= limit:
+        same_day = "" if overnight else " of the same day"
+        raise ValueError(f"found {text!r}, expected a start time before an end time{same_day} (24:00 at most)")
     return days, begin, end
 
 
 def _check_window(text: str) -> str:
-    _parse(text)
+    parse_window(text)
     return text
 
 
-def _check_zone(name: str) -> str:
+def check_zone(name: str) -> str:
+    """Return the name of a time zone. Raises ValueError with the closest known name if there is none of this name."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"found {name!r}, expected a time zone such as Europe/Berlin") from error
+        near = did_you_mean(name, sorted(available_timezones()))
+        hint = f", did you mean {near}?" if near else ""
+        raise ValueError(f"found {name!r}, expected a time zone such as Europe/Berlin{hint}") from error
     return name
 
 
-def _check_date(text: str) -> str:
+def check_date(text: str) -> str:
     try:
         date.fromisoformat(text)
     except ValueError as error:
@@ -56,13 +70,13 @@ class Windows(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 
-    time_zone: Annotated[str, AfterValidator(_check_zone)] = Field(
+    time_zone: Annotated[str, AfterValidator(check_zone)] = Field(
         default="UTC", description="time zone of the windows, such as Europe/Berlin"
     )
     allow: list[Annotated[str, AfterValidator(_check_window)]] = Field(
         min_length=1, description="days and times, such as Mon-Fri 09:00-16:00"
     )
-    exclude: list[Annotated[str, AfterValidator(_check_date)]] = Field(
+    exclude: list[Annotated[str, AfterValidator(check_date)]] = Field(
         default_factory=list, description="dates without experiments, such as 2026-12-24"
     )
 
@@ -80,7 +94,7 @@ class Windows(BaseModel):
 
 
 def _holds(window: str, begins: datetime, ends: datetime) -> bool:
-    days, begin, end = _parse(window)
+    days, begin, end = parse_window(window)
     midnight = datetime.combine(begins.date(), time(), begins.tzinfo)
     # In local time without offsets, so that the end of the window stays right on days when daylight saving changes.
     last = (ends.replace(tzinfo=None) - midnight.replace(tzinfo=None)).total_seconds() / 60
