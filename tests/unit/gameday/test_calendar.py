@@ -177,7 +177,7 @@ def _open(calendar: Calendar, at: float) -> bool:
     return False
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(_CALENDARS, _TIMES, st.integers(0, 7200))
 def test_next_start_is_open_until_its_end(calendar: Calendar, after: int, seconds: int) -> None:
     start = calendar.next_start(after, seconds, within=60 * 86_400)
@@ -188,7 +188,7 @@ def test_next_start_is_open_until_its_end(calendar: Calendar, after: int, second
             assert _open(calendar, at)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(_CALENDARS, _TIMES)
 def test_spans_are_all_of_the_open_time(calendar: Calendar, after: int) -> None:
     spans = calendar.spans(after, after + 3 * 86_400)

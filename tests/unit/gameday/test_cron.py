@@ -7,7 +7,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gameday.calendar import Calendar
@@ -114,6 +114,7 @@ def test_schedule_outside_of_the_windows_is_refused() -> None:
 _FIELD = st.sampled_from(["*", "*/7", "0", "3-5", "1,4", "2/3"])
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     fields=st.tuples(_FIELD, _FIELD, st.sampled_from(["*", "1", "31", "*/10"]), st.just("*"), _FIELD),
     after=st.integers(1_700_000_000, 1_900_000_000),
