@@ -27,16 +27,15 @@ from harness.results.record import (
     ExperimentRecord,
     FaultRecord,
     ImageRecord,
-    LoadRecord,
     ObjectiveRecord,
     PhaseRecord,
-    ProbeRecord,
     UndoRecord,
     VictimRecord,
     WorkloadRecord,
 )
 from harness.results.reporting.chart import build_chart
 from harness.results.reporting.events import build_events
+from harness.results.traffic_record import LoadRecord, ProbeRecord
 from harness.safety.undo.entry import UndoEntry
 from harness.stats.bounds import percentile
 from harness.traffic.prober.declaration import Probing
@@ -60,6 +59,8 @@ def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord
         because=experiment.because,
         attempt=experiment.attempt,
         rerun=experiment.rerun,
+        round=experiment.round,
+        content=experiment.content,
     )
 
 

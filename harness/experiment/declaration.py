@@ -234,8 +234,9 @@ class Experiment:
     """A validated experiment, ready to run.
 
     ``twin`` is the name of a twin, or empty for the experiment itself. ``attempt`` counts from 1 in a series and is 0
-    otherwise. ``rerun`` is 1 or more when a pytest plug-in runs the experiment again. With ``live`` the workload is
-    empty until it is read from the cluster.
+    otherwise. ``rerun`` is 1 or more when a pytest plug-in runs the experiment again. ``round`` counts from 1 in a game
+    day and is 0 otherwise. With ``live`` the workload is empty until it is read from the cluster. ``content`` is a
+    checksum of the file with its workload as read from files: it shows whether the experiment changed since a run.
     """
 
     name: str
@@ -260,6 +261,9 @@ class Experiment:
     rerun: int = 0
     prober: tuple[Probing, ...] = ()
     live: LiveWorkload | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    content: str = ""
+    round: int = 0
 
     @property
     def existing(self) -> str:
@@ -285,10 +289,16 @@ class Experiment:
 
     @property
     def title(self) -> str:
-        """``name`` or ``name[twin]``, with the numbers of the rerun and the attempt, if any."""
+        """``name`` or ``name[twin]``, with the numbers of the round, the rerun and the attempt, if any."""
         name = f"{self.name}[{self.twin}]" if self.twin else self.name
+        name += f" (round {self.round})" if self.round > 1 else ""
         name += f" (rerun {self.rerun})" if self.rerun else ""
         return f"{name} #{self.attempt}" if self.attempt else name
+
+    @property
+    def draw(self) -> str:
+        """What random choices depend on, beside the seed: twins hit what their experiment hits, rounds draw anew."""
+        return f"{self.name} (round {self.round})" if self.round > 1 else self.name
 
     def as_twin(self, name: str) -> Experiment:
         """Return the experiment with the workload of a twin. Raises KeyError for an unknown twin."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,11 @@ def _parts(
     return parts
 
 
+def _checksum(data: Any, workload: Workload) -> str:  # noqa: ANN401 - the data of a file
+    text = json.dumps([data, workload.objects], sort_keys=True, separators=(",", ":"), default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
 class _Assembly:
     """Builds an experiment from its declaration and collects all problems."""
 
@@ -142,6 +149,8 @@ class _Assembly:
             control=declared.control,
             safety=declared.safety,
             live=live,
+            labels=declared.metadata.labels,
+            content=_checksum(self._document.data, workload),
         )
 
     def _live(self, check: Callable[[Workload], list[Problem]], faults: Sequence[Fault]) -> LiveWorkload:

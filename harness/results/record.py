@@ -12,9 +12,11 @@ from pydantic import Field
 
 from harness.model.clock_errors import Calibration
 from harness.model.verdict import Verdict
-from harness.results.fact import Fact, Figures, Known
+from harness.results.fact import Fact, Known
+from harness.results.game_day_record import ChoiceRecord, GameDayRecord
 from harness.results.series_record import SeriesRecord
 from harness.results.skip_record import SkipRecord
+from harness.results.traffic_record import LoadRecord, ProbeRecord
 
 SCHEMA_VERSION = "1"
 
@@ -154,59 +156,6 @@ class ClockRecord(Fact):
     judged: bool = Field(default=True, description="whether an objective uses this clock; false: for information")
 
 
-class LoadRecord(Fact):
-    """The planned and the generated load, in requests."""
-
-    profile: str
-    target: str
-    offered: int = Field(default=0, description="requests due according to the profile")
-    achieved: int = Field(default=0, description="requests started")
-    dropped: int = Field(default=0, description="requests due but never started")
-    failed: int = Field(default=0, description="requests started without the expected response")
-    saturated: bool = Field(
-        default=False, description="whether the generator was the bottleneck, so that its latencies are not meaningful"
-    )
-    outcomes: dict[str, int] = Field(default_factory=dict, description="number of requests by outcome")
-    latency: dict[str, Figures] = Field(
-        default_factory=dict, description="by phase: p50, p95, p99 and max of successful requests in seconds"
-    )
-    model: Literal["open", "closed"] = Field(
-        default="open",
-        description="open: requests were due by the clock; closed: users waited for a response before they sent more",
-    )
-    users: int = Field(default=0, description="for a locustfile: the largest number of users at a time")
-    waited: dict[str, float] = Field(
-        default_factory=dict, description="closed model, by phase: the share of the users' time spent waiting, 0 to 1"
-    )
-    hidden: dict[str, int] = Field(
-        default_factory=dict,
-        description="closed model, by phase: requests that users did not send, measured by their pace in the baseline",
-    )
-    unfinished: int = Field(default=0, description="requests that had not ended when the load was stopped")
-    exceptions: dict[str, int] = Field(
-        default_factory=dict, description="number of exceptions of the locustfile's tasks, by text"
-    )
-    notes: list[str] = Field(default_factory=list)
-
-
-class ProbeRecord(Fact):
-    """One stream of the prober and its results, in probes."""
-
-    name: str
-    target: str
-    protocol: Literal["http", "tcp", "grpc", "dns"]
-    connection: Literal["new", "kept"]
-    rate: float = Field(description="probes per second")
-    timeout: float = Field(description="time limit of a probe in seconds")
-    sent: int = 0
-    failed: int = 0
-    dropped: int = Field(default=0, description="probes due but never started")
-    outcomes: dict[str, int] = Field(default_factory=dict, description="number of probes by outcome")
-    latency: Figures = Field(
-        default_factory=dict, description="p50, p95, p99 and max of good probes in seconds from their intended start"
-    )
-
-
 class ChartRecord(Fact):
     """The chart of an experiment: one entry per bin. ``steps`` are (at, value) pairs, valid until the next pair."""
 
@@ -309,6 +258,10 @@ class ExperimentRecord(Fact):
     rerun: int = Field(
         default=0, description="number of earlier runs of this item by a pytest plug-in; every record counts"
     )
+    round: int = Field(default=0, description="number of the round of its game day, from 1; 0: not part of one")
+    content: str = Field(
+        default="", description="checksum of the experiment file with its workload; empty: unknown, or a Python test"
+    )
     series: SeriesRecord | None = Field(default=None, description="set if this record summarises several attempts")
     attempts: list[ExperimentRecord] = Field(default_factory=list, description="the attempts of a series, in order")
     evidence_files: list[str] = Field(
@@ -325,6 +278,12 @@ class ExperimentRecord(Fact):
     def cut_short(self) -> bool:
         """Whether a signal ended it early, or the run ended before its verdict."""
         return self.interrupted or not self.has_verdict
+
+    @property
+    def repetition(self) -> str:
+        """`` (round 2)`` and `` (rerun 1)``; empty for the first of both."""
+        found = [("round", self.round if self.round > 1 else 0), ("rerun", self.rerun)]
+        return "".join(f" ({what} {number})" for what, number in found if number)
 
     @property
     def standing(self) -> Verdict:
@@ -347,3 +306,7 @@ class RunRecord(Fact):
     skipped: list[SkipRecord] = Field(
         default_factory=list, description="experiments that were selected, but skipped; they have no verdict"
     )
+    choice: ChoiceRecord | None = Field(
+        default=None, description="the experiments that were chosen for a time budget; null: no budget was given"
+    )
+    game_day: GameDayRecord | None = Field(default=None, description="the game day; null: this run was none")

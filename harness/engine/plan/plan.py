@@ -170,7 +170,7 @@ class _DryRun:
         self._run, self._facts, self._experiment = run, facts, experiment
         self._deployed = deployed
         self._model = model_of(run.cluster, deployed.objects, facts.namespace)
-        self._rng = run.random(experiment.name)
+        self._rng = run.random(experiment.draw)
         self._names = {old: new for own in self._own() for old, new in _names(self._model, own)}
         self._chosen: list[tuple[Fault, tuple[Victim, ...]]] = []
 

@@ -30,7 +30,7 @@ def admit(run: Run, experiment: Experiment) -> None:
     """
     facts = Facts.of(run, experiment)
     found = [*start_refusals(facts, experiment), *alert_refusals(run)]
-    found += [text for text in _foreseen(facts, experiment, lambda: run.random(experiment.name)) if text not in found]
+    found += [text for text in _foreseen(facts, experiment, lambda: run.random(experiment.draw)) if text not in found]
     if found:
         raise ClusterRefused(f"the guard refuses {experiment.title}: {'; '.join(found)}")
 

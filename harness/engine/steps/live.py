@@ -63,7 +63,7 @@ class LiveExperiment:
         self._clock = run.clock
         self._cluster = run.cluster
         # Seeded with the name of the experiment, not of the twin: both must choose the same victims.
-        rng = run.random(experiment.name)
+        rng = run.random(experiment.draw)
         self._context = FaultContext(run.cluster, self.namespace, rng, run.clock, self.site.journal)
         self._faults: list[Injected] = []
         self._in_effect: list[Strike] = []

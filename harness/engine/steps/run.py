@@ -98,7 +98,8 @@ class Run:
         ``of`` is what distinguishes further namespaces of the experiment.
         """
         rerun = f"rerun{experiment.rerun}" if experiment.rerun else ""
-        part = "-".join(filter(None, (str(experiment.attempt or ""), rerun, "control" if control else "", of)))
+        turn = f"round{experiment.round}" if experiment.round > 1 else ""
+        part = "-".join(filter(None, (turn, str(experiment.attempt or ""), rerun, "control" if control else "", of)))
         name = f"{experiment.name}-{file_digest(experiment.file)}"
         return experiment_namespace(name, experiment.twin, self.id, self.prefix, part)
 

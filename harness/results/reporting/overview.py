@@ -44,11 +44,11 @@ class Family:
 
 def families(run: RunRecord) -> list[Family]:
     """Group experiments with their twins: BROKEN first, then INCONCLUSIVE, otherwise in the order of their start."""
-    found: dict[tuple[str, str], list[ExperimentRecord]] = {}
+    found: dict[tuple[str, str, int], list[ExperimentRecord]] = {}
     for record in run.experiments:
-        found.setdefault((record.file, record.name), []).append(record)
+        found.setdefault((record.file, record.name, record.round), []).append(record)
     grouped: list[Family] = []
-    for (_, name), records in found.items():
+    for (_, name, _), records in found.items():
         own = [record for record in records if not record.twin]
         # If the same experiment ran twice (with different node IDs), each further one is a separate family.
         grouped.extend(Family(name, record) for record in own[1:])
@@ -118,9 +118,8 @@ def _idle(idle: int, twins: int) -> str:
 
 
 def item_name(record: ExperimentRecord) -> str:
-    """Return the experiment's name, with the twin's name and the number of the rerun if there are any."""
-    name = f"{record.name}, twin {record.twin}" if record.twin else record.name
-    return f"{name} (rerun {record.rerun})" if record.rerun else name
+    """Return the experiment's name, with the twin's name and the numbers of the round and the rerun, if any."""
+    return (f"{record.name}, twin {record.twin}" if record.twin else record.name) + record.repetition
 
 
 def overruled(run: RunRecord) -> list[str]:

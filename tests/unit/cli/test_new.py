@@ -26,11 +26,11 @@ from harness.experiment.scaffold.faults import DRAFTS
 from harness.results.record import (
     ClockRecord,
     ExperimentRecord,
-    LoadRecord,
     ObjectiveRecord,
     PhaseRecord,
     RunRecord,
 )
+from harness.results.traffic_record import LoadRecord
 from tests.fake_run import DEPLOYMENT, SERVICE, controlled_cluster
 from tests.unit.experiment.rendering.programs import program, write
 

@@ -17,7 +17,6 @@ from harness.results.record import (
     EnvironmentRecord,
     ExperimentRecord,
     FaultRecord,
-    LoadRecord,
     NodeRecord,
     ObjectiveRecord,
     PhaseRecord,
@@ -29,6 +28,7 @@ from harness.results.reporting.chart import build_chart
 from harness.results.reporting.events import build_events
 from harness.results.series_record import DistributionRecord, QuantileRecord, SeriesRecord
 from harness.results.skip_record import SkipRecord
+from harness.results.traffic_record import LoadRecord
 
 ORIGIN = "2026-11-23T07:10:00.000Z"
 WALL = 1_795_417_800.0
@@ -526,6 +526,7 @@ _KEPT = {
     "model",
     "started",
     "origin",
+    "content",
 }
 
 

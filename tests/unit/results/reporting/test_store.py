@@ -13,12 +13,13 @@ import pytest
 from harness.common.errors import InputError
 from harness.model.verdict import Verdict
 from harness.results.comparison.samples import outcomes
-from harness.results.record import ChartRecord, ExperimentRecord, LoadRecord, ObjectiveRecord, PhaseRecord, RunRecord
+from harness.results.record import ChartRecord, ExperimentRecord, ObjectiveRecord, PhaseRecord, RunRecord
 from harness.results.reporting import overview
 from harness.results.reporting.publish import write_report
 from harness.results.reporting.schema import PUBLISHED, published_text, results_schema
 from harness.results.reporting.store import RunStore, load, slug
 from harness.results.reporting.summary import junit_properties
+from harness.results.traffic_record import LoadRecord
 from tests.unit.results.reporting import sample_runs
 
 

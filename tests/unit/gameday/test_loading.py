@@ -1,0 +1,80 @@
+"""Game day files are read and checked as experiments are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.common.errors import InputError
+from harness.experiment.files import experiment_files, game_day_files, is_experiment, is_game_day
+from harness.gameday.loading import load_game_day
+
+PLAIN = """\
+apiVersion: resilience/v1
+kind: GameDay
+metadata: {name: friday}
+hypothesis: Users notice nothing.
+experiments: {paths: [a.yaml]}
+"""
+
+
+def _file(folder: Path, text: str = PLAIN) -> Path:
+    file = folder / "friday.yaml"
+    file.write_text(text)
+    return file
+
+
+def _problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(InputError) as found:
+        load_game_day(_file(folder, text))
+    return [f"{problem.line} {problem.field}: {problem.message}" for problem in found.value.problems]
+
+
+def test_smallest_game_day_is_loaded(tmp_path: Path) -> None:
+    day = load_game_day(_file(tmp_path))
+    assert (day.name, day.declared.chosen_order, day.declared.pause) == ("friday", "listed", 0.0)
+
+
+def test_game_day_with_a_budget_is_ordered_by_value(tmp_path: Path) -> None:
+    day = load_game_day(_file(tmp_path, PLAIN + "budget: 45m\n"))
+    assert (day.declared.budget, day.declared.chosen_order) == (2700.0, "value")
+
+
+def test_every_mistake_is_reported_with_its_line(tmp_path: Path) -> None:
+    wrong = PLAIN.replace("friday", "Friday!") + "budgte: 45m\npause: 5\norder: any\ntwins: 1\n"
+    found = _problems(tmp_path, wrong)
+    places = {each.partition(":")[0] for each in found}
+    assert places == {"3 metadata.name", "8 order", "9 twins", "7 pause", "6 budgte"}
+    assert any("did you mean" in each or "budget" in each for each in found if "budgte" in each)
+
+
+def test_selector_that_cannot_be_parsed_is_reported(tmp_path: Path) -> None:
+    (found,) = _problems(tmp_path, PLAIN.replace("[a.yaml]", "[a.yaml], selector: '=='"))
+    assert found.startswith("5 experiments.selector: found '==', expected a label selector")
+
+
+@pytest.mark.parametrize("other", ["rounds: 2", "budget: 45m"])
+def test_duration_excludes_rounds_and_budget(tmp_path: Path, other: str) -> None:
+    (found,) = _problems(tmp_path, f"{PLAIN}duration: 4h\n{other}\n")
+    assert "found duration and" in found
+
+
+def test_digest_depends_on_the_content_only(tmp_path: Path) -> None:
+    before = load_game_day(_file(tmp_path)).digest
+    assert load_game_day(_file(tmp_path, f"# A comment\n{PLAIN}")).digest == before
+    assert load_game_day(_file(tmp_path, f"{PLAIN}pause: 5m\n")).digest != before
+
+
+@pytest.mark.parametrize("kind", ["GameDay", "Gameday", "game-day"])
+def test_game_day_is_no_experiment(tmp_path: Path, kind: str) -> None:
+    file = _file(tmp_path, PLAIN.replace("kind: GameDay", f"kind: {kind}"))
+    assert is_game_day(file)
+    assert not is_experiment(file)
+    assert game_day_files(tmp_path) == [file]
+    assert experiment_files(tmp_path) == []
+
+
+def test_misspelt_kind_is_reported(tmp_path: Path) -> None:
+    (found,) = _problems(tmp_path, PLAIN.replace("kind: GameDay", "kind: Gameday"))
+    assert found.startswith("2 kind: found 'Gameday', expected")
