@@ -94,6 +94,17 @@ FOR_CHARTS = (
         folder="helm",
     ),
 )
+# For experiments with their own one. Built only when such an experiment runs.
+ON_DEMAND = (
+    # Not a later release: from 0.32 on the program embeds files of its web interface that its Go module does not have.
+    Component(
+        "alertmanager",
+        "github.com/prometheus/alertmanager/cmd/alertmanager",
+        "github.com/prometheus/alertmanager",
+        ("github.com/prometheus/common/version.Version={version}",),
+        folder="alertmanager",
+    ),
+)
 # The harness's programs have a module each, so that a change in one rebuilds only that one.
 OWN = (
     Component("calibration", ".", "resilience-harness/calibration", folder="calibration", version="1.0.0"),

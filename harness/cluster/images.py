@@ -48,6 +48,7 @@ PUBLISHED: Mapping[str, str] = {
     "@sha256:9532d8c39891ca2ecde4d30d7710e01fb739c87a8b9299685c63704296b16028",
     "etcd": "gcr.io/etcd-development/etcd:v3.7.3",
     "metrics-server": "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
+    "alertmanager": "quay.io/prometheus/alertmanager:v0.31.1",
     "prometheus": "quay.io/prometheus/prometheus:v3.13.0"
     "@sha256:c6b27ea434f8389bfe233fbc7be381cf50587c286e871bc842008f5a1b1908a7",
 }

@@ -152,6 +152,13 @@ OPTIONS = (
         path=True,
     ),
     Option(
+        "alertmanager-url",
+        "URL of the Alertmanager that alerts must reach (default: found in the cluster)",
+        sets="alertmanager_url",
+        read=url,
+        metavar="URL",
+    ),
+    Option(
         "load-from",
         "where load is generated: machine, cluster, or auto (as the experiment says, else here if possible)",
         sets="load_from",

@@ -28,6 +28,7 @@ from harness.engine.preflight.admission import admit
 from harness.engine.preflight.images import Images
 from harness.engine.preflight.requirements import require
 from harness.engine.record_keeping import RecordKeeper
+from harness.engine.steps.alert_watch import AlertWatch
 from harness.engine.steps.body_watch import BodyWatch
 from harness.engine.steps.first_scrapes import gate_of, wait_scraped
 from harness.engine.steps.host_watch import watch_hosts
@@ -42,6 +43,7 @@ from harness.faults.base import Fault
 from harness.judging.judge import judge, judge_baseline
 from harness.model.timeline import BASELINE, FAULT, SETTLE, Injection, Timeline
 from harness.model.verdict import Verdict
+from harness.objectives.alert import Alert
 from harness.objectives.base import LiveObjective, Objective
 from harness.probes.prometheus.query import PrometheusQueries
 from harness.results.record import ExperimentRecord
@@ -74,6 +76,7 @@ class PythonExperiment:
         self.keeper = RecordKeeper(run, self._experiment, node_id)
         self.live = self.keeper.live
         self._stack = ExitStack()
+        self._alert_watches: list[AlertWatch] = []
         # The reason if the test ends without a verdict.
         self._ended = ""
 
@@ -179,6 +182,15 @@ class PythonExperiment:
         watch_hosts(self.live, self._run.policy.hosts, self._run.clock)
         self.live.start_prober(probings)
 
+    def watch_alerts(self, *alerts: Alert) -> None:
+        """Look at these alerts from now on, before the baseline; give the same ones to ``assert_objectives``.
+
+        Raises Inconclusive if the Service of a server does not exist."""
+        with self._step():
+            watch = AlertWatch(self._run, self.namespace, self.timeline, alerts)
+            self._alert_watches.append(self.live.enter_context(watch))
+            self.live.wait_known(alerts)
+
     def baseline(self, seconds: float, *, scraped: Sequence[Objective] = ()) -> None:
         """Run the baseline phase, after Prometheus scrapes the targets of the PromQL objectives in ``scraped``.
 
@@ -224,6 +236,8 @@ class PythonExperiment:
             self.live.recover(objectives, recovery, gate_of(prometheus, objectives, SETTLE))
         with self._step(), self.live.phase(SETTLE, f"{settle:g} s"):
             self.live.wait(settle)
+        for watch in self._alert_watches:
+            watch.stop()
         self.live.stop()
         if prometheus:
             self.live.look([PrometheusQueries(prometheus, objectives)])

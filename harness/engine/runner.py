@@ -15,6 +15,7 @@ from harness.engine.preflight.images import Images
 from harness.engine.preflight.requirements import require
 from harness.engine.record_keeping import RecordKeeper
 from harness.engine.steps.abort_watch import AbortWatch
+from harness.engine.steps.alert_watch import AlertWatch
 from harness.engine.steps.credentials import check_secrets
 from harness.engine.steps.first_scrapes import gate_of, wait_scraped
 from harness.engine.steps.host_watch import watch_hosts
@@ -65,6 +66,7 @@ class Runner:
         objects = experiment.workload.rendered(self._run.cluster.image)
         # The content of copied Secrets is read only now, and kept nowhere but in the objects that are applied.
         live.deploy(with_content(self._run.cluster.api, objects))
+        alerts = live.enter_context(AlertWatch(self._run, live.namespace, live.timeline, experiment.objectives))
         live.wait_known(experiment.objectives)
         watch_hosts(live, self._run.policy.hosts, self._run.clock)
         if experiment.load:
@@ -80,6 +82,7 @@ class Runner:
         with live.phase(SETTLE, f"{experiment.phases.settle:g} s"):
             live.wait(experiment.phases.settle)
         live.progress("querying probes and Prometheus")
+        alerts.stop()
         live.stop()
         live.look(experiment.probes)
         self._query_prometheus()

@@ -53,6 +53,7 @@ class Settings:
     twins: bool
     load_from: Literal["auto", "machine", "cluster"] = "auto"
     runner_image: str = ""
+    alertmanager_url: str = ""
     repeats: Repeats = field(default_factory=Repeats)
     wait_for_lock: int = 0
     calibrate: bool = False

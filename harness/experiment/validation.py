@@ -12,6 +12,7 @@ from harness.common.documents import Document, Place
 from harness.common.errors import InputError, Problem
 from harness.common.labels import parse_selector
 from harness.experiment import target_checks
+from harness.experiment.alert_checks import alert_problems, title_problems
 from harness.experiment.declaration import Declaration, Load, Twin, describes
 from harness.experiment.fault_needs import Manifests
 from harness.experiment.forecast.forecast import forecast
@@ -71,8 +72,10 @@ class Coherence:
             self._check_probes(probes, workload)
             self._check_deadlines(objectives, workload)
         self._check_windows(objectives)
+        found = alert_problems(objectives, self._declared.phases, len(self._declared.faults), workload)
+        for place, message in (*found, *title_problems(objectives)):
+            self._add(place, message)
         self._check_limits(objectives)
-        self._check_titles(objectives)
         self._check_twins(objectives, workload)
         if workload:
             self._check_guard(faults, workload)
@@ -253,17 +256,6 @@ class Coherence:
                     f"found {show_seconds(objective.below)}, expected less than the {show_seconds(longest)} after "
                     f"which a request times out (load.options: connectTimeout and readTimeout)",
                 )
-
-    def _check_titles(self, objectives: Sequence[Objective]) -> None:
-        seen: set[tuple[str, str]] = set()
-        for index, objective in enumerate(objectives):
-            named = (objective.kind, objective.title)
-            # The results of PromQL objectives are stored in the timeline under their titles.
-            if objective.kind == SERIES and named in seen:
-                self._add(
-                    ("objectives", index, SERIES, "name"), f"found {objective.title!r} twice, expected unique names"
-                )
-            seen.add(named)
 
     def _check_references(self, key: str, parts: Iterable[Any], workload: Workload) -> None:
         for index, part in enumerate(parts):

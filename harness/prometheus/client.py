@@ -17,6 +17,7 @@ from urllib3.util.retry import Retry
 from harness.common.clock import Clock, SystemClock, parse_kubernetes_time
 from harness.common.waiting import retrying
 from harness.prometheus.access import PrometheusAccess
+from harness.prometheus.alerts import AlertingRule, alerting_rules
 from harness.prometheus.answers import (
     Ambiguous,
     NoData,
@@ -231,15 +232,27 @@ class Prometheus:
         # interval.
         return window / max(1.0, self.number(f"max(count_over_time(up[{window:.0f}s]))").value)
 
-    def _status(self, page: str) -> Mapping[str, Any]:
-        def get() -> object:
-            answer = self._get(f"/api/v1/status/{page}")
-            if not answer.ok:
-                raise PrometheusApiClientException(f"HTTP Status Code {answer.status_code}")
-            return named(answer.json()["data"])
+    def alerting_rules(self) -> list[AlertingRule]:
+        """Return all alerting rules with their alerts. Raises QueryRefused if the server evaluates no rules."""
+        found: list[AlertingRule] = self._ask(lambda: alerting_rules(self._data("rules?type=alert")), "rules")
+        return found
 
-        data: Mapping[str, Any] = self._ask(get, page)
+    def alertmanagers(self) -> list[str]:
+        """Return the URLs of the Alertmanagers that it sends alerts to."""
+        found: list[str] = self._ask(
+            lambda: [str(each["url"]) for each in self._data("alertmanagers")["activeAlertmanagers"]], "alertmanagers"
+        )
+        return found
+
+    def _status(self, page: str) -> Mapping[str, Any]:
+        data: Mapping[str, Any] = self._ask(lambda: self._data(f"status/{page}"), page)
         return data
+
+    def _data(self, page: str) -> Mapping[str, Any]:
+        answer = self._get(f"/api/v1/{page}")
+        if not answer.ok:
+            raise PrometheusApiClientException(f"HTTP Status Code {answer.status_code}")
+        return named(answer.json()["data"])
 
     def _get(self, path: str) -> requests.Response:
         # ``verify`` is passed explicitly, since requests prefers REQUESTS_CA_BUNDLE over the session's own setting.

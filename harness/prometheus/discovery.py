@@ -1,13 +1,14 @@
-"""Find the Prometheus of a cluster, and connect to it without a port-forward.
+"""Find the Prometheus and the Alertmanager of a cluster, and connect to them without a port-forward.
 
-The search order is: the URL that the user gave; a Service labelled ``resilience.harness/component=prometheus``; the
-Services of the usual installations. In an owned cluster it is reached through its nodePort on loopback, in any other
-through the API server's proxy, with the credentials of the kubeconfig.
+The search order is: the URL that the user gave; a Service labelled ``resilience.harness/component=prometheus`` (or
+``alertmanager``); the Services of the usual installations. In an owned cluster they are reached through their nodePort
+on loopback, in any other through the API server's proxy, with the credentials of the kubeconfig.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -20,10 +21,11 @@ from harness.cluster.kube.permissions import allow
 from harness.cluster.kube.resources import SERVICES
 from harness.cluster.protocol import Cluster
 from harness.common.clock import Clock
-from harness.common.errors import ApiError, CapabilityMissing, PrometheusUnusable, TimedOut
+from harness.common.errors import ApiError, CapabilityMissing, Inconclusive, PrometheusUnusable, TimedOut
 from harness.common.naming import COMPONENT_LABEL
 from harness.common.waiting import wait_until
 from harness.prometheus.access import PrometheusAccess
+from harness.prometheus.alertmanager import Alertmanager
 from harness.prometheus.client import Prometheus
 from harness.prometheus.session import Via
 
@@ -36,6 +38,14 @@ WELL_KNOWN = (
     "prometheus-kube-prometheus-prometheus",
     "prometheus-server",
 )
+ALERTMANAGERS = (
+    "alertmanager",
+    "alertmanager-operated",
+    "alertmanager-main",
+    "kube-prometheus-stack-alertmanager",
+    "prometheus-kube-prometheus-alertmanager",
+    "prometheus-alertmanager",
+)
 PORT_NAMES = ("web", "http-web", "http", "https-web", "https")
 
 # A restarting server is back within seconds, and a wrong URL should fail soon.
@@ -43,6 +53,16 @@ NAMED_SECONDS = 5.0
 
 # Needed for the search only, not with --prometheus-url.
 PERMISSIONS = allow(SERVICES, "list", place="cluster")
+# For a server of the experiment's own workload.
+OWN_PERMISSIONS = allow(SERVICES, "get") | allow(SERVICES, "get", part="proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a server is reached: its URL, and the transport that replaces direct connections, if any."""
+
+    url: str
+    via: Via | None = None
 
 
 def prometheus_for(cluster: Cluster, url: str = "", access: PrometheusAccess | None = None) -> Prometheus | None:
@@ -52,12 +72,44 @@ def prometheus_for(cluster: Cluster, url: str = "", access: PrometheusAccess | N
     """
     if url:
         return Prometheus(url, access)
-    for service in _candidates(cluster.api):
-        found = _reach(cluster, service)
+    for service in _candidates(cluster.api, "prometheus", WELL_KNOWN):
+        way = _reach(cluster, service)
+        found = Prometheus(way.url, via=way.via)
         if found.ready() is None:
             return found
         found.close()
     return None
+
+
+def alertmanager_for(cluster: Cluster, url: str = "") -> Alertmanager | None:
+    """Return the Alertmanager at ``url``, or the first one of the cluster that answers, or None.
+
+    Return None as well if Services may not be listed. Raises ApiError.
+    """
+    if url:
+        return Alertmanager(url)
+    for service in _candidates(cluster.api, "alertmanager", ALERTMANAGERS):
+        way = _reach(cluster, service)
+        found = Alertmanager(way.url, way.via)
+        if found.ready() is None:
+            return found
+        found.close()
+    return None
+
+
+def own_prometheus(cluster: Cluster, namespace: str, service: str) -> Prometheus:
+    """Return the Prometheus behind ``service/NAME[:PORT]`` of a namespace, reached through the API server.
+
+    Raises ApiError if there is no such Service, or Inconclusive without such a port.
+    """
+    way = _own(cluster.api, namespace, service)
+    return Prometheus(way.url, via=way.via)
+
+
+def own_alertmanager(cluster: Cluster, namespace: str, service: str) -> Alertmanager:
+    """Return the Alertmanager behind ``service/NAME[:PORT]`` of a namespace, as for Prometheus."""
+    way = _own(cluster.api, namespace, service)
+    return Alertmanager(way.url, way.via)
 
 
 def check_named(url: str, access: PrometheusAccess, clock: Clock) -> None:
@@ -79,34 +131,46 @@ def check_named(url: str, access: PrometheusAccess, clock: Clock) -> None:
         prometheus.close()
 
 
-def _candidates(api: KubeApi) -> list[Object]:
+def _own(api: KubeApi, namespace: str, reference: str) -> _Way:
+    name, _, wanted = reference.removeprefix("service/").partition(":")
+    service = api.get(SERVICES, name, namespace)
+    if not wanted:
+        return _through_api_server(api, service, _port(service))
+    ports = service["spec"].get("ports") or []
+    found = next((port for port in ports if wanted in {port.get("name"), str(port["port"])}), None)
+    if found is None:
+        raise Inconclusive(f"Service {name} has no port {wanted}")
+    return _through_api_server(api, service, found)
+
+
+def _candidates(api: KubeApi, component: str, known: Sequence[str]) -> list[Object]:
     try:
         services = api.list(SERVICES).items
     except ApiError as error:
         if error.status == 403:
             return []
         raise
-    ranked = [(_rank(service), service) for service in services]
+    ranked = [(_rank(service, component, known), service) for service in services]
     chosen = [(rank, service) for rank, service in ranked if rank is not None]
     chosen.sort(key=lambda entry: (entry[0], entry[1]["metadata"]["namespace"], entry[1]["metadata"]["name"]))
     return [service for _, service in chosen]
 
 
-def _rank(service: Object) -> int | None:
+def _rank(service: Object, component: str, known: Sequence[str]) -> int | None:
     meta = service["metadata"]
-    if (meta.get("labels") or {}).get(COMPONENT_LABEL) == "prometheus":
+    if (meta.get("labels") or {}).get(COMPONENT_LABEL) == component:
         return 0
-    return 1 + WELL_KNOWN.index(meta["name"]) if meta["name"] in WELL_KNOWN else None
+    return 1 + known.index(meta["name"]) if meta["name"] in known else None
 
 
-def _reach(cluster: Cluster, service: Object) -> Prometheus:
+def _reach(cluster: Cluster, service: Object) -> _Way:
     port = _port(service)
     if cluster.ownership is Ownership.OWNED and "nodePort" in port:
         try:
             address = cluster.loopback(int(port["nodePort"]))
         except CapabilityMissing:
             return _through_api_server(cluster.api, service, port)
-        return Prometheus(f"http://{address}")
+        return _Way(f"http://{address}")
     return _through_api_server(cluster.api, service, port)
 
 
@@ -115,17 +179,17 @@ def _port(service: Object) -> dict[str, Any]:
 
     def rank(port: Mapping[str, Any]) -> tuple[int, bool]:
         name = port.get("name", "")
-        return PORT_NAMES.index(name) if name in PORT_NAMES else len(PORT_NAMES), port["port"] != 9090
+        return PORT_NAMES.index(name) if name in PORT_NAMES else len(PORT_NAMES), port["port"] not in {9090, 9093}
 
     return min(ports, key=rank)
 
 
-def _through_api_server(api: KubeApi, service: Object, port: Mapping[str, Any]) -> Prometheus:
+def _through_api_server(api: KubeApi, service: Object, port: Mapping[str, Any]) -> _Way:
     meta = service["metadata"]
     # The API server's proxy takes the scheme as a prefix of the Service's name; without one it uses http.
     scheme = "https:" if str(port.get("name", "")).startswith("https") else ""
     path = f"/api/v1/namespaces/{meta['namespace']}/services/{scheme}{meta['name']}:{port['port']}/proxy"
-    return Prometheus(f"{api.server}{path}", via=ApiServerAdapter(api.clone()))
+    return _Way(f"{api.server}{path}", ApiServerAdapter(api.clone()))
 
 
 class ApiServerAdapter(Via):

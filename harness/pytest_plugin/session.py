@@ -181,6 +181,7 @@ class Session:
             wait_for_lock=self.settings.wait_for_lock,
             load_from=self.settings.load_from,
             runner_image=self.settings.runner_image,
+            alertmanager_url=self.settings.alertmanager_url,
         )
 
     def _dry_run(self) -> Run:
@@ -246,9 +247,7 @@ class Session:
             self.progress(f"optional permissions denied, continuing without: {', '.join(unseen)}")
 
     def _check_prometheus(self) -> None:
-        """Raise PrometheusUnusable if the server at --prometheus-url does not answer.
-
-        Without this check the run would start, and all of its PromQL objectives would be INCONCLUSIVE."""
+        """Raise PrometheusUnusable if the server at --prometheus-url does not answer: nothing could be judged."""
         if self.settings.prometheus_url:
             check_named(self.settings.prometheus_url, self.settings.prometheus_access, self.clock)
 

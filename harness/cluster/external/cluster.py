@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.cluster.capabilities import served_by_api
-from harness.cluster.components import COMPONENTS, OWN, versions
+from harness.cluster.components import COMPONENTS, ON_DEMAND, OWN, versions
 from harness.cluster.images import PUBLISHED, HarnessImages, ImageOptions, ImageSource
 from harness.cluster.kube.client import KubeApi
 from harness.cluster.kube.ownership import Ownership
@@ -83,7 +83,7 @@ class KubeconfigCluster:
 
     def image(self, name: str) -> str:
         if self._images:
-            return f"{self._images}/{name}:{versions((*COMPONENTS, *OWN)).get(name, 'latest')}"
+            return f"{self._images}/{name}:{versions((*COMPONENTS, *OWN, *ON_DEMAND)).get(name, 'latest')}"
         if self._options.harness is HarnessImages.BUILD or name not in PUBLISHED:
             raise CapabilityMissing(
                 f"this cluster has no source for the image {name}: push the harness's images to your registry "

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.cluster.kind import commands as kind
-from harness.cluster.local import binaries, images, runner_image
+from harness.cluster.local import binaries, extra_images, images, runner_image
 from harness.cluster.local.archive import write_archive
 from harness.cluster.local.images import ImageSet
 from harness.cluster.local.packages import is_static
@@ -30,6 +30,9 @@ class NodeImages:
 
         Raises CapabilityMissing or ClusterBroken.
         """
+        if name in extra_images.extra_images():
+            self._require_busybox()
+            return self._load(ImageSet(extra_images.ensure(name, Lines())), name)
         return self._load(self._made, name)
 
     def runner(self, progress: Progress) -> str:
@@ -49,12 +52,15 @@ class NodeImages:
             self._loaded.add(name)
         return images.reference(name)
 
-    @cached_property
-    def _made(self) -> ImageSet:
+    def _require_busybox(self) -> None:
         # A dynamically linked busybox would work on this machine but in no container: the images have no libraries.
         if not images.BUSYBOX.exists() or not is_static(images.BUSYBOX):
             raise CapabilityMissing(
                 f"the images of the harness need a static {images.BUSYBOX} (Debian: busybox-static)"
             )
+
+    @cached_property
+    def _made(self) -> ImageSet:
+        self._require_busybox()
         # Programs and images only: kind does not need root and the other requirements of a local cluster.
         return ImageSet(images.ensure(binaries.ensure(Lines()), Lines()))

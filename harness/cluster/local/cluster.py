@@ -12,7 +12,7 @@ from harness.cluster.images import ImageOptions, ImageSource
 from harness.cluster.kube.client import KubeApi
 from harness.cluster.kube.ownership import Ownership
 from harness.cluster.kube.resources import NODES
-from harness.cluster.local import containerd, registry, runner_image
+from harness.cluster.local import containerd, extra_images, registry, runner_image
 from harness.cluster.local.credentials import context_name
 from harness.cluster.local.images import ImageSet
 from harness.cluster.local.inventory import programs_of
@@ -129,6 +129,8 @@ class LocalCluster:
         return SWITCH_ADDRESS
 
     def image(self, name: str) -> str:
+        if extra := extra_images.extra_images().get(name):
+            return extra.reference
         return self._images.reference(name)
 
     def no_runner_image(self) -> str:
@@ -138,10 +140,14 @@ class LocalCluster:
         if why_not := self.no_runner_image():
             raise CapabilityMissing(why_not)
         root = runner_image.ensure(progress)
+        self._publish(root)
+        return runner_image.reference(root)
+
+    def _publish(self, root: Path) -> None:
+        """Add the images in a folder to the cluster's registry."""
         images, role = ImageSet(root), self._state.plan.control_plane.role
         registry.link_blobs(images, self._paths.node(role))
         registry.publish(images, self._namespaces(role))
-        return runner_image.reference(root)
 
     def use_images(self, options: ImageOptions) -> None:
         # Not ``options.harness``: the nodes pull only from the cluster's own registry, so the images are always built.
@@ -149,6 +155,10 @@ class LocalCluster:
         self._supply = None
 
     def image_source(self, reference: str) -> ImageSource:
+        if extra_images.named(reference):
+            # Like any image that is loaded into the cluster.
+            missing = "" if is_root() else f"putting it into the registry of {self.name} needs root"
+            return ImageSource(reference, "" if missing else "built by the harness at its first use", missing)
         found = self._sources.find(reference).source
         if found.missing and whole_reference(reference) in self._loaded.names():
             return ImageSource(reference, f"loaded into the cluster before ({found.missing})")
@@ -161,6 +171,9 @@ class LocalCluster:
     ) -> None:
         """Bring images into the cluster's registry: see ``Cluster``. Needs root, unless all are there."""
         given = GivenImages(self._options.load)
+        for name in filter(None, map(extra_images.named, references)):
+            self._publish(extra_images.ensure(name, progress))
+        references = [each for each in references if not extra_images.named(each)]
         wanted = dict.fromkeys([*references, *given.references, *given.images()])
         for found in map(self._sources.find, wanted):
             if found.source.missing and found.source.reference not in references:

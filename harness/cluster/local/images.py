@@ -213,15 +213,20 @@ def _make(images: tuple[Image, ...], folders: Sequence[Path], root: Path) -> Non
     machine = platform.machine()
     index = {}
     for image in images:
-        layers: list[Descriptor] = [base]
-        if image.programs:
-            layers.append(blobs.add_layer(_program_entries(image, folders)))
-        manifest = blobs.add_image(layers, image.run, machine)
+        manifest = add_image(blobs, image, folders, base, machine)
         index[image.name] = {"version": image.version, **manifest.as_json()}
     # Written last: the index marks the set as complete.
     new = root / f"{INDEX}.new"
     new.write_text(json.dumps(index, indent=2, sort_keys=True))
     new.replace(root / INDEX)
+
+
+def add_image(blobs: BlobStore, image: Image, folders: Sequence[Path], base: Descriptor, machine: str) -> Descriptor:
+    """Add an image to the blobs, with its programs from ``folders`` above the layer ``base``; return its manifest."""
+    layers = [base]
+    if image.programs:
+        layers.append(blobs.add_layer(_program_entries(image, folders)))
+    return blobs.add_image(layers, image.run, machine)
 
 
 def _program_entries(image: Image, binaries: Sequence[Path]) -> list[Entry]:

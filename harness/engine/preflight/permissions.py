@@ -9,7 +9,7 @@ from harness.cluster.kube import services
 from harness.cluster.kube.permissions import Permission, within
 from harness.cluster.kube.resources import Resource
 from harness.cluster.protocol import Capability
-from harness.engine.steps import credentials, deploy, diagnostics, existing, load, reach, run
+from harness.engine.steps import alert_watch, credentials, deploy, diagnostics, existing, load, reach, run
 from harness.experiment.declaration import Experiment
 from harness.experiment.live import kinds
 from harness.experiment.load_place import Place
@@ -87,6 +87,7 @@ def _parts(experiment: Experiment, wanted: frozenset[Capability], known: Sequenc
         yield services.PERMISSIONS if plain else load.PERMISSIONS
     if experiment.prober:
         yield services.PERMISSIONS
+    yield alert_watch.needed_for(experiment.objectives)
     yield credentials.needed_for(experiment.targets)
     yield reach.needed_for(experiment.targets)
     if experiment.faults:

@@ -14,6 +14,7 @@ from harness.common.errors import CapabilityMissing
 from harness.engine.preflight.facts import Facts
 from harness.engine.preflight.images import Images
 from harness.engine.preflight.permissions import needed_for, useful_for
+from harness.engine.steps import alert_watch
 from harness.engine.steps.cluster_load import runner_image
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
@@ -38,6 +39,7 @@ def missing(run: Run, facts: Facts, experiment: Experiment) -> list[str]:
         *dict.fromkeys(_unreachable(experiment, place)),
         *_images(run.cluster, experiment),
         *_prometheus(run.prometheus, experiment),
+        *alert_watch.lacking(run, experiment.objectives),
     ]
     if place == "cluster" and not run.runner_image and (why := run.cluster.no_runner_image()):
         if experiment.load and load_place(experiment.load, experiment.workload, run.load_from) == "machine":

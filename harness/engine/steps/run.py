@@ -37,7 +37,7 @@ class Run:
     ``progress`` prints one line. ``halted`` returns the reason why the run must end, or None. ``prefix`` is that of the
     namespaces. ``cluster_uid`` identifies the cluster. ``granted`` caches which permissions the API server grants.
     ``wait_for_lock`` is how many seconds an experiment waits for another run to leave its existing namespace.
-    ``load_from`` and ``runner_image`` are the options of these names.
+    ``load_from``, ``runner_image`` and ``alertmanager_url`` are the options of these names.
     """
 
     id: str
@@ -56,6 +56,7 @@ class Run:
     policy: Policy = field(default_factory=Policy)
     load_from: LoadFrom = "auto"
     runner_image: str = ""
+    alertmanager_url: str = ""
     granted: dict[Permission, bool] = field(default_factory=dict)
     wait_for_lock: float = 0.0
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.cluster.kube.client import Object
+from harness.cluster.local.extra_images import extra_images
 from harness.cluster.local.images import catalogue
 from harness.common.documents import Place
 from harness.experiment.manifests import images_in
@@ -20,7 +21,7 @@ _REFERENCE = re.compile(
     rf"(?:(?:{_HOST}|\[[0-9a-fA-F:]+\])(?::\d+)?/)?{_PART}(?:/{_PART})*(?::[\w][\w.-]{{0,127}})?"
     r"(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
 )
-HARNESS_IMAGES = frozenset(image.name for image in catalogue(defaultdict(str)))
+HARNESS_IMAGES = frozenset(image.name for image in catalogue(defaultdict(str))) | extra_images().keys()
 _PLACEHOLDER = "${image"
 
 
