@@ -91,6 +91,7 @@ if TYPE_CHECKING:
         Victim,
     )
     from harness.model.verdict import Verdict
+    from harness.objectives.alert import Alert
     from harness.objectives.availability import Availability
     from harness.objectives.base import Due, LiveObjective, Objective
     from harness.objectives.durability import Durability
@@ -125,6 +126,7 @@ __all__ = [
     "PODS",
     "SERVICES",
     "STATEFUL_SETS",
+    "Alert",
     "ApiError",
     "Availability",
     "BadRollout",
@@ -246,6 +248,7 @@ _NAMES = {
         "Injection Interval LoadSummary Observation Phase ProbeStream RequestSample Timeline Victim"
     ),
     "harness.model.verdict": "Verdict",
+    "harness.objectives.alert": "Alert",
     "harness.objectives.availability": "Availability",
     "harness.objectives.base": "Due LiveObjective Objective",
     "harness.objectives.durability": "Durability",

@@ -19,6 +19,8 @@ Series that the built-in probes write, and their values (all JSON):
 ``nodes``      subject ``<node>``: {"ready", "schedulable", "zone", "gone"}, "unknown" without reports of its kubelet
 ``identity``   subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns": [ip …] or None}
 ``readable``   subject ``<selector>``: {"keys": [key …]}
+``alerts``     subject: the objective's title: {"asked", "scrape", "rules", "alerts"} of Prometheus
+``alertmanager`` subject: the objective's title: {"asked", "alerts"} (both: see ``harness.probes.prometheus.alerts``)
 ``abort``      subject: the abort condition's name: {"values": [number of every series …]}
 ``prometheus`` subject: the objective's title: {"phase", "window", "samples", "warnings"} and {"good", "total"} or
                {"value"}; subject ``up:<kind>/<name>``: the number of scrape targets that were up

@@ -243,6 +243,9 @@ class Alert(Objective):
         what = f"{self.name} {'fired' if looks.series == PROMETHEUS else 'reached Alertmanager'}"
         if began := looks.first(wanted, origin.disrupted.low):
             return _timed(what, origin.length(began), limit, "the fault", seen.error)
+        if looks.series == ALERTMANAGER and seen.prometheus.first(_firing, origin.disrupted.low) is None:
+            # There was nothing to send, which is already reported.
+            return None
         end = min(in_effect, origin.until)
         watched = end - origin.disrupted.high
         if why := seen.unseen(origin.disrupted.low, end):
@@ -265,10 +268,9 @@ class Alert(Objective):
             ]
             if by:
                 return f"; it was {by[0]}"
-            fired = seen.prometheus.first(_firing, origin.disrupted.low) is not None
-            to = seen.prometheus.good[-1].value.get("sends") if seen.prometheus.good else None
-            where = f"Prometheus sends alerts to {', '.join(to) or 'no Alertmanager'}" if to is not None else ""
-            return "; ".join(filter(None, ("; it fired in Prometheus" if fired else "", where)))
+            sends = [look.value["sends"] for look in seen.prometheus.good if "sends" in look.value]
+            to = f", which sends alerts to {', '.join(sends[-1]) or 'no Alertmanager'}" if sends else ""
+            return f"; it fired in Prometheus{to}"
         errors = [str(rule["error"]) for look in later for rule in look.rules if rule.get("error")]
         others = [each for look in later for each in look.others if each.get("state") == "firing"]
         waiting = [rule for look in later if look.has("pending") for rule in look.rules]

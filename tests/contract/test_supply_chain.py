@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.components import COMPONENTS, FOR_CHARTS, FOR_KIND, OWN
+from harness.cluster.components import COMPONENTS, FOR_CHARTS, FOR_KIND, ON_DEMAND, OWN
 from scripts import bill
 from scripts.bill import (
     completed,
@@ -101,7 +101,7 @@ def test_every_module_that_is_built_has_a_bill(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(bill, "wanted_of_python", lambda _: {})
     monkeypatch.setattr(bill, "download", lambda go_mod, _: [])
     assert bill.main(tmp_path) == 1
-    folders = {component.folder for component in (*COMPONENTS, *FOR_KIND, *FOR_CHARTS, *OWN)}
+    folders = {component.folder for component in (*COMPONENTS, *FOR_KIND, *FOR_CHARTS, *OWN, *ON_DEMAND)}
     names = {"components" if folder == "." else folder for folder in folders}
     assert {file.name for file in tmp_path.glob("go-*")} == {f"go-{name}.cdx.json" for name in names}
 

@@ -7,6 +7,7 @@ and when it was last evaluated, so that silence can be distinguished from a rule
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from harness.common.errors import HarnessError
 from harness.model.timeline import Observation
 from harness.objectives._alerts import ALERTMANAGER, PROMETHEUS
 from harness.probes.base import ProbeContext, SnapshotProbe
+from harness.prometheus.answers import PrometheusError
 
 if TYPE_CHECKING:
     # Not imported at run time: they load an HTTP client, which commands without a cluster do not need.
@@ -103,7 +105,9 @@ class AlertProbe(SnapshotProbe):
         if not rules:
             value["known"] = sorted({rule.name for rule in every})[:_KNOWN_SHOWN]
         if self._alertmanager is not None and any(alert.state == "firing" for alert in alerts):
-            value["sends"] = self._prometheus.alertmanagers()
+            # Only for explanations, and not every server with rules has this page.
+            with suppress(PrometheusError):
+                value["sends"] = self._prometheus.alertmanagers()
         return value
 
     def _in_alertmanager(self, _namespace: str) -> dict[str, Any]:

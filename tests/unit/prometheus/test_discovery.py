@@ -10,9 +10,9 @@ import pytest
 
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.protocol import Address
-from harness.common.errors import ApiError, CapabilityMissing
+from harness.common.errors import ApiError, CapabilityMissing, Inconclusive
 from harness.prometheus.client import NoData, PrometheusUnreachable, QueryRefused
-from harness.prometheus.discovery import prometheus_for
+from harness.prometheus.discovery import alertmanager_for, own_alertmanager, own_prometheus, prometheus_for
 from tests.unit.prometheus.scripted_prometheus import vector
 
 PROXY = "/api/v1/namespaces/{}/services/{}/proxy"
@@ -157,3 +157,42 @@ def test_other_errors_listing_services_are_reported() -> None:
     cluster.server.fail_next(400, "BadRequest", path="/services")
     with pytest.raises(ApiError, match="BadRequest"):
         prometheus_for(cluster)
+
+
+def answer(cluster: FakeCluster, place: str, text: bytes = b"[]") -> None:
+    cluster.server.pages[f"{place}/api/v2/alerts"] = lambda _: text
+
+
+def test_alertmanager_is_found_like_prometheus() -> None:
+    cluster = FakeCluster()
+    cluster.server.seed(service("alertmanager-main", "monitoring", {"name": "web", "port": 9093}))
+    assert alertmanager_for(cluster) is None
+    answer(cluster, PROXY.format("monitoring", "alertmanager-main:9093"))
+    found = alertmanager_for(cluster)
+    assert found is not None
+    assert "/namespaces/monitoring/services/alertmanager-main:9093/" in found.url
+    assert found.alerts() == []
+
+
+def test_url_of_alertmanager_takes_precedence() -> None:
+    found = alertmanager_for(FakeCluster(), "https://me:secret@alerts.example.org/am/")
+    assert found is not None
+    assert found.place == "https://alerts.example.org/am"
+
+
+@pytest.mark.parametrize(("reference", "port"), [("service/am", 9093), ("service/am:web", 9093), ("service/am:80", 80)])
+def test_own_servers_are_reached_through_the_api_server(reference: str, port: int) -> None:
+    cluster = FakeCluster()
+    cluster.server.seed(service("am", "shop", {"name": "other", "port": 80}, {"name": "web", "port": 9093}))
+    place = f"/namespaces/shop/services/am:{port}/proxy"
+    assert own_alertmanager(cluster, "shop", reference).url.endswith(place)
+    assert own_prometheus(cluster, "shop", reference).url.endswith(place)
+
+
+def test_own_server_without_the_port_is_refused() -> None:
+    cluster = FakeCluster()
+    cluster.server.seed(service("am", "shop"))
+    with pytest.raises(Inconclusive, match="Service am has no port grpc"):
+        own_alertmanager(cluster, "shop", "service/am:grpc")
+    with pytest.raises(ApiError, match="404"):
+        own_prometheus(cluster, "shop", "service/other")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.components import COMPONENTS, FOR_CHARTS, FOR_KIND, OWN, Component, module_versions
+from harness.cluster.components import COMPONENTS, FOR_CHARTS, FOR_KIND, ON_DEMAND, OWN, Component, module_versions
 from harness.cluster.local import binaries, toolchain
 from harness.cluster.local.binaries import cache_key, go_directive, linker_flags
 from harness.cluster.local.paths import CACHE_VARIABLE
@@ -45,7 +45,7 @@ def test_compiler_version_is_the_one_the_modules_require() -> None:
 
 def test_every_component_is_a_tool_of_the_module_it_is_built_in() -> None:
     """A package that is no tool, and no source of ours, would lose its module at the next `go mod tidy`."""
-    for component in (*COMPONENTS, *FOR_KIND, *FOR_CHARTS):
+    for component in (*COMPONENTS, *FOR_KIND, *FOR_CHARTS, *ON_DEMAND):
         text = (binaries.modules_folder() / component.folder / "go.mod").read_text()
         ours = binaries.modules_folder() / component.folder / component.package / "main.go"
         assert component.package in text or ours.exists(), component.name
@@ -122,7 +122,9 @@ def go(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("go")
 @pytest.mark.parametrize(
-    "components", [COMPONENTS, FOR_KIND, FOR_CHARTS, OWN], ids=["cluster", "kind", "charts", "own"]
+    "components",
+    [COMPONENTS, FOR_KIND, FOR_CHARTS, OWN, ON_DEMAND],
+    ids=["cluster", "kind", "charts", "own", "on demand"],
 )
 def test_every_component_is_built_once(components: Sequence[Component]) -> None:
     said: list[str] = []
