@@ -26,6 +26,7 @@ VALUES = {
     "harness-images": ("build", "published", "build"),
     "load-image": ("a.tar", "b.tar", "c.tar"),
     "prometheus-url": ("http://a", "http://b", "http://c"),
+    "alertmanager-url": ("http://a", "http://b", "http://c"),
     "report-dir": ("a", "b", "c"),
     "guard": ("a", "b", "c"),
     "halt-file": ("a", "b", "c"),

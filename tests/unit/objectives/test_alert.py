@@ -154,7 +154,7 @@ def test_fault_too_short_for_the_limit_is_inconclusive() -> None:
     assert seen.judged().verdict is INCONCLUSIVE
 
 
-def test_alert_that_reaches_nobody_breaks(seen: Seen) -> None:
+def test_alert_that_is_not_delivered_breaks(seen: Seen) -> None:
     seen.active = (0.0, 0.0)
     finding = seen.judged()
     assert finding.verdict is BROKEN
@@ -162,7 +162,7 @@ def test_alert_that_reaches_nobody_breaks(seen: Seen) -> None:
     assert finding.reason.endswith("; it fired in Prometheus, which sends alerts to no Alertmanager")
 
 
-def test_silenced_alert_reaches_nobody(seen: Seen) -> None:
+def test_silenced_alert_breaks(seen: Seen) -> None:
     seen.state, seen.silenced = "suppressed", ["silence-1"]
     finding = seen.judged()
     assert finding.verdict is BROKEN
