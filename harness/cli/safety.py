@@ -41,12 +41,13 @@ def add_rbac_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", default="resilience-harness", help="name of the Roles and the ServiceAccount (default: %(default)s)"
     )
-    parser.add_argument(
-        "--prometheus",
-        default="",
-        metavar="NAMESPACE/SERVICE:PORT",
-        help="a Prometheus that is queried through the API server",
-    )
+    for server, what in (("prometheus", "a Prometheus"), ("alertmanager", "an Alertmanager")):
+        parser.add_argument(
+            f"--{server}",
+            default="",
+            metavar="NAMESPACE/SERVICE:PORT",
+            help=f"{what} that is queried through the API server",
+        )
     parser.add_argument(
         "--residue", action="store_true", help="also allow runs to check for leftovers outside of namespaces"
     )
@@ -74,10 +75,16 @@ def _halt(options: argparse.Namespace) -> int:
 
 
 def _rbac(options: argparse.Namespace) -> int:
-    found = re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+:[a-z0-9-]+", options.prometheus)
-    if options.prometheus and not found:
-        what = f"found {options.prometheus!r}, expected NAMESPACE/SERVICE:PORT, for example monitoring/prometheus:9090"
-        raise InputError([Problem(what, field="--prometheus")])
+    proxied = {"--prometheus": options.prometheus, "--alertmanager": options.alertmanager}
+    problems = [
+        Problem(
+            f"found {value!r}, expected NAMESPACE/SERVICE:PORT, for example monitoring/prometheus:9090", field=field
+        )
+        for field, value in proxied.items()
+        if value and not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+:[a-z0-9-]+", value)
+    ]
+    if problems:
+        raise InputError(problems)
     project = Project.of([Path.cwd()])
     needed = needed_by_session() | useful_to_session() | (residue.PERMISSIONS if options.residue else frozenset())
     guesses: set[str] = set()
@@ -90,5 +97,5 @@ def _rbac(options: argparse.Namespace) -> int:
     for guess in sorted(guesses):
         # As a comment, so that the output stays valid YAML for kubectl.
         print(f"# guessed: {guess}; compare it with `kubectl api-resources`")
-    print(yaml.safe_dump_all(roles_for(needed, options.name, options.prometheus), sort_keys=False), end="")
+    print(yaml.safe_dump_all(roles_for(needed, options.name, filter(None, proxied.values())), sort_keys=False), end="")
     return 0

@@ -13,8 +13,9 @@ from harness.model.timeline import Interval, Timeline
 PROMETHEUS: Final = "alerts"
 ALERTMANAGER: Final = "alertmanager"
 _SERVERS = {PROMETHEUS: "Prometheus", ALERTMANAGER: "Alertmanager"}
-# Seconds, or one evaluation if that is longer: an alert fires for at least one evaluation.
-GAP: Final = 5.0
+# Seconds without an answer, or one evaluation if that is longer: an alert fires for at least one evaluation. A busy
+# machine takes seconds to answer. A gap widens the bounds of a time, but hides an alert that fired briefly.
+GAP, GAP_OF_SILENT = 10.0, 5.0
 # The number of evaluations after which a rule counts as no longer evaluated.
 _STALLED = 2.5
 

@@ -16,7 +16,7 @@ from harness.model.finding import Finding
 from harness.model.quantities import matching, show_seconds
 from harness.model.timeline import BASELINE, Interval, Timeline
 from harness.model.verdict import Verdict
-from harness.objectives._alerts import ALERTMANAGER, GAP, PROMETHEUS, Look, Looks, labels_of
+from harness.objectives._alerts import ALERTMANAGER, GAP, GAP_OF_SILENT, PROMETHEUS, Look, Looks, labels_of
 from harness.objectives._fields import Limit
 from harness.objectives._findings import combined, inconclusive, show_length
 from harness.objectives.base import Objective
@@ -43,10 +43,14 @@ def _active(look: Look) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Everything that was seen of one alert. ``alertmanager`` is None if the alert need not reach one."""
+    """Everything that was seen of one alert. ``alertmanager`` is None if the alert need not reach one.
+
+    ``gap`` is how many seconds may pass without an answer.
+    """
 
     prometheus: Looks
     alertmanager: Looks | None
+    gap: float
 
     @property
     def servers(self) -> list[Looks]:
@@ -55,7 +59,7 @@ class _Seen:
     @property
     def allowed(self) -> float:
         """The longest time without an answer, in seconds."""
-        return max(GAP, self.prometheus.evaluation)
+        return max(self.gap, self.prometheus.evaluation)
 
     @property
     def error(self) -> float:
@@ -73,8 +77,8 @@ class Alert(Objective):
     this out. With ``mustNotFire`` it must stay silent from the fault to the end of the run. Both times have an error of
     one scrape interval and one evaluation interval, since a fault may begin at any moment between two of them: HELD
     only if the latest possible time is within the limit. An alert that was firing or pending before the fault, a rule
-    that does not exist, and a time of more than 5 s (or one evaluation) without an answer of either server give
-    INCONCLUSIVE. If the fault has no undo, ``resolvesWithin`` counts from the fault.
+    that does not exist, and more than 10 s (with ``mustNotFire`` 5 s) or one evaluation without an answer of either
+    server give INCONCLUSIVE. If the fault has no undo, ``resolvesWithin`` counts from the fault.
     """
 
     kind: ClassVar[str] = "alert"
@@ -177,7 +181,8 @@ class Alert(Objective):
 
     def _seen(self, timeline: Timeline) -> _Seen:
         alertmanager = Looks.of(timeline, ALERTMANAGER, self.title) if self.asks_alertmanager else None
-        return _Seen(Looks.of(timeline, PROMETHEUS, self.title), alertmanager)
+        gap = GAP_OF_SILENT if self.must_not_fire else GAP
+        return _Seen(Looks.of(timeline, PROMETHEUS, self.title), alertmanager, gap)
 
     def _quiet(self, timeline: Timeline, seen: _Seen, until: float) -> Finding:
         """Judge the time before the fault: the rule exists, both servers answered throughout, nothing fired."""

@@ -11,13 +11,13 @@ from harness.common.naming import MANAGED_BY, SYSTEM_NAMESPACE
 _API = "rbac.authorization.k8s.io"
 
 
-def roles_for(permissions: Iterable[Permission], name: str, prometheus: str = "") -> list[Object]:
+def roles_for(permissions: Iterable[Permission], name: str, proxied: Iterable[str] = ()) -> list[Object]:
     """Return the manifests of a ServiceAccount, a ClusterRole and a Role in the harness's namespace, both bound to it.
 
     What an experiment needs in its namespaces is in the ClusterRole too, since their names are not known beforehand;
     what it needs in an existing namespace is in a Role there.
-    ``prometheus`` is ``NAMESPACE/SERVICE:PORT`` of a Prometheus reached through the API server, which needs a Role in
-    that namespace.
+    ``proxied`` are Prometheus and Alertmanager as ``NAMESPACE/SERVICE:PORT`` if they are reached through the API
+    server, which needs a Role in that namespace.
     """
     wanted = sorted(permissions)
     account = {"name": name, "namespace": SYSTEM_NAMESPACE}
@@ -29,15 +29,12 @@ def roles_for(permissions: Iterable[Permission], name: str, prometheus: str = ""
     ]
     for namespace in sorted({each.namespace for each in wanted if each.namespace}):
         found += _granted([each for each in wanted if each.namespace == namespace], name, account, namespace)
-    if prometheus:
-        namespace, _, service = prometheus.partition("/")
-        rule = {
-            "apiGroups": [""],
-            "resources": ["services/proxy"],
-            # RBAC compares the name in the request's path, where HTTPS is a prefix of the Service's name.
-            "resourceNames": [service, f"https:{service}"],
-            "verbs": ["get"],
-        }
+    services: dict[str, list[str]] = {}
+    for namespace, _, service in (each.partition("/") for each in proxied):
+        # RBAC compares the name in the request's path, where HTTPS is a prefix of the Service's name.
+        services.setdefault(namespace, []).extend([service, f"https:{service}"])
+    for namespace, names in services.items():
+        rule = {"apiGroups": [""], "resources": ["services/proxy"], "resourceNames": names, "verbs": ["get"]}
         found += _role([rule], name, account, namespace)
     return found
 

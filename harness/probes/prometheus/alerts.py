@@ -52,6 +52,7 @@ class AlertProbe(SnapshotProbe):
     def __init__(self, wanted: WantedAlert, prometheus: Prometheus, alertmanager: Alertmanager | None) -> None:
         self._wanted, self._prometheus, self._alertmanager = wanted, prometheus, alertmanager
         self._scrape: float | None = None
+        self._sends: list[str] | None = None
 
     def look(self, context: ProbeContext) -> None:
         """Ask both servers once. Failures become observations with ``error``."""
@@ -86,7 +87,7 @@ class AlertProbe(SnapshotProbe):
         every = self._prometheus.alerting_rules()
         rules = [rule for rule in every if rule.name == self._wanted.name]
         alerts = [alert for rule in rules for alert in rule.alerts]
-        value = {
+        value: dict[str, Any] = {
             "scrape": self._scrape,
             "rules": [
                 {"interval": rule.interval, "for": rule.lasting, "evaluated": rule.evaluated, "error": rule.error}
@@ -105,10 +106,15 @@ class AlertProbe(SnapshotProbe):
         if not rules:
             value["known"] = sorted({rule.name for rule in every})[:_KNOWN_SHOWN]
         if self._alertmanager is not None and any(alert.state == "firing" for alert in alerts):
-            # Only for explanations, and not every server with rules has this page.
-            with suppress(PrometheusError):
-                value["sends"] = self._prometheus.alertmanagers()
+            value |= self._sent()
         return value
+
+    def _sent(self) -> dict[str, Any]:
+        """Return where Prometheus sends alerts, for explanations: asked once, since not every server has this page."""
+        if self._sends is None:
+            with suppress(PrometheusError):
+                self._sends = self._prometheus.alertmanagers()
+        return {} if self._sends is None else {"sends": self._sends}
 
     def _in_alertmanager(self, _namespace: str) -> dict[str, Any]:
         found = self._alertmanager.alerts() if self._alertmanager else []

@@ -252,9 +252,21 @@ def test_rbac_prints_what_can_be_applied(monkeypatch: pytest.MonkeyPatch, capsys
     assert subjects == [{"kind": "ServiceAccount", "name": "chaos", "namespace": SYSTEM_NAMESPACE}] * 3
 
 
+def test_rbac_has_one_role_for_servers_of_one_namespace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["rbac", "--prometheus", "monitoring/prometheus:9090", "--alertmanager", "monitoring/am:9093"]) == 0
+    found: list[dict[str, Any]] = list(yaml.safe_load_all(capsys.readouterr().out))
+    (role,) = (one for one in found if one["kind"] == "Role" and one["metadata"]["namespace"] == "monitoring")
+    assert role["rules"][0]["resourceNames"][::2] == ["prometheus:9090", "am:9093"]
+
+
 def test_rbac_refuses_a_prometheus_that_names_no_service(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rbac", "--prometheus", "somewhere"]) == BAD_INPUT
     assert "--prometheus: found 'somewhere', expected NAMESPACE/SERVICE:PORT" in capsys.readouterr().err
+    assert main(["rbac", "--alertmanager", "a/b"]) == BAD_INPUT
+    assert "--alertmanager: found 'a/b'" in capsys.readouterr().err
 
 
 def _allowed(method: str, path: str, granted: frozenset[Permission]) -> bool:
