@@ -18,7 +18,7 @@ from harness.experiment.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [file for file in sorted((ROOT / "experiments").rglob("*.yaml")) if is_experiment(file)]
-PROMISES = {"self_healing", "autoscaling", "rollouts", "state", "nodes"}
+PROMISES = {"self_healing", "autoscaling", "rollouts", "state", "nodes", "observability"}
 
 
 def _place(file: Path) -> str:
