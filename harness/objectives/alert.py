@@ -203,9 +203,10 @@ class Alert(Objective):
     def _unquiet(self, before: Sequence[Look], looks: Looks) -> str:
         """Return why the looks do not show a rule that exists and is silent, or an empty text."""
         for look in before:
-            if look.alerts:
-                states = ", ".join(sorted({str(each.get("state")) for each in look.alerts}))
-                return f"{self.name} is already {states} in {looks.server}"
+            states = {str(each.get("state")) for each in look.alerts}
+            # A scrape that failed makes an alert pending for a moment: that matters only right before the fault.
+            if found := states if look is before[-1] else states - {"pending"}:
+                return f"{self.name} is already {', '.join(sorted(found))} in {looks.server}"
             if looks.series != PROMETHEUS:
                 continue
             if not look.rules:

@@ -198,6 +198,11 @@ def test_pending_before_the_fault_is_inconclusive(seen: Seen) -> None:
     assert seen.judged().verdict is INCONCLUSIVE
 
 
+def test_pending_that_ended_before_the_fault_is_allowed(seen: Seen) -> None:
+    seen.pending = (5.0, 8.0)
+    assert seen.judged().verdict is HELD
+
+
 def test_old_alert_in_alertmanager_is_inconclusive(seen: Seen) -> None:
     seen.active = (0.0, 40.0)
     assert "already active in Alertmanager" in seen.judged().reason
