@@ -48,6 +48,10 @@ class AbortWatch:
         # A thread that is still in a request ends with it; its late result is dropped.
         self._thread.join(STOP_WITHIN)
 
+    def close(self) -> None:
+        """Close the connections of a watch whose context was not entered."""
+        self._prometheus.close()
+
     def query(self) -> None:
         """Query every condition once and add the results to the timeline."""
         for condition in self._conditions:
@@ -68,4 +72,4 @@ class AbortWatch:
                 self.query()
                 self._clock.wait(self._stop, EVERY)
         finally:
-            self._prometheus.close()
+            self.close()

@@ -55,11 +55,12 @@ def order(api: KubeApi, halt: Halt) -> None:
         if not error.not_found:
             raise
         # Only after a 404, so that a user without permission to create namespaces can still halt existing runs.
-        _make_system_namespace(api)
+        make_system_namespace(api)
         api.apply(config_map, SYSTEM_NAMESPACE)
 
 
-def _make_system_namespace(api: KubeApi) -> None:
+def make_system_namespace(api: KubeApi) -> None:
+    """Create the namespace of the harness if it does not exist. Raises ApiError."""
     namespace = {"name": SYSTEM_NAMESPACE, "labels": dict(MANAGED_BY)}
     try:
         api.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
