@@ -27,6 +27,7 @@ from harness.prometheus.promql import WINDOW, checked_query
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _NoData = Literal["abort", "continue"]
+_OF_THE_DAY = "game day: "
 _NO_DATA = "what to do if it cannot be evaluated for 10 s"
 
 
@@ -136,16 +137,17 @@ class AbortRule(_Part):
 
 
 def during_faults(rules: Sequence[AbortRule]) -> tuple[AbortCondition, ...]:
-    """Return the conditions that end a fault too."""
-    return tuple(rule.condition for rule in rules if rule.ends_faults)
+    """Return the conditions that end a fault too, with names that no condition of an experiment has."""
+    conditions = (rule.condition for rule in rules if rule.ends_faults)
+    return tuple(each.model_copy(update={"name": f"{_OF_THE_DAY}{each.name}"}) for each in conditions)
 
 
 def ended_by(rules: Sequence[AbortRule], stopped_early: str, reason: str) -> str:
     """Return why an experiment's fault was ended or not injected, if that was by one of these rules; else empty."""
-    names = tuple(f"{rule.condition.name} " for rule in rules)
+    names = tuple(f"{condition.name} " for condition in during_faults(rules))
     for text in (stopped_early, reason.partition("an abort condition is already met: ")[2]):
         if text.startswith(names):
-            return text
+            return text.removeprefix(_OF_THE_DAY)
     return ""
 
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from harness.model.quantities import show_seconds
+from harness.model.quantities import Duration, show_seconds
 from harness.safety.guard.windows import check_date, check_zone, parse_window
 
 YEAR = 366 * 86_400.0  # seconds
@@ -92,6 +92,10 @@ class Calendar(BaseModel):
         description="days and times, such as Mon-Fri 09:00-16:00; Fri 22:00-04:00 ends on the next day",
     )
     freeze: list[Freeze] = Field(default_factory=list, description="days without game days")
+    wait: Duration = Field(
+        default=3600.0,
+        description="how long the day waits for a window to open, before or between experiments; then it is aborted",
+    )
 
     @property
     def zone(self) -> ZoneInfo:

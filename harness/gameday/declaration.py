@@ -13,11 +13,22 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+from harness.common.clock import SystemClock
 from harness.common.labels import parse_selector
 from harness.experiment.declaration import API_VERSION
+from harness.gameday.abort_rules import AbortRule
+from harness.gameday.calendar import Calendar
+from harness.gameday.response import Response
+from harness.gameday.surprise import Surprise
 from harness.model.quantities import DnsLabel, Duration
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _opens(calendar: Calendar) -> Calendar:
+    if problem := calendar.problem(SystemClock().wall()):
+        raise ValueError(problem)
+    return calendar
 
 
 def _selector(text: str) -> str:
@@ -87,6 +98,19 @@ class GameDayDeclaration(Part):
         description="how long the day may take, such as 45m: the experiments that say most per minute are chosen",
     )
     pause: Duration = Field(default=0.0, description="time between two experiments, such as 5m")
+    windows: Annotated[Calendar, AfterValidator(_opens)] | None = Field(
+        default=None, description="when experiments may run, and the days without game days; by default at any time"
+    )
+    abort: list[AbortRule] = Field(
+        default_factory=list,
+        description="what ends the day: PromQL, an alert that fires, or an error budget that is spent already",
+    )
+    surprise: Surprise | None = Field(
+        default=None, description="keep start, order and victims secret until the day is over; {} for the defaults"
+    )
+    response: Response = Field(
+        default=Response(), description="where the times of detection and mitigation come from, besides the marks"
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -94,6 +118,11 @@ class GameDayDeclaration(Part):
             other = "rounds" if self.rounds is not None else "budget"
             raise ValueError(f"found duration and {other}, expected at most one of them")
         return self
+
+    @property
+    def calendar(self) -> Calendar:
+        """When the day may run: at any time without windows."""
+        return self.windows or Calendar()
 
     @property
     def chosen_order(self) -> Literal["listed", "random", "value"]:

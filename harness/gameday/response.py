@@ -59,14 +59,17 @@ def outage_of(record: ExperimentRecord, title: str, until: float) -> Outage | No
 
 
 def response_to(
-    outage: Outage, marks: Sequence[Mark], alerts: Sequence[AlertTimes], expected: Sequence[str]
+    outage: Outage, marks: Sequence[Mark], alerts: Sequence[AlertTimes], expected: Sequence[str], unread: str = ""
 ) -> ResponseRecord:
-    """Return the response to an outage. ``alerts`` are those that fired after it, of the ``expected`` ones."""
+    """Return the response to an outage. ``alerts`` are the ``expected`` ones; ``unread`` is why marks are missing."""
+    no_mark = f"marks could not be read: {unread}" if unread else "no mark was entered (`harness gameday mark {}`)"
     return ResponseRecord(
         experiment=outage.title,
         injected=iso(outage.injected),
-        detected=_moment(outage, _detections(outage, marks, alerts), _why_not("detected", alerts, expected)),
-        mitigated=_moment(outage, _mitigations(outage, marks, alerts), _why_not("mitigated", alerts, expected)),
+        detected=_moment(outage, _detections(outage, marks, alerts), _why_not("detected", no_mark, alerts, expected)),
+        mitigated=_moment(
+            outage, _mitigations(outage, marks, alerts), _why_not("mitigated", no_mark, alerts, expected)
+        ),
         # The clocks are ordered by what they mean, not by their times.
         recovered=_first(outage, outage.recovered, outage.not_recovered),
     )
@@ -104,8 +107,8 @@ def _first(outage: Outage, found: Sequence[tuple[float, str]], reason: str) -> M
     return MomentRecord(seconds=at - outage.injected, at=iso(at), source=source, others=others)
 
 
-def _why_not(kind: MarkKind, alerts: Sequence[AlertTimes], expected: Sequence[str]) -> str:
-    reasons = [f"no mark was entered (`harness gameday mark {kind}`)"]
+def _why_not(kind: MarkKind, no_mark: str, alerts: Sequence[AlertTimes], expected: Sequence[str]) -> str:
+    reasons = [no_mark.replace("{}", kind)]
     for name in expected:
         times = next((each for each in alerts if each.name == name), None)
         if times is None or times.error:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from harness.model.verdict import Verdict
 from harness.results.fact import Fact, Known
+from harness.results.game_day_response import ResponseRecord, SealRecord
 
 
 class ChosenRecord(Fact):
@@ -66,3 +67,7 @@ class GameDayRecord(Fact):
     expected: Known = Field(default=None, description="how many seconds the day was expected to take")
     turns: list[TurnRecord] = Field(default_factory=list, description="what ran or was skipped, in order")
     choice: ChoiceRecord = Field(default_factory=ChoiceRecord)
+    sealed: SealRecord | None = Field(default=None, description="the sealed plan of surprise mode; null: no surprise")
+    responses: list[ResponseRecord] = Field(
+        default_factory=list, description="how each outage was detected, mitigated and recovered"
+    )

@@ -105,17 +105,17 @@ def test_condition_that_never_becomes_clear_aborts() -> None:
 
 def test_faults_are_ended_by_promql_and_alerts_only() -> None:
     assert [each.name for each in during_faults([PROMQL, ALERT, SPENT])] == [
-        "errors",
-        "alert ShopDown: number of firing instances",
+        "game day: errors",
+        "game day: alert ShopDown: number of firing instances",
     ]
 
 
 def test_end_of_a_fault_is_traced_to_the_rule() -> None:
-    assert ended_by([PROMQL], "errors was 6, above 5", "") == "errors was 6, above 5"
-    before = "nothing was injected because an abort condition is already met: errors was 6, above 5"
+    assert ended_by([PROMQL], "game day: errors was 6, above 5", "") == "errors was 6, above 5"
+    before = "nothing was injected because an abort condition is already met: game day: errors was 6, above 5"
     assert ended_by([PROMQL], "", before) == "errors was 6, above 5"
-    assert ended_by([PROMQL], "", "errors was 6, above 5 in another place") == ""
-    assert ended_by([PROMQL], "latency was 6, above 5", "") == ""
+    assert ended_by([PROMQL], "errors was 6, above 5", "") == "", "the experiment's own condition"
+    assert ended_by([PROMQL], "", "") == ""
 
 
 @pytest.mark.parametrize(
