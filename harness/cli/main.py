@@ -46,6 +46,7 @@ COMMANDS = (
     Command("explain", "explain a kind or a field of an experiment file", "harness.cli.explain:add_options"),
     Command("report", "render the report of a stored run again", "harness.cli.report:add_options"),
     Command("halt", "stop all runs on a cluster now and block new ones", "harness.cli.safety:add_halt_options"),
+    Command("gameday", "enter when an outage of a game day was detected", "harness.cli.gameday:add_options"),
     Command("rbac", "print the minimal RBAC Roles that experiments need", "harness.cli.safety:add_rbac_options"),
     Command(
         "calibrate",
