@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from harness.common.clock import iso
 from harness.engine.steps.run import Run
-from harness.experiment.declaration import Experiment
+from harness.experiment.declaration import Experiment, Load
 from harness.experiment.manifests import Workload
 from harness.judging.judge import Judged
 from harness.model.closed_model import pace, waited
@@ -80,7 +80,7 @@ def describe_run(
         record.stopped_early, record.stopped_at = timeline.stopped.reason, timeline.stopped.at
     record.faults = _faults(experiment, timeline, undo)
     if experiment.load:
-        record.load = _load(experiment, timeline)
+        record.load = load_record(experiment.load, timeline)
     record.probing = [
         _probing(probing, stream) for probing, stream in zip(experiment.prober, timeline.probes, strict=False)
     ]
@@ -115,7 +115,7 @@ def describe_control(experiment: Experiment, namespace: str, timeline: Timeline)
     return ControlRecord(
         namespace=namespace,
         confidence=experiment.control.confidence,
-        load=_load(experiment, timeline) if experiment.load else None,
+        load=load_record(experiment.load, timeline) if experiment.load else None,
         chart=build_chart(timeline) if timeline.phases else None,
     )
 
@@ -186,12 +186,12 @@ def _faults(experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry
     return records
 
 
-def _load(experiment: Experiment, timeline: Timeline) -> LoadRecord:
-    assert experiment.load is not None
+def load_record(load: Load, timeline: Timeline) -> LoadRecord:
+    """Return the record of a load on the target of a timeline."""
     summary = timeline.load
     return LoadRecord(
-        profile=experiment.load.described,
-        target=str(experiment.load.target),
+        profile=load.described,
+        target=str(load.target),
         offered=summary.offered if summary else 0,
         achieved=summary.achieved if summary else len(timeline.requests),
         dropped=summary.dropped if summary else 0,
@@ -199,7 +199,7 @@ def _load(experiment: Experiment, timeline: Timeline) -> LoadRecord:
         saturated=summary.saturated if summary else False,
         outcomes=dict(Counter(request.outcome for request in timeline.requests).most_common()),
         latency={name: _latency(timeline.requests_in([name])) for name in PHASES if timeline.requests_in([name])},
-        model=experiment.load.model,
+        model=load.model,
         users=max((count for _, count in summary.users), default=0) if summary else 0,
         waited={name: share for name in PHASES if (share := waited(timeline, name)) is not None},
         hidden={name: found.hidden for name in PHASES if name != BASELINE and (found := pace(timeline, name))},

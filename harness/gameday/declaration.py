@@ -17,6 +17,7 @@ from harness.common.clock import SystemClock
 from harness.common.labels import parse_selector
 from harness.experiment.declaration import API_VERSION
 from harness.gameday.abort_rules import AbortRule
+from harness.gameday.background import Background
 from harness.gameday.calendar import Calendar
 from harness.gameday.response import Response
 from harness.gameday.surprise import Surprise
@@ -107,6 +108,9 @@ class GameDayDeclaration(Part):
     )
     surprise: Surprise | None = Field(
         default=None, description="keep start, order and victims secret until the day is over; {} for the defaults"
+    )
+    load: Background | None = Field(
+        default=None, description="load on a target that exists already, over the whole day; by default none"
     )
     response: Response = Field(
         default=Response(), description="where the times of detection and mitigation come from, besides the marks"

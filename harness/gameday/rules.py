@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.gameday.abort_rule import AbortDay
+from harness.gameday.background_rule import BackgroundLoad
 from harness.gameday.loading import GameDay
 from harness.gameday.response_rule import ResponseTimes
 from harness.gameday.rule import GO, Action, Answer, DayRule
@@ -28,4 +29,6 @@ def rules_for(game_day: GameDay) -> Sequence[DayRule]:
     if declared.abort:
         rules.append(AbortDay(declared.abort))
     rules.append(ResponseTimes(declared.response))
+    if declared.load:
+        rules.append(BackgroundLoad(declared.load))
     return rules

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from harness.model.verdict import Verdict
 from harness.results.fact import Fact, Known
+from harness.results.game_day_load import BackgroundRecord
 from harness.results.game_day_response import ResponseRecord, SealRecord
 
 
@@ -70,4 +71,7 @@ class GameDayRecord(Fact):
     sealed: SealRecord | None = Field(default=None, description="the sealed plan of surprise mode; null: no surprise")
     responses: list[ResponseRecord] = Field(
         default_factory=list, description="how each outage was detected, mitigated and recovered"
+    )
+    background: list[BackgroundRecord] = Field(
+        default_factory=list, description="the background load, for each run of the day"
     )
