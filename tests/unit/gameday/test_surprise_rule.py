@@ -87,7 +87,7 @@ def test_messages_about_safety_are_shown_at_once(tmp_path: Path) -> None:
     assert fake.stage.said == loud
 
 
-def test_victims_are_drawn_from_a_seed_that_the_log_does_not_show(tmp_path: Path) -> None:
+def test_victims_are_drawn_from_a_seed_that_is_not_shown(tmp_path: Path) -> None:
     fake, rule, _ = _begun(tmp_path)
     run, _ = rule.prepare(fake.day, fake.run, fake.day.turns[0].experiment)
     record = _finish(fake, rule)
