@@ -237,6 +237,7 @@ class Experiment:
     otherwise. ``rerun`` is 1 or more when a pytest plug-in runs the experiment again. ``round`` counts from 1 in a game
     day and is 0 otherwise. With ``live`` the workload is empty until it is read from the cluster. ``content`` is a
     checksum of the file with its workload as read from files: it shows whether the experiment changed since a run.
+    ``alias`` takes the place of the name in messages and in the cluster, but not in the record.
     """
 
     name: str
@@ -264,6 +265,12 @@ class Experiment:
     labels: Mapping[str, str] = field(default_factory=dict)
     content: str = ""
     round: int = 0
+    alias: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name on objects in the cluster: the alias while the plan of a game day is sealed."""
+        return self.alias or self.name
 
     @property
     def existing(self) -> str:
@@ -292,6 +299,7 @@ class Experiment:
         """``name`` or ``name[twin]``, with the numbers of the round, the rerun and the attempt, if any."""
         name = f"{self.name}[{self.twin}]" if self.twin else self.name
         name += f" (round {self.round})" if self.round > 1 else ""
+        name = self.alias or name
         name += f" (rerun {self.rerun})" if self.rerun else ""
         return f"{name} #{self.attempt}" if self.attempt else name
 

@@ -39,6 +39,7 @@ class SurpriseStart(DayRule):
         self._progress: SealedProgress | None = None
         # The start by the monotonic clock, which a step of the wall clock does not move.
         self._begin = 0.0
+        self._prepared = 0
 
     def before_day(self, day: Day) -> Answer:
         if self._draw is None and (refused := self._seal(day)):
@@ -52,7 +53,11 @@ class SurpriseStart(DayRule):
     def prepare(self, day: Day, run: Run, experiment: Experiment) -> tuple[Run, Experiment]:
         assert self._draw is not None
         self._progress = self._progress or SealedProgress(run.progress, day.clock)
-        return replace(run, seed=self._draw.victim_seed, progress=self._progress), experiment
+        # Names in the cluster and labels of metrics would show which experiment runs.
+        self._prepared += 1
+        alias = f"sealed-{self._prepared}"
+        run = replace(run, seed=self._draw.victim_seed, progress=self._progress)
+        return run, replace(experiment, alias=alias)
 
     def after_day(self, day: Day, record: GameDayRecord) -> None:
         plan = self._plan

@@ -90,7 +90,7 @@ class Arm:
             self._run.cluster.api,
             own.name,
             self._run.id,
-            self._experiment.name,
+            self._experiment.label,
             claim,
             labels=own.labels,
             annotations=own.annotations,
@@ -100,7 +100,7 @@ class Arm:
     def _make_load_namespace(self, claim: str) -> None:
         """Create the namespace of the pods that generate the load, with the claim from its journal entry."""
         api, name = self._run.cluster.api, self.load_namespace
-        namespaces.make_namespace(api, name, self._run.id, self._experiment.name, claim, labels=POD_SECURITY)
+        namespaces.make_namespace(api, name, self._run.id, self._experiment.label, claim, labels=POD_SECURITY)
         self.made.append(name)
         self._pods_in = name
 

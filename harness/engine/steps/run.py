@@ -101,6 +101,8 @@ class Run:
         rerun = f"rerun{experiment.rerun}" if experiment.rerun else ""
         turn = f"round{experiment.round}" if experiment.round > 1 else ""
         part = "-".join(filter(None, (turn, str(experiment.attempt or ""), rerun, "control" if control else "", of)))
+        if experiment.alias:
+            return experiment_namespace(experiment.alias, "", self.id, self.prefix, part)
         name = f"{experiment.name}-{file_digest(experiment.file)}"
         return experiment_namespace(name, experiment.twin, self.id, self.prefix, part)
 

@@ -94,7 +94,7 @@ class Site:
         """Take the snapshot for the leftover check, before these namespaces are created. Raises ApiError, TimedOut."""
         strict = self._run.cluster.ownership is Ownership.OWNED
         apart = self._experiment.existing
-        scope = Scope(self._run.id, self._experiment.name, tuple(namespaces), strict=strict, apart=apart)
+        scope = Scope(self._run.id, self._experiment.label, tuple(namespaces), strict=strict, apart=apart)
         nodes: NodeControl | None = None
         with suppress(CapabilityMissing, ClusterBroken):
             nodes = self._run.cluster.nodes()
@@ -110,7 +110,7 @@ class Site:
             self.journal,
             applied,
             self._run.id,
-            self._experiment.name,
+            self._experiment.label,
             stays=self._kept_if_dead,
             first=[item for item in applied if intercepts(item)],
         )
@@ -130,7 +130,7 @@ class Site:
         # Deleted in reverse order: first what could refuse the deletion of the others.
         first.sort(key=intercepts)
         claimed = belongings.claim_first(
-            self.journal, marked, first, self._run.id, self._experiment.name, stays=self._kept_if_dead
+            self.journal, marked, first, self._run.id, self._experiment.label, stays=self._kept_if_dead
         )
         self._created = len(self.journal.entries)
         return claimed

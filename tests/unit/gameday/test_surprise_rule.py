@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from harness.engine.runner import Runner
 from harness.gameday.rules import Action, Answer, DayRule, rules_for
 from harness.gameday.sealing import SealedPlan
 from harness.results.game_day_record import GameDayRecord, TurnRecord
@@ -138,3 +140,26 @@ def test_surprise_without_an_open_window_is_refused(tmp_path: Path) -> None:
     _, _, answers = _begun(tmp_path, "surprise: {within: 1h}\nwindows: {allow: ['Sat 09:00-12:00']}\n")
     assert [answer.action for answer in answers] == [Action.ABORT]
     assert "no start is possible within 1 h (surprise.within)" in answers[0].reason
+
+
+def test_names_in_the_cluster_do_not_show_the_experiment(tmp_path: Path) -> None:
+    fake, rule, _ = _begun(tmp_path)
+    names = []
+    for turn in fake.day.turns:
+        run, prepared = rule.prepare(fake.day, fake.run, replace(turn.experiment, twin="weak"))
+        names += [run.namespace_of(prepared), run.namespace_of(prepared, control=True), prepared.title, prepared.label]
+        assert prepared.name == turn.experiment.name, "the record has the real name"
+    assert names[:4] == ["rh-sealed-1-run1", "rh-sealed-1--control-run1", "sealed-1", "sealed-1"]
+    assert len(set(names)) == 9
+
+
+def test_experiment_runs_under_its_alias(tmp_path: Path) -> None:
+    fake, rule, _ = _begun(tmp_path)
+    run, prepared = rule.prepare(fake.day, fake.run, fake.day.turns[0].experiment)
+    seen: list[str] = []
+    run = replace(run, progress=seen.append)
+    record = Runner(run, prepared, "friday.yaml::surprise-1").run()
+    assert record.name == fake.day.turns[0].experiment.name
+    assert record.namespace == "rh-sealed-1-run1"
+    assert seen
+    assert [line for line in seen if record.name in line] == []
