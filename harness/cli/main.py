@@ -60,6 +60,11 @@ COMMANDS = (
         "harness.cli.sweep:add_janitor_options",
     ),
     Command(
+        "schedule",
+        "run experiments and game days on a schedule, by a CronJob in the cluster",
+        "harness.cli.schedule:add_options",
+    ),
+    Command(
         "compare",
         "compare two stored runs: better, worse or no significant difference",
         "harness.cli.compare:add_options",

@@ -10,21 +10,13 @@ import yaml
 
 from harness.cli.selection import add_cluster_options, existing_cluster
 from harness.cluster.command_lines import command_for
-from harness.cluster.kube.permissions import guessed
 from harness.cluster.kube.roles import roles_for
 from harness.common.clock import SystemClock, iso
 from harness.common.errors import InputError, Problem
 from harness.common.progress import Lines
-from harness.common.project import Project
-from harness.engine.preflight.permissions import needed_by_session, useful_to_session
-from harness.engine.preflight.requirements import permissions
-from harness.experiment.files import experiment_files
-from harness.experiment.load_place import load_place
-from harness.experiment.loading import load_experiment
-from harness.experiment.sources import Sources
 from harness.results.reporting.plain import harmless
-from harness.safety.cleanup import residue
 from harness.safety.halt import order
+from harness.schedule.rbac import needed_for_files
 
 
 def add_halt_options(parser: argparse.ArgumentParser) -> None:
@@ -85,17 +77,10 @@ def _rbac(options: argparse.Namespace) -> int:
     ]
     if problems:
         raise InputError(problems)
-    project = Project.of([Path.cwd()])
-    needed = needed_by_session() | useful_to_session() | (residue.PERMISSIONS if options.residue else frozenset())
-    guesses: set[str] = set()
-    for file in (file for path in options.paths for file in experiment_files(path)):
-        experiment = load_experiment(file, Sources.for_file(file, project))
-        for each in (experiment, *map(experiment.as_twin, experiment.twins or ())):
-            place = load_place(each.load, each.workload, options.load_from) if each.load else None
-            needed |= permissions(each, place)
-            guesses |= set(guessed(each.workload.objects))
-    for guess in sorted(guesses):
+    needed = needed_for_files(options.paths, options.load_from, with_residue=options.residue)
+    for guess in needed.guesses:
         # As a comment, so that the output stays valid YAML for kubectl.
         print(f"# guessed: {guess}; compare it with `kubectl api-resources`")
-    print(yaml.safe_dump_all(roles_for(needed, options.name, filter(None, proxied.values())), sort_keys=False), end="")
+    roles = roles_for(needed.permissions, options.name, filter(None, proxied.values()))
+    print(yaml.safe_dump_all(roles, sort_keys=False), end="")
     return 0

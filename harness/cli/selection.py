@@ -48,7 +48,7 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="auto",
         default="auto",
-        metavar="auto|local|kind|current|CONTEXT",
+        metavar="auto|local|kind|current|in-cluster|CONTEXT",
         help="the cluster to use (default: %(default)s)",
     )
     for option in OPTIONS:

@@ -13,7 +13,6 @@ import yaml
 
 from harness.cli.selection import add_cluster_options, existing_cluster, settings_of
 from harness.cluster.command_lines import command_for
-from harness.cluster.external.cluster import KubeconfigCluster
 from harness.cluster.kind.cluster import CONTEXT_PREFIX, KindCluster
 from harness.cluster.kind.nodes import KindNodes
 from harness.cluster.kube.client import KubeApi
@@ -21,7 +20,7 @@ from harness.cluster.protocol import Cluster
 from harness.common.clock import SystemClock
 from harness.common.errors import InputError, Problem
 from harness.common.progress import Lines
-from harness.engine.choose_cluster import attach
+from harness.engine.choose_cluster import attach, in_cluster
 from harness.engine.steps.run import cluster_uid
 from harness.experiment import registry
 from harness.results.reporting.plain import harmless
@@ -58,7 +57,7 @@ def add_options(sweep: argparse.ArgumentParser) -> None:
 
 def add_janitor_options(manifest: argparse.ArgumentParser) -> None:
     """Add the options of ``harness janitor``."""
-    manifest.add_argument("--image", required=True, help="an image that contains this harness: see docs/janitor")
+    manifest.add_argument("--image", required=True, help="the runner image: see harness/cluster/runner/Containerfile")
     manifest.add_argument("--schedule", default="*/2 * * * *", help="schedule of the CronJob (default: %(default)s)")
     manifest.set_defaults(command=_janitor)
 
@@ -136,7 +135,7 @@ def _sweep_once(options: argparse.Namespace) -> int:
 
 def _cluster(options: argparse.Namespace) -> AbstractContextManager[Cluster]:
     if options.in_cluster:
-        return closing(KubeconfigCluster(KubeApi.in_cluster(), None, "in-cluster"))
+        return closing(in_cluster())
     return existing_cluster(options, Lines())
 
 

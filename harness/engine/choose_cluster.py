@@ -29,11 +29,13 @@ from harness.engine.settings import Settings
 from harness.safety.guard import DEFAULT_CONTEXTS, check_context
 
 _LOCAL = "local-"
+# The value of --cluster for the cluster of the pod that this process runs in.
+IN_CLUSTER = "in-cluster"
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterRequest:
-    """The requested cluster: ``selection`` is auto, local, kind, current or the name of a context.
+    """The requested cluster: ``selection`` is auto, local, kind, current, in-cluster or the name of a context.
 
     Without ``make`` only an existing cluster is used; without ``injects`` a context that is named in full need not be
     on the allow-list. ``patterns`` are the contexts that the guard allows, ``state`` is the folder for the kubeconfig
@@ -94,9 +96,24 @@ def _choose(target: ClusterRequest, progress: Progress) -> Chosen:
         return _kind(target, progress)
     if target.selection == "auto":
         return _auto(target, progress)
+    if target.selection == IN_CLUSTER:
+        return Chosen(_in_cluster(target))
     named = target.context if target.selection == "current" else target.selection
     context = named or current_context(target.kubeconfig)
     return Chosen(_attach(target, context, named_in_full=bool(named)))
+
+
+def _in_cluster(target: ClusterRequest) -> Cluster:
+    """Return the foreign cluster of this pod. Two separate acts allow it, as for any context outside the patterns."""
+    _check(target, IN_CLUSTER, named_in_full=True)
+    return in_cluster(target.images)
+
+
+def in_cluster(images: str = "") -> Cluster:
+    """Return the cluster of the pod that this process runs in, with its ServiceAccount. Raises ClusterUnreachable."""
+    api = KubeApi.in_cluster()
+    api.version()
+    return KubeconfigCluster(api, None, IN_CLUSTER, images)
 
 
 def _auto(target: ClusterRequest, progress: Progress) -> Chosen:

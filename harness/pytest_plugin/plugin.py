@@ -76,7 +76,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         dest="resilience_cluster",
         nargs="?",
         const="auto",
-        metavar="auto|local|kind|current|CONTEXT",
+        metavar="auto|local|kind|current|in-cluster|CONTEXT",
         help="run experiments on this cluster (--cluster alone means auto; give a value with =); default: skip them",
     )
     for option in OPTIONS:

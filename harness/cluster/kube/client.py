@@ -226,10 +226,11 @@ class KubeApi:
         content_type = f"application/{strategy}-patch+json"
         return read_object(self._repeat(Request("PATCH", path, body=body, content_type=content_type)))
 
-    def apply(self, body: Object, namespace: str | None = None, *, dry_run: bool = False) -> Object:
+    def apply(self, body: Object, namespace: str | None = None, *, dry_run: bool = False, force: bool = True) -> Object:
         """Server-side apply an object of any kind, whose resource is discovered, and return it.
 
-        ``dry_run`` changes nothing: the server only checks the object, including with its admission webhooks.
+        ``dry_run`` changes nothing: the server only checks the object, including with its admission webhooks. Without
+        ``force``, raises ApiError 409 if another manager has changed a field to another value.
         """
         resource = self.discover(body["apiVersion"], body["kind"])
         namespace = body["metadata"].get("namespace") or namespace
@@ -238,7 +239,7 @@ class KubeApi:
             resource.path(namespace, body["metadata"]["name"]),
             # Kubernetes recommends that controllers override conflicts, since no user is present who could resolve
             # them.
-            {"fieldManager": FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {}),
+            {"fieldManager": FIELD_MANAGER, "force": str(force).lower()} | ({"dryRun": "All"} if dry_run else {}),
             body,
             # This content type selects server-side apply; JSON is valid YAML.
             "application/apply-patch+yaml",

@@ -31,11 +31,9 @@ def roles_for(permissions: Iterable[Permission], name: str, proxied: Iterable[st
         found += _granted([each for each in wanted if each.namespace == namespace], name, account, namespace)
     services: dict[str, list[str]] = {}
     for namespace, _, service in (each.partition("/") for each in proxied):
-        # RBAC compares the name in the request's path, where HTTPS is a prefix of the Service's name.
-        services.setdefault(namespace, []).extend([service, f"https:{service}"])
+        services.setdefault(namespace, []).append(service)
     for namespace, names in services.items():
-        rule = {"apiGroups": [""], "resources": ["services/proxy"], "resourceNames": names, "verbs": ["get"]}
-        found += _role([rule], name, account, namespace)
+        found += bound_role([proxy_rule(*names)], name, account, namespace)
     return found
 
 
@@ -55,10 +53,18 @@ def rules_of(permissions: Iterable[Permission]) -> list[Object]:
 
 
 def _granted(permissions: list[Permission], name: str, account: Object, namespace: str = "") -> list[Object]:
-    return _role(rules_of(permissions), name, account, namespace) if permissions else []
+    return bound_role(rules_of(permissions), name, account, namespace) if permissions else []
 
 
-def _role(rules: list[Object], name: str, account: Object, namespace: str) -> list[Object]:
+def proxy_rule(*services: str) -> Object:
+    """Return the rule for Services (``NAME:PORT``) that are queried through the API server."""
+    # RBAC compares the name in the request's path, where HTTPS is a prefix of the Service's name.
+    names = [name for service in services for name in (service, f"https:{service}")]
+    return {"apiGroups": [""], "resources": ["services/proxy"], "resourceNames": names, "verbs": ["get"]}
+
+
+def bound_role(rules: list[Object], name: str, account: Object, namespace: str) -> list[Object]:
+    """Return a Role, or without a namespace a ClusterRole, and its binding to a ServiceAccount (name, namespace)."""
     kind = "Role" if namespace else "ClusterRole"
     metadata = _metadata(name, namespace)
     return [

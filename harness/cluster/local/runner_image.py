@@ -1,8 +1,8 @@
-"""The image of the load generator: this Python, the packages that the generator needs, and the harness itself.
+"""The image of the load generator, the janitor and scheduled runs: this Python, its packages, and the harness.
 
 It is made without Docker from the running interpreter: its program, its standard library, the installed distributions
-and the shared libraries that ``ldd`` names. It has no shell, and is built only when a load runs inside a cluster. The
-layers are kept by their content, so that a change of the harness makes only the last, smallest one again.
+and the shared libraries that ``ldd`` names. It has no shell, and is built only when something runs inside a cluster.
+The layers are kept by their content, so that a change of the harness makes only the last, smallest one again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import harness
+from harness import __version__
 from harness.cluster.local.images import INDEX, REGISTRY_HOST
 from harness.cluster.local.locks import locked
 from harness.cluster.local.oci import LAYER, BlobStore, Descriptor, Entry
@@ -32,19 +33,52 @@ from harness.cluster.local.paths import cache_root
 from harness.common.clock import SystemClock
 from harness.common.errors import CapabilityMissing
 from harness.common.progress import Progress
+from harness.common.shipped import shipped
 
 NAME = "runner"
-# Everything that the load process imports comes from these and what they require.
-ROOTS = ("locust", "pydantic", "orjson", "prometheus-client", "pyyaml", "h2", "websocket-client")
-PACKAGES = ("common", "model", "traffic")
+# The dependencies of the harness and of its extras, as far as they are installed; a test compares them with pyproject.
+ROOTS = (
+    "apprise",
+    "cronsim",
+    "cryptography",
+    "filelock",
+    "h11",
+    "h2",
+    "jinja2",
+    "kubernetes",
+    "locust",
+    "minio",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-sdk",
+    "orjson",
+    "prometheus-api-client",
+    "prometheus-client",
+    "promql-parser",
+    "pydantic",
+    "pysocks",
+    "pytest",
+    "pyyaml",
+    "requests",
+    "shtab",
+    "tenacity",
+    "tzdata",
+    "urllib3",
+    "websocket-client",
+)
+# Folders of the catalogue, which an installed package carries inside.
+CATALOGUE = ("experiments", "loadprofiles")
 # Change it with anything below that changes the content of the image.
-FORMAT = "1"
+FORMAT = "2"
 PREFIX = "opt/runner"
 USER = 65532
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _LIBRARY = f"{PREFIX}/lib/{_PYTHON}"
 _SITE = f"{_LIBRARY}/site-packages"
 # Modules of the standard library that pull in many libraries, or are of no use without a screen.
+_PACKAGE = Path(harness.__file__).parent
+_ENTRY_POINTS = (
+    "[console_scripts]\nharness = harness.cli.main:main\n\n[pytest11]\nresilience = harness.pytest_plugin.plugin\n"
+)
 _UNUSED_FILES = ("_tkinter", "_test", "_ctypes_test")
 _UNUSED = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "__pycache__"}
 
@@ -59,9 +93,9 @@ def ensure(progress: Progress) -> Path:
     root = cache_root() / NAME / key
     if (root / INDEX).exists():
         return root
-    with locked(NAME, progress, "another process is making the image of the load generator: waiting for it"):
+    with locked(NAME, progress, "another process is making the runner image: waiting for it"):
         if not (root / INDEX).exists():
-            progress("making the image of the load generator from this Python (once for each version)")
+            progress("making the runner image from this Python (once for each version)")
             clock = SystemClock()
             started = clock.monotonic()
             size = _make(root, key, sources)
@@ -87,17 +121,23 @@ def distributions(roots: Iterable[str] = ROOTS) -> list[importlib.metadata.Distr
     return [found[name] for name in sorted(found)]
 
 
-def _own_sources() -> list[Path]:
-    root = Path(harness.__file__).parent
-    files = [root / "__init__.py", *(file for package in PACKAGES for file in (root / package).rglob("*.py"))]
-    return sorted(files)
+def _own_sources() -> dict[str, Path]:
+    """Return the files of the harness and its catalogue by their paths in the image."""
+    found = {f"harness/{file.relative_to(_PACKAGE)}": file for file in _plain_files(_PACKAGE)}
+    for name in CATALOGUE:
+        folder = shipped(name)
+        found |= {f"harness/builtin/{name}/{file.relative_to(folder)}": file for file in _plain_files(folder)}
+    return dict(sorted(found.items()))
 
 
-def _key(sources: Sequence[Path]) -> str:
+def _plain_files(folder: Path) -> Iterator[Path]:
+    yield from (file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _key(sources: Mapping[str, Path]) -> str:
     content = hashlib.sha256(_interpreter_key().encode())
-    root = Path(harness.__file__).parent
-    for file in sources:
-        content.update(str(file.relative_to(root)).encode())
+    for name, file in sources.items():
+        content.update(name.encode())
         content.update(file.read_bytes())
     return content.hexdigest()[:16]
 
@@ -108,12 +148,12 @@ def _interpreter_key() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _make(root: Path, key: str, sources: Sequence[Path]) -> int:
+def _make(root: Path, key: str, sources: Mapping[str, Path]) -> int:
     """Write the image and return its size in bytes."""
     blobs = BlobStore(root)
     layers = [_interpreter_layer(blobs), _own_layer(blobs, sources)]
     run = {
-        "Entrypoint": [f"/{PREFIX}/bin/python", "-m", "harness.traffic.load.remote.agent"],
+        "Entrypoint": [f"/{PREFIX}/bin/python", "-m", "harness.cli"],
         "WorkingDir": "/work",
         "User": f"{USER}:{USER}",
         "Env": [
@@ -155,13 +195,20 @@ def _interpreter_layer(blobs: BlobStore) -> Descriptor:
     return layer
 
 
-def _own_layer(blobs: BlobStore, sources: Sequence[Path]) -> Descriptor:
-    package = Path(harness.__file__).parent
+def _own_layer(blobs: BlobStore, sources: Mapping[str, Path]) -> Descriptor:
+    described = f"resilience_harness-{__version__}.dist-info"
     with _staging() as stage:
-        for file in sources:
-            _link(file, stage / _SITE / "harness" / file.relative_to(package))
+        for name, file in sources.items():
+            _link(file, stage / _SITE / name)
+        folder = stage / _SITE / described
+        folder.mkdir()
+        # pytest finds its plugins by the metadata of installed distributions.
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: resilience-harness\nVersion: {__version__}\n", encoding="utf-8"
+        )
+        (folder / "entry_points.txt").write_text(_ENTRY_POINTS, encoding="utf-8")
         _compile(stage)
-        return blobs.add_layer(_entries(stage, skipping=f"{_SITE}/harness"))
+        return blobs.add_layer(_entries(stage, only=(f"{_SITE}/harness", f"{_SITE}/{described}")))
 
 
 @contextmanager
@@ -260,12 +307,14 @@ def _base() -> list[Entry]:
     return [*folders, *writable, *(Entry(path, text=text, mode=0o644) for path, text in texts.items())]
 
 
-def _entries(stage: Path, skipping: str = "") -> Iterator[Entry]:
-    """Yield the entries of a layer with everything below ``stage``, readable for every user."""
+def _entries(stage: Path, only: tuple[str, ...] = ()) -> Iterator[Entry]:
+    """Yield the entries of a layer with everything below ``stage``, readable for every user.
+
+    With ``only``, folders that do not begin with one of these are left out: another layer has them."""
     for path in sorted(stage.rglob("*")):
         name = str(path.relative_to(stage))
         if path.is_dir():
-            if not skipping or name.startswith(skipping):
+            if not only or name.startswith(only):
                 yield Entry(name)
         else:
             yield Entry(name, source=path, mode=0o755 if os.access(path, os.X_OK) else 0o644)

@@ -84,6 +84,8 @@ def _container(image: str) -> dict[str, Any]:
         "name": JOB,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
+        # The image serves the janitor and scheduled runs too.
+        "command": ["python", "-m", "harness.traffic.load.remote.agent"],
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         # No limits: a generator that is throttled starts its arrivals late.
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},

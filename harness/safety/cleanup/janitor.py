@@ -51,6 +51,7 @@ def _cron_job(image: str, schedule: str) -> Object:
     container = {
         "name": "sweep",
         "image": image,
+        "command": ["python", "-m", "harness.cli"],
         "args": ["sweep", "--in-cluster"],
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
         # This and the pod's securityContext meet the Pod Security Standard "restricted".

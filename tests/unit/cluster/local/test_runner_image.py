@@ -1,10 +1,11 @@
-"""The image of the load generator: what is in it, when it is made again, and a Python that cannot be put into one."""
+"""The runner image: what is in it, when it is made again, and a Python that cannot be put into one."""
 
 from __future__ import annotations
 
 import json
 import re
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,9 @@ def config(root: Path) -> Object:
     return found
 
 
-def test_image_runs_the_agent_without_root(staged: list[Path]) -> None:
+def test_image_runs_the_harness_without_root(staged: list[Path]) -> None:
     root = runner_image.ensure(lambda _: None)
-    assert config(root)["Entrypoint"] == ["/opt/runner/bin/python", "-m", "harness.traffic.load.remote.agent"]
+    assert config(root)["Entrypoint"] == ["/opt/runner/bin/python", "-m", "harness.cli"]
     assert config(root)["User"] == f"{load_pods.USER}:{load_pods.USER}"
     interpreter, own = layers(root)
     assert interpreter.getmember("opt/runner/bin/python").mode == 0o755
@@ -59,8 +60,15 @@ def test_image_runs_the_agent_without_root(staged: list[Path]) -> None:
     names = [name for name in own.getnames() if name.endswith("remote/agent.py")]
     assert len(names) == 1
     assert any(re.search(r"remote/__pycache__/agent\..*\.pyc$", name) for name in own.getnames())
-    # The load process imports neither the cluster's client nor the faults.
-    assert not any("/harness/cluster" in name or "/harness/faults" in name for name in own.getnames())
+    found = own.getnames()
+    assert any(name.endswith("harness/builtin/experiments/self_healing/one-pod-killed.yaml") for name in found)
+    points = own.extractfile(next(name for name in found if name.endswith("dist-info/entry_points.txt")))
+    assert points is not None
+    assert b"[pytest11]" in points.read()
+    assert not any(
+        name.startswith("opt/runner/lib/python") and "/site-packages/harness" not in name and "dist-info" not in name
+        for name in found
+    )
     assert ImageSet(root).reference("runner") == runner_image.reference(root)
     assert len(staged) == 1
 
@@ -68,7 +76,7 @@ def test_image_runs_the_agent_without_root(staged: list[Path]) -> None:
 def test_change_of_the_harness_makes_only_its_own_layer(staged: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     first = runner_image.ensure(lambda _: None)
     assert runner_image.ensure(lambda _: None) == first
-    monkeypatch.setattr(runner_image, "PACKAGES", ("common", "traffic"))
+    monkeypatch.setattr(runner_image, "CATALOGUE", ("loadprofiles",))
     second = runner_image.ensure(lambda _: None)
     assert second != first
     assert len(staged) == 1
@@ -77,11 +85,17 @@ def test_change_of_the_harness_makes_only_its_own_layer(staged: list[Path], monk
     assert len(staged) == 2
 
 
-def test_packages_of_the_load_process_are_in_the_image() -> None:
+def test_dependencies_of_the_harness_are_in_the_image() -> None:
     names = {one.metadata["Name"].lower() for one in runner_image.distributions()}
-    assert names >= {"locust", "gevent", "greenlet", "pydantic", "pydantic_core", "orjson", "pyyaml"}
-    # Large, and only for the harness itself.
-    assert not names & {"kubernetes", "mypy", "cryptography"}
+    assert names >= {"locust", "gevent", "greenlet", "pydantic", "pydantic_core", "orjson", "pyyaml", "pytest"}
+    assert not names & {"mypy", "ruff", "hypothesis"}
+
+
+def test_roots_are_the_dependencies_of_the_project() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(text for name in extras if name != "dev" for text in extras[name])]
+    assert sorted(re.split("[<>=]", text)[0] for text in wanted) == sorted(runner_image.ROOTS)
 
 
 def test_static_python_needs_an_image_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +104,7 @@ def test_static_python_needs_an_image_of_the_user(monkeypatch: pytest.MonkeyPatc
         runner_image._loader()
 
 
-def test_containerfile_starts_the_same_agent_as_the_same_user() -> None:
+def test_containerfile_has_the_same_user_and_program() -> None:
     text = (REPOSITORY / "harness/cluster/runner/Containerfile").read_text()
     assert f"USER {load_pods.USER}:{load_pods.USER}" in text
-    assert 'ENTRYPOINT ["python", "-m", "harness.traffic.load.remote.agent"]' in text
+    assert 'ENTRYPOINT ["python", "-m", "harness.cli"]' in text

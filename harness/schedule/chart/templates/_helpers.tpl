@@ -1,0 +1,31 @@
+{{- define "schedule.name" -}}
+resilience-{{ required "name is missing: the name of the schedule" .Values.name }}
+{{- end }}
+
+{{- define "schedule.labels" -}}
+app.kubernetes.io/managed-by: resilience-harness
+resilience.harness/schedule: {{ .Values.name | quote }}
+{{- end }}
+
+{{- define "schedule.container" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- define "schedule.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "schedule.name" . }}
+  namespace: resilience-system
+{{- end }}
+
+{{- define "schedule.configMap" -}}
+{{- if not (or .Values.source.git .Values.source.folder) }}yes{{ end }}
+{{- end }}
+
+{{- define "schedule.port" -}}
+{{- $url := urlParse .Values.results.s3.endpoint }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- $port | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- end }}

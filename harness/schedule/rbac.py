@@ -1,0 +1,58 @@
+"""The permissions that experiments need: those of their runs, as Roles and as the values of a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.cluster.kube.permissions import Permission, guessed
+from harness.cluster.kube.roles import rules_of
+from harness.common.naming import SYSTEM_NAMESPACE
+from harness.common.project import Project
+from harness.engine.preflight.permissions import needed_by_session, useful_to_session
+from harness.engine.preflight.requirements import permissions
+from harness.experiment.declaration import Experiment
+from harness.experiment.files import experiment_files
+from harness.experiment.load_place import LoadFrom, load_place
+from harness.experiment.loading import load_experiment
+from harness.experiment.sources import Sources
+from harness.safety.cleanup import residue
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What the runs of some experiments need. ``guesses`` are resources whose plural is only guessed."""
+
+    permissions: frozenset[Permission]
+    guesses: tuple[str, ...] = ()
+    experiments: tuple[Experiment, ...] = field(default=(), repr=False)
+    days: tuple[Path, ...] = ()
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Return the rules of the ClusterRole: namespaces of experiments have no names beforehand."""
+        return rules_of(sorted(each for each in self.permissions if each.place != "system" and not each.namespace))
+
+    def roles(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the rules of the Role in each namespace that is known beforehand."""
+        found = {SYSTEM_NAMESPACE: rules_of(sorted(each for each in self.permissions if each.place == "system"))}
+        for name in sorted({each.namespace for each in self.permissions if each.namespace}):
+            found[name] = rules_of(sorted(each for each in self.permissions if each.namespace == name))
+        return {name: rules for name, rules in found.items() if rules}
+
+
+def needed_for_files(paths: Sequence[Path], load_from: LoadFrom, *, with_residue: bool = False) -> Needed:
+    """Return what the runs of experiment files, and of those in folders, need. Raises InputError with all problems."""
+    project = Project.of([Path.cwd()])
+    needed = needed_by_session() | useful_to_session() | (residue.PERMISSIONS if with_residue else frozenset())
+    guesses: set[str] = set()
+    experiments: list[Experiment] = []
+    for file in dict.fromkeys(file for path in paths for file in experiment_files(path)):
+        experiment = load_experiment(file, Sources.for_file(file, project))
+        experiments.append(experiment)
+        for each in (experiment, *map(experiment.as_twin, experiment.twins or ())):
+            place = load_place(each.load, each.workload, load_from) if each.load else None
+            needed |= permissions(each, place)
+            guesses |= set(guessed(each.workload.objects))
+    return Needed(needed, tuple(sorted(guesses)), tuple(experiments))
