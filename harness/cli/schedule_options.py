@@ -54,9 +54,9 @@ def add_definition(parser: argparse.ArgumentParser, *, image_required: bool = Tr
     group.add_argument("--port", action="append", type=int, metavar="N", help="further port outside of the cluster")
     group.add_argument("--no-network-policy", action="store_true", help="make no NetworkPolicy")
     group.add_argument("--residue", action="store_true", help="also allow a check for leftovers outside of namespaces")
-    group.add_argument(
-        "--prometheus", default="", metavar="NAMESPACE/SERVICE:PORT", help="Prometheus behind the API server's proxy"
-    )
+    for name in ("Prometheus", "Alertmanager"):
+        about = f"{name} that is queried through the API server"
+        group.add_argument(f"--{name.lower()}", default="", metavar="NAMESPACE/SERVICE:PORT", help=about)
 
 
 def values_of(options: argparse.Namespace, now: float, image: str = "") -> tuple[Values, tuple[str, ...]]:
@@ -99,12 +99,13 @@ def _filled(
 
     needed = needed_for_files(paths, values.load_from, with_residue=options.residue)
     roles = needed.roles()
-    if options.prometheus:
-        if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+:[a-z0-9-]+", options.prometheus):
-            what = f"found {options.prometheus!r}, expected NAMESPACE/SERVICE:PORT, such as monitoring/prometheus:9090"
-            raise InputError([Problem(what, field="--prometheus")])
-        namespace, _, service = options.prometheus.partition("/")
-        roles[namespace] = [*roles.get(namespace, []), proxy_rule(service)]
+    for option, text in (("--prometheus", options.prometheus), ("--alertmanager", options.alertmanager)):
+        if text and not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+:[a-z0-9-]+", text):
+            what = f"found {text!r}, expected NAMESPACE/SERVICE:PORT, such as monitoring/prometheus:9090"
+            raise InputError([Problem(what, field=option)])
+        if text:
+            namespace, _, service = text.partition("/")
+            roles[namespace] = [*roles.get(namespace, []), proxy_rule(service)]
     files = bundle(root, needed.experiments, needed.days) if values.source.is_config_map else []
     found = values.model_copy(update={"rules": needed.rules(), "roles": roles, "files": files})
     return found, needed.guesses
