@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import Any
 
 from harness.cluster.kube.permissions import Permission, guessed
 from harness.cluster.kube.roles import rules_of
+from harness.common.errors import InputError, Problem
 from harness.common.naming import SYSTEM_NAMESPACE
 from harness.common.project import Project
 from harness.engine.preflight.permissions import needed_by_session, useful_to_session
 from harness.engine.preflight.requirements import permissions
 from harness.experiment.declaration import Experiment
-from harness.experiment.files import experiment_files
+from harness.experiment.files import experiment_files, game_day_files
 from harness.experiment.load_place import LoadFrom, load_place
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
+from harness.gameday.loading import load_game_day
 from harness.safety.cleanup import residue
 
 
@@ -43,16 +46,45 @@ class Needed:
 
 
 def needed_for_files(paths: Sequence[Path], load_from: LoadFrom, *, with_residue: bool = False) -> Needed:
-    """Return what the runs of experiment files, and of those in folders, need. Raises InputError with all problems."""
+    """Return what the runs of experiments and game days in files and folders need.
+
+    For a game day these are all experiments at its paths: which of them it chooses may differ from day to day. Raises
+    InputError with all problems of the first file that has some.
+    """
     project = Project.of([Path.cwd()])
     needed = needed_by_session() | useful_to_session() | (residue.PERMISSIONS if with_residue else frozenset())
     guesses: set[str] = set()
     experiments: list[Experiment] = []
-    for file in dict.fromkeys(file for path in paths for file in experiment_files(path)):
+    days = tuple(dict.fromkeys(file for path in paths for file in game_day_files(path)))
+    places = [*(path for path in paths if path not in days), *(path for day in days for path in _places(day))]
+    for file in dict.fromkeys(file for path in places for file in experiment_files(path)):
         experiment = load_experiment(file, Sources.for_file(file, project))
         experiments.append(experiment)
         for each in (experiment, *map(experiment.as_twin, experiment.twins or ())):
             place = load_place(each.load, each.workload, load_from) if each.load else None
             needed |= permissions(each, place)
             guesses |= set(guessed(each.workload.objects))
-    return Needed(needed, tuple(sorted(guesses)), tuple(experiments))
+    return Needed(needed, tuple(sorted(guesses)), tuple(experiments), days)
+
+
+def _places(day: Path) -> list[Path]:
+    """Return the files and folders that a game day's paths and patterns match. Raises InputError."""
+    found: list[Path] = []
+    for text in load_game_day(day).declared.experiments.paths:
+        try:
+            matched = [Path(os.path.normpath(path)) for path in sorted(day.parent.glob(text))]
+        except (NotImplementedError, ValueError):
+            # An absolute path, which no pod has.
+            matched = []
+        if not matched:
+            raise InputError(
+                [
+                    Problem(
+                        f"found {text!r}, expected files or folders, relative to this file",
+                        day,
+                        field="experiments.paths",
+                    )
+                ]
+            )
+        found += matched
+    return found

@@ -1,0 +1,197 @@
+"""Scheduled runs on a real cluster: a CronJob fires; halted runs and killed pods leave nothing; the next run works."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.cli.main import main
+from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.resources import DEPLOYMENTS, NAMESPACES, PODS, VOLUME_CLAIMS
+from harness.cluster.local import commands
+from harness.cluster.local.locks import locked
+from harness.common.clock import SystemClock
+from harness.common.errors import ApiError
+from harness.common.naming import SYSTEM_NAMESPACE
+from harness.common.waiting import wait_until
+from harness.safety.cleanup import janitor
+from harness.schedule import operations
+from harness.schedule.naming import CONTAINER, SCHEDULE_LABEL
+from harness.schedule.status import Ended, statuses
+from tests.live import short_experiment
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a local cluster needs root on Linux"),
+]
+NAME = "selftest-schedule"
+CLUSTER = ("--cluster=local", f"--cluster-name={NAME}")
+CLOCK = SystemClock()
+# Seconds. The pod, its image and two experiments, on a busy machine.
+PATIENCE = 600.0
+PROMETHEUS = "monitoring/prometheus:9090"
+NEVER = "0 0 1 1 *"
+
+
+def _silent(_message: str) -> None:
+    """Progress that nobody reads."""
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[KubeApi]:
+    """The API of a cluster of its own, in which the janitor runs every minute."""
+    with locked(f"{NAME}-tests", _silent, "another run of these tests"):
+        cluster = commands.up(NAME, 1, _silent)
+        with closing(cluster):
+            for item in janitor.manifests(cluster.runner_image(_silent), "* * * * *"):
+                cluster.api.apply(item)
+            yield cluster.api
+        commands.down(NAME, _silent)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a workload and no experiments yet."""
+    workload = tmp_path / "experiments/workloads/podinfo"
+    workload.mkdir(parents=True)
+    source = short_experiment.CATALOGUE / "workloads/podinfo/podinfo.yaml"
+    (workload / "podinfo.yaml").write_text(source.read_text())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _write(project: Path, name: str, **changes: Any) -> None:
+    file = short_experiment.write(project / "experiments", without=("prometheus", "latency"))
+    body = yaml.safe_load(file.read_text())
+    file.unlink()
+    body |= {"metadata": {"name": name}, **changes}
+    (project / f"experiments/{name}.yaml").write_text(yaml.safe_dump(body))
+
+
+def _long(project: Path) -> None:
+    """An experiment whose fault lasts longer than this test, and has an effect to undo."""
+    _write(
+        project,
+        "long",
+        faults=[{"scale": {"of": "deployment/podinfo", "replicas": 2}}],
+        phases={"baseline": "3s", "fault": "10m", "recovery": "30s", "settle": "2s"},
+        objectives=[{"availability": {"min": "50%"}}],
+    )
+
+
+def _schedule(*words: str) -> int:
+    return main(["schedule", *words, *CLUSTER])
+
+
+def _apply(name: str, cron: str) -> None:
+    assert _schedule("apply", "experiments", "--name", name, "--cron", cron, "--prometheus", PROMETHEUS) == 0
+
+
+def _runs(api: KubeApi, name: str) -> list[Ended]:
+    (found,) = statuses(api, CLOCK.wall(), name)
+    return [*found.runs]
+
+
+def _await(what: str, look: Callable[[], bool | None]) -> None:
+    wait_until(what, lambda: (True if look() else None, "not yet"), PATIENCE, CLOCK, every=1.0)
+
+
+def _ended(api: KubeApi, name: str, count: int = 1) -> Ended:
+    """The newest run, once this many have ended."""
+    _await("the run to end", lambda: sum(not run.active for run in _runs(api, name)) >= count)
+    return next(run for run in _runs(api, name) if not run.active)
+
+
+def _pod(api: KubeApi, name: str) -> str:
+    pods = api.list(PODS, SYSTEM_NAMESPACE, f"{SCHEDULE_LABEL}={name}").items
+    return str(max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])["metadata"]["name"])
+
+
+def _experiments(api: KubeApi) -> list[str]:
+    found = [item["metadata"]["name"] for item in api.list(NAMESPACES).items]
+    return [name for name in found if name.startswith("rh-")]
+
+
+def _in_fault(api: KubeApi, name: str) -> bool:
+    with suppress(ApiError):
+        log = api.logs(SYSTEM_NAMESPACE, _pod(api, name), CONTAINER)
+        scaled = [item for item in api.list(DEPLOYMENTS).items if item["metadata"]["namespace"].startswith("rh-long-")]
+        return "long: fault 600 s" in log and any(item["spec"]["replicas"] == 2 for item in scaled)
+    return False
+
+
+def test_run_fires_and_keeps_its_report(api: KubeApi, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write(project, "first")
+    _write(project, "second")
+    _apply("short", "* * * * *")
+    _await("the CronJob to fire", lambda: bool(_runs(api, "short")))
+    assert _schedule("suspend", "short") == 0
+    run = _ended(api, "short")
+    capsys.readouterr()
+    assert _schedule("logs", "short") == 0
+    log = capsys.readouterr().out
+    assert run.outcome is not None, log
+    assert (run.outcome.state, run.outcome.left, run.succeeded) == ("HELD", [], True), log
+    assert "first: HELD" in log
+    assert "second: HELD" in log
+    assert "load from the cluster, 1 ×" in log
+    assert "files stored in the volume at /results" in log
+    assert run.outcome.stored == "the volume at /results"
+    assert _schedule("list", "--check") == 0
+    assert "suspended" in capsys.readouterr().out
+    assert _schedule("delete", "short") == 0
+    left = capsys.readouterr().out
+    assert "left persistentvolumeclaim/resilience-short-results with the reports" in left
+    assert _schedule("delete", "short", "--results") == 0
+    assert api.list(VOLUME_CLAIMS, SYSTEM_NAMESPACE, f"{SCHEDULE_LABEL}=short").items == []
+
+
+def test_halted_run_undoes_its_fault(api: KubeApi, project: Path) -> None:
+    _long(project)
+    _apply("halted", NEVER)
+    assert _schedule("run-now", "halted") == 0
+    try:
+        _await("the fault", lambda: _in_fault(api, "halted"))
+        assert main(["halt", "--reason", "selftest", *CLUSTER]) == 0
+        run = _ended(api, "halted")
+        assert not run.succeeded
+        assert run.outcome is not None
+        assert (run.outcome.state, run.outcome.left) == ("INCONCLUSIVE", [])
+        _await("the namespaces to go", lambda: not _experiments(api))
+    finally:
+        assert main(["halt", "--clear", *CLUSTER]) == 0
+    assert _schedule("list", "--check") == 1
+    assert _schedule("delete", "halted", "--results") == 0
+
+
+def test_janitor_undoes_what_a_killed_pod_left(api: KubeApi, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _long(project)
+    _apply("killed", NEVER)
+    assert _schedule("run-now", "killed") == 0
+    _await("the fault", lambda: _in_fault(api, "killed"))
+    assert _experiments(api)
+    api.delete(PODS, _pod(api, "killed"), SYSTEM_NAMESPACE, grace_seconds=0)
+    run = _ended(api, "killed")
+    assert run.outcome is None
+    capsys.readouterr()
+    assert _schedule("list", "--check") == 1
+    assert f"{run.job} ended without a result" in capsys.readouterr().out
+    _await("the janitor", lambda: not _experiments(api))
+    # The next run is not blocked by the Lease of the dead one.
+    (project / "experiments/long.yaml").unlink()
+    _write(project, "next")
+    operations.suspend(api, "killed", CLOCK, suspended=True)
+    _apply("killed", NEVER)
+    assert _schedule("run-now", "killed") == 0
+    following = _ended(api, "killed", 2)
+    assert following.outcome is not None
+    assert following.outcome.state == "HELD"
+    assert _schedule("delete", "killed", "--results") == 0
