@@ -133,7 +133,16 @@ def _attend(
 ) -> tuple[int, Copier]:
     """Run pytest to its end, and copy its reports meanwhile. A signal to stop is passed on to it."""
     # Unbuffered, so that the log shows what happens now. No cache: it is of no use to the next pod.
-    command = [sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider", f"--report-dir={places.reports}", *pytest]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        f"--report-dir={places.reports}",
+        *pytest,
+    ]
     _say(f"in {places.project}: {' '.join(command)}")
     process = start(command, places.project)
     copier = Copier(places.reports, storage)
