@@ -34,13 +34,20 @@ def lacking(run: Run, objectives: Iterable[Objective]) -> Iterator[str]:
     if run.prometheus is None:
         yield from (f"no Prometheus found, needed for {each.title}" for each in alerts if not each.prometheus)
     wanting = [each for each in alerts if each.asks_alertmanager and not each.own_alertmanager]
-    if wanting and (found := alertmanager_for(run.cluster, run.alertmanager_url)):
-        found.close()
-    elif wanting:
+    if not wanting:
+        return
+    found = alertmanager_for(run.cluster, run.alertmanager_url)
+    if found is None:
         yield (
             f"no Alertmanager found, needed for {wanting[0].title}: set --alertmanager-url, name the workload's own "
             "(alertmanager: service/NAME), or set alertmanager: none"
         )
+        return
+    # One that was found has answered already.
+    why = found.ready() if run.alertmanager_url else None
+    found.close()
+    if why:
+        yield f"--alertmanager-url: {why}"
 
 
 class AlertWatch:

@@ -98,6 +98,12 @@ def test_missing_servers_are_named_before_the_run(stage: Stage) -> None:
     assert list(lacking(replace(run, alertmanager_url="http://alerts.invalid"), [OWN])) == []
 
 
+def test_silent_alertmanager_is_named_before_the_run(stage: Stage) -> None:
+    run = replace(stage.run(), alertmanager_url="http://127.0.0.1:1/am", prometheus=Scripted().prometheus())
+    (why,) = lacking(run, [SHARED])
+    assert why.startswith("--alertmanager-url: Alertmanager at http://127.0.0.1:1/am does not answer")
+
+
 def test_own_servers_need_the_service_proxy() -> None:
     assert {str(each) for each in needed_for([OWN])} == {
         "get services in the experiment's namespace",
