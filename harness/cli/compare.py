@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from harness.common.errors import InputError, Problem
 from harness.model.quantities import parse_share
 from harness.results.comparison import render
+from harness.results.comparison.comment import comment
 from harness.results.comparison.compare import CONFIDENCE, compare_runs
 from harness.results.reporting.store import load
 
@@ -31,6 +33,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the comparison as JSON")
     form.add_argument("--markdown", action="store_true", help="print the comparison as Markdown, for a pull request")
+    form.add_argument(
+        "--comment",
+        nargs="?",
+        const="default",
+        metavar="KEY",
+        help="print only what changed, as a comment of a pull request; several jobs need different KEYs",
+    )
     parser.set_defaults(command=compare)
 
 
@@ -41,7 +50,9 @@ def compare(options: argparse.Namespace) -> int:
     have no experiment in common.
     """
     compared = compare_runs(load(options.first), load(options.second), _confidence(options.confidence))
-    if options.json:
+    if options.comment is not None:
+        print(comment(compared, _key(options.comment)), end="")
+    elif options.json:
         print(json.dumps(render.document(compared), indent=1, ensure_ascii=False))
     else:
         print(render.markdown(compared) if options.markdown else render.text(compared))
@@ -50,6 +61,14 @@ def compare(options: argparse.Namespace) -> int:
     if compared.worse:
         return WORSE
     return REGRESSED if compared.regressed else 0
+
+
+def _key(text: str) -> str:
+    # It is part of an HTML comment, which a hyphen could end.
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?", text) or "--" in text:
+        expected = "up to 100 letters, digits, ., _ and single -"
+        raise InputError([Problem(f"found {text!r}, expected {expected}", field="--comment")])
+    return text
 
 
 def _confidence(text: str) -> float:

@@ -8,7 +8,7 @@ import json
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("of", choices=["experiment", "results"])
+    parser.add_argument("of", choices=["experiment", "results", "notification", "veto-request", "veto-answer"])
     parser.set_defaults(command=_schema)
 
 
@@ -17,9 +17,13 @@ def _schema(options: argparse.Namespace) -> int:
         from harness.experiment.json_schema import experiment_schema
 
         schema = experiment_schema()
-    else:
+    elif options.of == "results":
         from harness.results.reporting.schema import results_schema
 
         schema = results_schema()
+    else:
+        from harness.notifications.schemas import webhook_schema
+
+        schema = webhook_schema(options.of)
     print(json.dumps(schema, indent=2))
     return 0

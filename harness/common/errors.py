@@ -6,6 +6,7 @@
     ├── InputError             the user's input is wrong; has all problems found, each with file, line and field
     ├── ClusterError           the cluster cannot be used
     │   ├── ClusterRefused     the guard does not allow this context, namespace or victim
+    │   │   └── Vetoed         the veto webhook denied the run or an experiment
     │   ├── ClusterUnreachable the API server does not answer
     │   │   └── KubeconfigInvalid  the kubeconfig is wrong: also an InputError
     │   └── ClusterBroken      an owned cluster could not be created or did not become ready
@@ -74,6 +75,10 @@ class ClusterError(HarnessError):
 
 class ClusterRefused(ClusterError):
     """The guard does not allow this context, namespace or victim."""
+
+
+class Vetoed(ClusterRefused):
+    """The veto webhook denied the run or an experiment, or gave no answer."""
 
 
 class ClusterUnreachable(ClusterError):

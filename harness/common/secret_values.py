@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from harness.common.errors import HarnessError
 
 ENVIRONMENT, FILE = "env:", "file:"
+# Before the scheme of the next URL, or before the next env: or file:.
+_BETWEEN = re.compile(r"\s+(?=[A-Za-z][A-Za-z0-9+.-]*:)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -82,13 +84,13 @@ def redacted(url: str) -> str:
 
 
 def several(text: str) -> tuple[str, ...]:
-    """Return the values in a text: one per line, or separated by spaces if there is only one line."""
-    return tuple(filter(None, map(str.strip, text.splitlines() if "\n" in text else text.split())))
+    """Return the values in a text, separated by spaces or line breaks; a path after ``file:`` may contain spaces."""
+    return tuple(filter(None, _BETWEEN.split(text.strip())))
 
 
 def located_files(text: str, folder: Path) -> str:
-    """Return values, one per line, with each relative ``file:PATH`` made absolute."""
-    return "".join(f"{_located(value, folder)}\n" for value in several(text))
+    """Return values, separated by spaces, with each relative ``file:PATH`` made absolute."""
+    return " ".join(_located(value, folder) for value in several(text))
 
 
 def _located(value: str, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,7 +10,6 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    stop_after_attempt,
     wait_exponential,
     wait_random_exponential,
 )
@@ -52,12 +52,25 @@ def wait_until(
         clock.sleep(min(every, left))
 
 
-def retrying(clock: Clock, attempts: int = 4) -> Retrying:
-    """Return the policy for API calls that may be repeated: retryable errors only, exponential back-off with jitter."""
+def retrying(clock: Clock, attempts: int = 4, *, longest: float = 2.0, deadline: float = math.inf) -> Retrying:
+    """Return the policy for calls that may be repeated: retryable errors only, exponential back-off with jitter.
+
+    A pause lasts at most ``longest`` seconds, or as long as the error's ``retry_after``. No call starts after
+    ``deadline``, a reading of the monotonic clock: if the next pause would pass it, the last error is raised.
+    """
+    backoff = wait_random_exponential(multiplier=0.1, max=longest)
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return max(float(backoff(state)), float(getattr(error, "retry_after", 0.0)))
+
+    def stop(state: RetryCallState) -> bool:
+        return state.attempt_number >= attempts or clock.monotonic() + state.upcoming_sleep >= deadline
+
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, HarnessError) and error.retryable),
-        stop=stop_after_attempt(attempts),
-        wait=wait_random_exponential(multiplier=0.1, max=2.0),
+        stop=stop,
+        wait=pause,
         sleep=clock.sleep,
         # Otherwise tenacity raises RetryError, which hides the type that callers handle.
         reraise=True,

@@ -33,15 +33,15 @@ def addresses(values: Mapping[str, str], environ: Mapping[str, str], problems: l
     """Return the addresses in options and environment. Adds any mistakes in them to ``problems``."""
     read = _Reader(environ, problems)
     found = Addresses(
-        notify=read.all(values["notify"], "--notify"),
+        notify=read.all(values["notify"], "--notify", _anything),
         webhooks=read.all(values["webhook"], "--webhook", checked_url),
-        secret=next(iter(read.all(values["webhook-secret"], "--webhook-secret", _check_secret)), None),
+        secret=next(iter(read.all(values["webhook-secret"], "--webhook-secret", check_secret)), None),
         veto=next(iter(read.all(values["veto-webhook"], "--veto-webhook", checked_url)), None),
         allow_on_error=values["veto-on-error"] == "allow",
         events=_events(values["notify-on"]),
         report_url=values["report-url"].rstrip("/"),
     )
-    if values["notify"].strip() and find_spec("apprise") is None:
+    if values["notify"].strip() and apprise_missing():
         problems.append(Problem(INSTALL_APPRISE, field="--notify"))
     if values["webhook-secret"].strip() and not all(map(is_named, several(values["webhook-secret"]))):
         message = "found a secret in full, expected env:NAME or file:PATH: other users can read the command line"
@@ -66,9 +66,29 @@ def checked_url(text: str) -> None:
         raise ValueError("an http or https URL")
 
 
-def _check_secret(text: str) -> None:
+def check_secret(text: str) -> None:
     if len(text) < LEAST_SECRET:
         raise ValueError(f"at least {LEAST_SECRET} characters")
+
+
+def apprise_missing() -> bool:
+    """Return whether apprise is not installed: it comes with the extra notify."""
+    return find_spec("apprise") is None
+
+
+def read_address(text: str, environ: Mapping[str, str], check: Callable[[str], None]) -> SecretValue:
+    """Return a secret that ``check`` accepts. Raises ValueError, whose message never contains the secret."""
+    secret = secret_value(text, environ)
+    try:
+        check(secret.text)
+    except ValueError as error:
+        where = f" in {secret.source}" if secret.source else ""
+        raise ValueError(f"found a value{where} that is not shown, expected {error}") from error
+    return secret
+
+
+def _anything(_text: str) -> None:
+    """Accept any value: only apprise can check its URLs."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +96,11 @@ class _Reader:
     environ: Mapping[str, str]
     problems: list[Problem]
 
-    def all(self, text: str, option: str, check: Callable[[str], None] = lambda _text: None) -> tuple[SecretValue, ...]:
+    def all(self, text: str, option: str, check: Callable[[str], None]) -> tuple[SecretValue, ...]:
         found = []
         for value in several(text):
             try:
-                secret = secret_value(value, self.environ)
+                found.append(read_address(value, self.environ, check))
             except ValueError as error:
                 self.problems.append(Problem(str(error), field=option))
-                continue
-            try:
-                check(secret.text)
-            except ValueError as error:
-                where = f" in {secret.source}" if secret.source else ""
-                self.problems.append(Problem(f"found a value{where} that is not shown, expected {error}", field=option))
-                continue
-            found.append(secret)
         return tuple(found)

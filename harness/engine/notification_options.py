@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from harness.common.option_values import names, one_of, url
 from harness.common.secret_values import located_files
 from harness.engine.option import Option
 
 # In the order of a run. The last one needs manual action.
-STARTED, ABORTED, FINISHED, LEFT_BEHIND = EVENTS = ("started", "aborted", "finished", "left-behind")
+Event = Literal["started", "aborted", "finished", "left-behind"]
+STARTED, ABORTED, FINISHED, LEFT_BEHIND = EVENTS = get_args(Event)
 
 
 def events(text: str) -> frozenset[str]:
@@ -19,7 +22,7 @@ def events(text: str) -> frozenset[str]:
 
 
 def _address(name: str, help_text: str, *, many: bool = False, metavar: str = "URL") -> Option:
-    return Option(name, help_text, metavar=metavar, many=many, lines=True, locate=located_files, secret=True)
+    return Option(name, help_text, metavar=metavar, many=many, spaced=True, locate=located_files, secret=True)
 
 
 NOTIFICATION_OPTIONS = (

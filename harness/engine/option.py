@@ -16,7 +16,7 @@ class Option:
     ``read`` gives the value of the field ``sets`` of :class:`Settings`; an option without one is part of a group that
     ``resolve`` reads as a whole. The value of a ``path`` is relative to the current folder, or to the folder of the ini
     file that sets it. An option with ``many`` may be repeated on the command line; elsewhere commas separate its
-    values, or with ``lines`` spaces or line breaks. ``locate`` makes the files in a value absolute, relative to a
+    values, or spaces if it is ``spaced``. ``locate`` makes the files in a value absolute, relative to a
     folder. A ``secret`` value is never shown.
     """
 
@@ -29,7 +29,7 @@ class Option:
     metavar: str = "VALUE"
     path: bool = False
     many: bool = False
-    lines: bool = False
+    spaced: bool = False
     locate: Callable[[str, Path], str] | None = None
     secret: bool = False
 
@@ -51,5 +51,4 @@ class Option:
 
     def joined(self, values: Iterable[str]) -> str:
         """Return several values of the command line as one text."""
-        # Each line ends with a line break, so that a single value with spaces stays one.
-        return "".join(f"{value}\n" for value in values) if self.lines else ",".join(values)
+        return (" " if self.spaced else ",").join(values)

@@ -22,11 +22,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.common.documents import Place, show_place
-from harness.common.errors import HarnessError, InputError, Problem
+from harness.common.errors import HarnessError, Inconclusive, InputError, Problem, Vetoed
 from harness.engine.outcome import check
 from harness.engine.preflight.admission import admit
 from harness.engine.preflight.images import Images
 from harness.engine.preflight.requirements import require
+from harness.engine.preflight.veto import check_experiment, check_injection
 from harness.engine.record_keeping import RecordKeeper
 from harness.engine.steps.alert_watch import AlertWatch
 from harness.engine.steps.body_watch import BodyWatch
@@ -41,7 +42,7 @@ from harness.experiment.rendering.rendered import workload_from
 from harness.experiment.workload_source import WorkloadSource
 from harness.faults.base import Fault
 from harness.judging.judge import judge, judge_baseline
-from harness.model.timeline import BASELINE, FAULT, SETTLE, Injection, Timeline
+from harness.model.timeline import BASELINE, FAULT, SETTLE, Injection, Timeline, Victim
 from harness.model.verdict import Verdict
 from harness.objectives.alert import Alert
 from harness.objectives.base import LiveObjective, Objective
@@ -57,7 +58,9 @@ UNJUDGED = "the test ended before it evaluated any objective"
 
 
 class PythonExperiment:
-    """An experiment whose steps a test calls. The ``experiment`` fixture creates and ends it."""
+    """An experiment whose steps a test calls. The ``experiment`` fixture creates and ends it.
+
+    Creating it raises Vetoed if the veto webhook denies it."""
 
     def __init__(
         self, run: Run, name: str, hypothesis: str, file: Path, node_id: str, *, disruptive: bool = False
@@ -73,6 +76,8 @@ class PythonExperiment:
             disruptive=disruptive,
             rerun=run.store.next_rerun(node_id, ""),
         )
+        # Before the record is stored: a denied test leaves none.
+        check_experiment(run, self._experiment)
         self.keeper = RecordKeeper(run, self._experiment, node_id)
         self.live = self.keeper.live
         self._stack = ExitStack()
@@ -206,6 +211,7 @@ class PythonExperiment:
         with self._step():
             chosen = [self.live.choose(fault) for fault in faults]
             self.live.admit(chosen)
+            self._check_veto(chosen)
         self._change(faults=(*self._experiment.faults, *faults))
         with self._step(), self.live.phase(FAULT):
             for fault, victims in chosen:
@@ -217,6 +223,15 @@ class PythonExperiment:
             finally:
                 self.live.prove(last=True)
         self.live.undo()
+
+    def _check_veto(self, chosen: Sequence[tuple[Fault, tuple[Victim, ...]]]) -> None:
+        try:
+            check_injection(self._run, self._experiment, self.namespace, chosen)
+        except Vetoed as error:
+            if self.timeline.injections:
+                # Not a test that may be skipped: it had effects.
+                raise Inconclusive(str(error)) from error
+            raise
 
     def assert_objectives(
         self, *objectives: Objective, recovery: float = 60.0, settle: float = 5.0

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.common.clock import iso
-from harness.common.errors import ApiError, CapabilityMissing, HarnessError, Inconclusive, LeftBehind, UndoFailed
+from harness.common.errors import (
+    ApiError,
+    CapabilityMissing,
+    HarnessError,
+    Inconclusive,
+    LeftBehind,
+    UndoFailed,
+    Vetoed,
+)
 from harness.engine.options import Keep
 from harness.engine.recording import declared, describe_control, describe_findings, describe_run
 from harness.engine.steps.diagnostics import collect
@@ -50,8 +58,8 @@ class RecordKeeper:
         except BaseException as error:
             self._recorded = error
             self.record.interrupted = isinstance(error, KeyboardInterrupt)
-            # After Ctrl-C the user waits for the run to end; after CapabilityMissing nothing has been deployed.
-            self.give_up(_why(error), evidence=not isinstance(error, KeyboardInterrupt | CapabilityMissing))
+            # After Ctrl-C the user waits for the run to end; the others say nothing about the workload.
+            self.give_up(_why(error), evidence=not isinstance(error, KeyboardInterrupt | CapabilityMissing | Vetoed))
             raise
 
     @contextmanager
@@ -162,7 +170,7 @@ def _why(error: BaseException) -> str:
         return f"interrupted by {str(error) or 'SIGINT'}"
     if isinstance(error, CapabilityMissing):
         return f"not supported by this cluster: {error}"
-    if isinstance(error, LeftBehind):
+    if isinstance(error, LeftBehind | Vetoed):
         return str(error)
     if isinstance(error, UndoFailed):
         return f"UNDO FAILED: {error}"

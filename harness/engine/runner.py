@@ -13,6 +13,7 @@ from harness.common.errors import Inconclusive
 from harness.engine.preflight.admission import admit
 from harness.engine.preflight.images import Images
 from harness.engine.preflight.requirements import require
+from harness.engine.preflight.veto import check_injection
 from harness.engine.record_keeping import RecordKeeper
 from harness.engine.steps.abort_watch import AbortWatch
 from harness.engine.steps.alert_watch import AlertWatch
@@ -107,6 +108,7 @@ class Runner:
         # Choose all victims before the first fault is injected: it may change the set of candidates.
         chosen = [live.choose(fault) for fault in self._experiment.faults]
         live.admit(chosen)
+        check_injection(self._run, self._experiment, live.namespace, chosen)
         self._check_abort_conditions()
         with live.phase(FAULT, f"{seconds:g} s"):
             for fault, victims in chosen:

@@ -26,7 +26,7 @@ from harness.common.naming import COMPONENT_LABEL
 from harness.common.waiting import wait_until
 from harness.prometheus.access import PrometheusAccess
 from harness.prometheus.alertmanager import Alertmanager
-from harness.prometheus.client import Prometheus
+from harness.prometheus.client import Prometheus, PrometheusError
 from harness.prometheus.session import Via
 
 # Service names in usual installations: plain manifests, the operator, kube-prometheus and the two Helm charts.
@@ -223,3 +223,11 @@ class ApiServerAdapter(Via):
 
     def close(self) -> None:
         self._api.close()
+
+
+def answers(prometheus: Prometheus) -> tuple[float | None, str]:
+    """Return the scrape interval if the server answers, and otherwise the error: for ``wait_until``."""
+    try:
+        return prometheus.scrape_interval(), ""
+    except PrometheusError as error:
+        return None, str(error)

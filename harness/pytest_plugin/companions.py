@@ -9,14 +9,25 @@ import pytest
 
 from harness.engine.settings import Settings
 from harness.pytest_plugin.github_job import GithubJob
+from harness.pytest_plugin.junit_file import JunitFile
+from harness.pytest_plugin.notifications import Notifications
 from harness.pytest_plugin.run_summary import RunSummary
 from harness.pytest_plugin.tally import Tally
 
 
 def register_companions(config: pytest.Config, settings: Settings) -> Tally:
-    """Register the companions of a session with a cluster. Returns the tally of its skipped experiments."""
+    """Register the companions of a session with a cluster. Returns the tally of its skipped experiments.
+
+    Raises InputError for an address that cannot be notified."""
     tally = Tally(planning=settings.plan)
-    plugins = {"tally": tally, "summary": RunSummary(tally), "github-job": GithubJob(config, settings, tally)}
+    plugins: dict[str, object] = {
+        "tally": tally,
+        "summary": RunSummary(tally),
+        "github-job": GithubJob(config, settings, tally),
+        "junit-file": JunitFile(config),
+    }
+    if not settings.plan:
+        plugins["notifications"] = Notifications.of(config, settings)
     for name, plugin in plugins.items():
         config.pluginmanager.register(plugin, f"resilience-{name}")
     return tally

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from harness.cluster.protocol import Cluster
+from harness.common.errors import Vetoed
 from harness.common.naming import experiment_name
 from harness.engine.python_experiment import PythonExperiment
 from harness.model.timeline import Injection, Timeline
@@ -16,6 +17,8 @@ from harness.pytest_plugin.items import RECORD_KEY, SESSION_KEY, is_disruptive
 
 # Receives the exception that ended a test, so that the record contains the reason.
 ENDED_KEY = pytest.StashKey[Callable[[BaseException], None]]()
+# Set if the veto webhook denied the injection, so that the test was skipped.
+DENIED_KEY = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +44,12 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[PythonExperiment]:
     name = experiment_name(request.node.name, request.node.nodeid)
     hypothesis = (request.function.__doc__ or request.node.name).strip()
     disruptive = is_disruptive(request.node)
-    made = PythonExperiment(run, name, hypothesis, request.path, request.node.nodeid, disruptive=disruptive)
+    try:
+        made = PythonExperiment(run, name, hypothesis, request.path, request.node.nodeid, disruptive=disruptive)
+    except Vetoed as error:
+        if request.config.stash[SESSION_KEY].settings.strict:
+            raise
+        pytest.skip(str(error))
     request.node.stash[RECORD_KEY] = made.keeper.record
     request.node.stash[ENDED_KEY] = made.ended_by
     with made:
@@ -49,6 +57,10 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[PythonExperiment]:
         # pytest makes no report of a test that a signal ended: only the status of the session shows it here.
         if request.session.exitstatus == pytest.ExitCode.INTERRUPTED and not made.keeper.record.has_verdict:
             made.keeper.record.interrupted = True
+    if DENIED_KEY in request.node.stash:
+        del request.node.stash[RECORD_KEY]
+        run.store.discard([made.keeper.record])
+        return
     request.config.hook.pytest_resilience_experiment_judged(record=made.keeper.record)
 
 

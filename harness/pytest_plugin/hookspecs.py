@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
 
 @pytest.hookspec
+def pytest_resilience_run_started(run: RunRecord, folder: str) -> None:
+    """Called once per session that is no dry run, after it connected to the cluster and before the first experiment."""
+
+
+@pytest.hookspec
 def pytest_resilience_experiment_judged(record: ExperimentRecord) -> None:
     """Called when an experiment or a twin has its verdict, in the process that ran it."""
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from harness.common.errors import ClusterRefused, HarnessError, InputError, UndoFailed
+from harness.common.errors import ClusterRefused, HarnessError, InputError, UndoFailed, Vetoed
 from harness.common.excerpts import with_excerpts
-from harness.engine.outcome import Broken, check
+from harness.engine.outcome import Broken, check, had_faults
 from harness.engine.plan.plan import plan
 from harness.engine.plan.text import render
 from harness.engine.preflight.admission import admit
 from harness.engine.preflight.live_workload import read_workload
 from harness.engine.preflight.requirements import require
+from harness.engine.preflight.veto import check_experiment
 from harness.engine.runner import Runner
 from harness.engine.series import Series
 from harness.engine.settings import Settings
@@ -93,11 +94,28 @@ class ExperimentItem(pytest.Item):
                 pytest.skip(str(error))
         if self.experiment.workload.note:
             session.progress(self.experiment.workload.note)
-        runner = self._runner(run)
-        self.stash[RECORD_KEY] = runner.record
-        record = runner.run()
+        try:
+            check_experiment(run, self.experiment)
+            record = self._judged(run)
+        except Vetoed as error:
+            if session.settings.strict or RECORD_KEY in self.stash:
+                raise
+            pytest.skip(str(error))
         self.config.hook.pytest_resilience_experiment_judged(record=record)
         check(record)
+
+    def _judged(self, run: Run) -> ExperimentRecord:
+        """Run the experiment and return its record. One that was denied before any fault leaves no record."""
+        runner = self._runner(run)
+        self.stash[RECORD_KEY] = record = runner.record
+        try:
+            return runner.run()
+        except Vetoed:
+            tried = [record, *record.attempts]
+            if not self.config.stash[SESSION_KEY].settings.strict and not any(map(had_faults, tried)):
+                del self.stash[RECORD_KEY]
+                run.store.discard(tried)
+            raise
 
     def _runner(self, run: Run) -> Runner | Series:
         repeats = self.config.stash[SESSION_KEY].settings.repeats

@@ -13,18 +13,29 @@ from pluggy import Result
 
 from harness.cluster.protocol import Capability
 from harness.common.clock import SystemClock
-from harness.common.errors import CapabilityMissing, ClusterError, HarnessError, InputError, PrometheusUnusable
+from harness.common.errors import (
+    CapabilityMissing,
+    ClusterError,
+    HarnessError,
+    InputError,
+    PrometheusUnusable,
+    Vetoed,
+)
 from harness.common.excerpts import with_excerpts
 from harness.common.interrupts import deferred, give_lines, rearm, terminate_as_interrupt
 from harness.engine.options import OPTIONS
 from harness.engine.outcome import Broken
+from harness.engine.preflight.veto import check_run
 from harness.engine.settings import Settings, recorded_command, resolve
 from harness.engine.steps.run import new_run_id
+from harness.engine.steps.veto import allow_all
 from harness.experiment.files import is_experiment
 from harness.experiment.project_files import ProjectFiles
+from harness.notifications.channels import veto_of
 from harness.pytest_plugin import fixtures, hookspecs, locust_plugin
 from harness.pytest_plugin.companions import register_companions
 from harness.pytest_plugin.fixtures import (
+    DENIED_KEY,
     ENDED_KEY,
     chaos,
     cluster,
@@ -45,6 +56,7 @@ from harness.pytest_plugin.items import (
     opt_in_missing,
 )
 from harness.pytest_plugin.missing_cluster import NO_CLUSTER, MissingCluster
+from harness.pytest_plugin.notifications import add_leftovers
 from harness.pytest_plugin.session import Session
 from harness.pytest_plugin.tally import Tally, describe
 from harness.pytest_plugin.terminal import is_worker, notice, progress, reported
@@ -126,10 +138,14 @@ def pytest_configure(config: pytest.Config) -> None:
         command=recorded_command([str(argument) for argument in config.invocation_params.args]),
         progress=lambda message: progress(config, timed(message)),
         notice=lambda message: notice(config, timed(message)),
+        veto=veto_of(settings.addresses, run_id, clock) or allow_all,
         clock=clock,
     )
     if chosen and not is_worker(config):
-        config.stash[_TALLY_KEY] = register_companions(config, settings)
+        try:
+            config.stash[_TALLY_KEY] = register_companions(config, settings)
+        except InputError as error:
+            raise pytest.UsageError(with_excerpts(error)) from error
     if chosen:
         config.add_cleanup(terminate_as_interrupt())
     elif not is_worker(config):
@@ -225,10 +241,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         ended_by(call.excinfo.value)
     if call.when == "call" and report.failed and call.excinfo is not None and _needs_cluster(item):
         error = call.excinfo.value
+        strict = item.config.stash[SESSION_KEY].settings.strict
         if isinstance(error, CapabilityMissing):
-            if not item.config.stash[SESSION_KEY].settings.strict:
+            if not strict:
                 report.outcome = "skipped"
                 report.longrepr = (str(item.path), 0, f"Skipped: not supported by this cluster: {error}")
+        elif isinstance(error, Vetoed) and not isinstance(item, ExperimentItem) and not strict:
+            item.stash[DENIED_KEY] = True
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, f"Skipped: {error}")
         elif isinstance(error, HarnessError) or (isinstance(item, ExperimentItem) and not isinstance(error, Broken)):
             # pytest reports a failure outside of the call as an error, not as failed: nothing was proven.
             report.when = "setup"
@@ -239,6 +260,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     # The record of a Python test is complete after its fixture ends; JUnit uses the properties of the last report.
     if record is not None:
         report.user_properties += junit_properties(record, item.config.stash[SESSION_KEY].report)
+        add_leftovers(report, record)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -296,6 +318,9 @@ def _connect(config: pytest.Config) -> None:
     try:
         progress(config, f"resilience: {session.files.describe()}")
         progress(config, session.header())
+        if not is_worker(config) and not session.settings.plan:
+            check_run(session.connect())
+            config.hook.pytest_resilience_run_started(run=session.record, folder=str(session.store.folder))
     except (HarnessError, OSError) as error:
         # An invalid kubeconfig is both InputError and ClusterError; it counts as an unusable cluster.
         if isinstance(error, InputError) and not isinstance(error, ClusterError):

@@ -28,11 +28,12 @@ from harness.engine.options import Keep
 from harness.engine.preflight.permissions import needed_by_session, useful_to_session
 from harness.engine.settings import Settings
 from harness.engine.steps.run import Run, cluster_uid, environment, header
+from harness.engine.steps.veto import Question, allow_all
 from harness.experiment.project_files import ProjectFiles, refuse
 from harness.experiment.sources import Sources
 from harness.model.clock_errors import Calibration
-from harness.prometheus.client import Prometheus, PrometheusError
-from harness.prometheus.discovery import check_named, prometheus_for
+from harness.prometheus.client import Prometheus
+from harness.prometheus.discovery import answers, check_named, prometheus_for
 from harness.results.record import EnvironmentRecord, RunRecord
 from harness.results.reporting.publish import REPORT, write_report
 from harness.results.reporting.stopwatch import not_quiet
@@ -64,6 +65,7 @@ class Session:
     progress: Progress
     clock: Clock = field(default_factory=SystemClock)
     notice: Progress = lambda _message: None
+    veto: Callable[[Question], str] = allow_all
     started: str = ""
     _run: Run | None = None
     disruptive: bool = False
@@ -134,7 +136,8 @@ class Session:
             prometheus = self._monitoring(cluster)
             calibration = self._calibration(cluster)
         run = self._build(cluster, prometheus, policy, calibration)
-        return replace(run, halted=lambda: halted() or claim.lost(), cluster_uid=cluster_uid(cluster))
+        uid = cluster_uid(cluster)
+        return replace(run, halted=lambda: halted() or claim.lost(), cluster_uid=uid, veto=self.veto)
 
     def _acquire(self) -> Cluster:
         """Return the cluster, created if it is missing. Raises ClusterError."""
@@ -266,8 +269,20 @@ class Session:
         installed = install(cluster, wanted, self.clock, self.progress)
         if "prometheus" in installed and (found := prometheus_for(cluster)) is not None:
             # Its pod becomes ready before kube-proxy has programmed the port on every node.
-            wait_until("Prometheus to answer", partial(_answers, found), PROMETHEUS_SECONDS, self.clock)
+            wait_until("Prometheus to answer", partial(answers, found), PROMETHEUS_SECONDS, self.clock)
         return found
+
+    @property
+    def record(self) -> RunRecord:
+        """The record of the run without its experiments."""
+        return RunRecord(
+            run=self.run_id,
+            started=self.started,
+            seed=self.seed,
+            command=self.command,
+            harness=__version__,
+            environment=self._environment,
+        )
 
     def header(self) -> str:
         """Return one line that describes the cluster of the run. Raises ClusterError."""
@@ -278,16 +293,7 @@ class Session:
         """Merge the records of all processes into results.json and the HTML report; None if nothing ran."""
         if not (self.store.folder / EXPERIMENTS).is_dir():
             return None
-        run = RunRecord(
-            run=self.run_id,
-            started=self.started,
-            finished=iso(self.clock.wall()),
-            seed=self.seed,
-            command=self.command,
-            harness=__version__,
-            environment=self._environment,
-            skipped=list(skipped),
-        )
+        run = self.record.model_copy(update={"finished": iso(self.clock.wall()), "skipped": list(skipped)})
         run = self.store.merge(run)
         self.store.write(run)
         write_report(self.store.folder, run)
@@ -340,10 +346,3 @@ class Session:
     @property
     def _target(self) -> ClusterRequest:
         return ClusterRequest.of(self.settings, self.files.guard().guard.contexts, self.store.folder)
-
-
-def _answers(prometheus: Prometheus) -> tuple[float | None, str]:
-    try:
-        return prometheus.scrape_interval(), ""
-    except PrometheusError as error:
-        return None, str(error)

@@ -310,3 +310,6 @@ class RunRecord(Fact):
         default=None, description="the experiments that were chosen for a time budget; null: no budget was given"
     )
     game_day: GameDayRecord | None = Field(default=None, description="the game day; null: this run was none")
+    warnings: list[str] = Field(
+        default_factory=list, description="what failed beside the experiments, such as a notification; no verdict"
+    )

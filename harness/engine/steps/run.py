@@ -14,6 +14,7 @@ from harness.common.clock import Clock, iso
 from harness.common.errors import ApiError, Inconclusive
 from harness.common.naming import experiment_namespace, file_digest
 from harness.engine.options import Keep
+from harness.engine.steps.veto import Question, allow_all
 from harness.experiment.declaration import Experiment, Load
 from harness.experiment.isolation import Isolated, isolated
 from harness.experiment.load_place import LoadFrom, Place, load_place
@@ -37,7 +38,8 @@ class Run:
     ``progress`` prints one line. ``halted`` returns the reason why the run must end, or None. ``prefix`` is that of the
     namespaces. ``cluster_uid`` identifies the cluster. ``granted`` caches which permissions the API server grants.
     ``wait_for_lock`` is how many seconds an experiment waits for another run to leave its existing namespace.
-    ``load_from``, ``runner_image`` and ``alertmanager_url`` are the options of these names.
+    ``load_from``, ``runner_image`` and ``alertmanager_url`` are the options of these names. ``veto`` returns why what a
+    question describes is denied, or "".
     """
 
     id: str
@@ -59,6 +61,7 @@ class Run:
     alertmanager_url: str = ""
     granted: dict[Permission, bool] = field(default_factory=dict)
     wait_for_lock: float = 0.0
+    veto: Callable[[Question], str] = allow_all
 
     def go_on(self) -> None:
         """Raise Inconclusive if the run must end, for example after ``harness halt``."""

@@ -145,13 +145,19 @@ def _signed(effect: float) -> str:
     return f"{effect:+.2f}".replace("-", MINUS)
 
 
+def table_head() -> tuple[str, str]:
+    """Return the first two lines of the table of measures."""
+    return "| | Experiment | Measure | Before | After | Why |", "|" + " --- |" * 6
+
+
+def row_of(comparison: Comparison) -> str:
+    """Return the row of one measure."""
+    standing = f"{SIGNS[comparison.standing]} {comparison.standing}"
+    return f"| {' | '.join([standing, *(escaped(cell) for cell in _row(comparison))])} |"
+
+
 def _table(comparisons: Sequence[Comparison]) -> str:
-    rows = (
-        " | ".join([f"{SIGNS[each.standing]} {each.standing}", *(escaped(cell) for cell in _row(each))])
-        for each in comparisons
-    )
-    head = "| | Experiment | Measure | Before | After | Why |\n|" + " --- |" * 6
-    return "\n".join([head, *(f"| {row} |" for row in rows)]) + "\n"
+    return "\n".join([*table_head(), *map(row_of, comparisons)]) + "\n"
 
 
 def _remarks(compared: Compared) -> list[str]:

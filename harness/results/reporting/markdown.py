@@ -22,6 +22,7 @@ def render_markdown(run: RunRecord) -> str:
     verdict = overview.run_verdict(run)
     parts = [f"## {SIGNS[verdict]} {verdict}\n\n{overview.headline(run)}\n"]
     parts += [f"\n{escaped(sentence)}\n" for sentence in overview.overruled(run)]
+    parts += [f"\nWarning: {escaped(warning)}\n" for warning in run.warnings]
     records = [record for family in overview.families(run) for record in family.members]
     if records:
         clocks = " | ".join(name.capitalize() for name in overview.CLOCKS)

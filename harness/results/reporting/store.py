@@ -20,6 +20,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -112,6 +113,11 @@ class RunStore:
         file = self.folder / EXPERIMENTS / f"{slug(record)}.json"
         write_atomically(file, _json(record.model_copy(update={"attempts": []})))
         return file
+
+    def discard(self, records: Iterable[ExperimentRecord]) -> None:
+        """Delete the records of an experiment that was refused before it did anything. Raises OSError."""
+        for record in records:
+            (self.folder / EXPERIMENTS / f"{slug(record)}.json").unlink(missing_ok=True)
 
     def merge(self, run: RunRecord) -> RunRecord:
         """Return the run with all stored experiments of all processes, in the order of their start.
