@@ -230,7 +230,7 @@ def test_python(experiment):
 """
 
 
-def test_veto_is_asked_before_everything(project: Project, receiver: Receiver) -> None:
+def test_veto_webhook_gets_every_question(project: Project, receiver: Receiver) -> None:
     receiver.answers = lambda _: (200, {}, b'{"allow": true}')
     project.experiment("good", "faults: [mark: {}]\nobjectives: [told: {}]\n")
     project.pytester.makepyfile(test_python=PYTHON)
@@ -297,7 +297,7 @@ def test_wrong_answer_refuses_the_start(
     assert project.run("--cluster", *veto(receiver), *option, "experiments").ret == code
 
 
-def test_dry_run_asks_nothing(project: Project, receiver: Receiver) -> None:
+def test_dry_run_needs_no_permission(project: Project, receiver: Receiver) -> None:
     project.experiment("good")
     project.run("--cluster", "--plan", *veto(receiver), "experiments")
     assert receiver.requests == []

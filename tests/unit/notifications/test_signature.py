@@ -27,7 +27,7 @@ def check(request: pytest.FixtureRequest) -> Any:
     return verify if request.param == "module" else sample()
 
 
-def test_own_signature_is_accepted(check: Any) -> None:
+def test_valid_signature_is_accepted(check: Any) -> None:
     assert check(SECRET, signature(SECRET, BODY, NOW), BODY, NOW + 299)
 
 

@@ -104,7 +104,7 @@ def test_wrong_retry_after_is_ignored(after: str) -> None:
     assert len(send(Answer(503, {"retry-after": after}, b""), 200).urls) == 2
 
 
-def test_retries_are_signed_at_their_own_time() -> None:
+def test_each_retry_is_signed_again() -> None:
     requests = send(Answer(429, {"retry-after": "9"}, b""), 200)
     times = [headers[HEADER].partition(",")[0] for headers in requests.headers]
     assert times[0] != times[1]
