@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from harness.engine.options import OPTIONS
 from harness.experiment.kinds import Kind, kinds
-from harness.experiment.schema_fields import Definitions
+from harness.experiment.schema_fields import Definitions, SchemaField
+from harness.gameday.json_schema import game_day_schema
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 _HEAD = """\
@@ -27,6 +28,8 @@ name, with its parameters below it. Durations have a unit (`200ms`, `20s`, `1m30
 `harness explain KIND` prints the same in a terminal.
 """
 _OVERVIEWS = {"faults": "fault", "objectives": "objective", "probes": "probe"}
+_GAME_DAYS_HEAD = """\
+Fields of a `kind: GameDay` file; see [game days](game-days.md). `harness explain gameday` prints the same."""
 _OPTIONS_HEAD = """\
 Options of pytest for a run, below "resilience" in `pytest --help`; `harness` commands that use a cluster take those
 that select it. The command line comes first, then the environment, then the ini file. `--cluster` has neither: a run
@@ -53,9 +56,27 @@ def reference() -> str:
             *_sections("objectives"),
             "## Probes\n\nUnder `probes`: what they record is judged by objectives.\n",
             *_sections("probes"),
+            _game_days(),
             f"## Options\n\n{_OPTIONS_HEAD}\n\n" + "\n".join(_options()) + "\n",
         )
     )
+
+
+def _game_days() -> str:
+    """Return the section of the fields of game day files."""
+    schema = game_day_schema()
+    fields = Definitions(schema)
+    rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
+    for field in fields.fields(schema):
+        rows.append(_row(field, field.name))
+        inner = fields.fields(field.node)
+        rows += [_row(each, f"{field.name}.{each.name}") for each in inner]
+    return "\n".join(["## Game days\n", f"{_GAME_DAYS_HEAD}\n", *rows]) + "\n"
+
+
+def _row(field: SchemaField, name: str) -> str:
+    cells = (f"`{name}`", field.type, "required" if field.required else _code(field.default), field.about)
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
 def _overview(key: str, about: str) -> str:

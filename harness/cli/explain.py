@@ -13,21 +13,28 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 MOST_FILES = 8
+GAME_DAY = "gameday"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
         "Explain a kind, a parameter or a field of an experiment file, for example podKill, podKill.count, "
-        "probes.identity, experiment.phases or experiment.load.rate."
+        "probes.identity, experiment.phases or experiment.load.rate; or of a game day file, for example gameday.budget."
     )
-    parser.add_argument("what", help="KIND, KIND.PARAMETER or experiment.FIELD")
+    parser.add_argument("what", help="KIND, KIND.PARAMETER, experiment.FIELD or gameday.FIELD")
     parser.set_defaults(command=_explain)
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from harness.experiment.explanation import explain
+    from harness.experiment.explanation import explain, explain_field
 
+    words = [word for word in options.what.split(".") if word]
+    if words[:1] == [GAME_DAY]:
+        from harness.gameday.json_schema import game_day_schema
+
+        print(_text(explain_field(game_day_schema(), words[1:], GAME_DAY, "gameday: a game day file")))
+        return 0
     print("\n\n".join(_text(found) for found in explain(options.what)))
     return 0
 

@@ -8,7 +8,9 @@ import json
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("of", choices=["experiment", "results", "notification", "veto-request", "veto-answer"])
+    parser.add_argument(
+        "of", choices=["experiment", "gameday", "results", "notification", "veto-request", "veto-answer"]
+    )
     parser.set_defaults(command=_schema)
 
 
@@ -17,6 +19,10 @@ def _schema(options: argparse.Namespace) -> int:
         from harness.experiment.json_schema import experiment_schema
 
         schema = experiment_schema()
+    elif options.of == "gameday":
+        from harness.gameday.json_schema import game_day_schema
+
+        schema = game_day_schema()
     elif options.of == "results":
         from harness.results.reporting.schema import results_schema
 

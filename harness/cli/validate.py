@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +31,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _validate(options: argparse.Namespace) -> int:
     from harness.cli.selection import load_images
     from harness.engine.preflight.known_images import known_here
-    from harness.experiment.files import experiment_files
+    from harness.experiment.files import experiment_files, game_day_files
     from harness.experiment.loading import Names, load_experiment
     from harness.experiment.sources import Sources
     from harness.model.quantities import counted
 
     project, names = Project.of([Path.cwd()]), Names()
-    files = [file for path in options.paths for file in experiment_files(path)]
+    days = [file for path in options.paths for file in game_day_files(path)]
+    files = [file for path in options.paths for file in experiment_files(path) if file not in days]
     problems: list[Problem] = []
     notes: dict[str, None] = {}
     experiments: list[Experiment] = []
@@ -49,12 +50,52 @@ def _validate(options: argparse.Namespace) -> int:
             experiments.append(experiment)
         except InputError as error:
             problems += error.problems
-    problems += [Problem("contains no experiment files", path) for path in options.paths if not experiment_files(path)]
+    lengths, wrong = _game_days(days, project)
+    problems += wrong
+    empty = [path for path in options.paths if not experiment_files(path) and not game_day_files(path)]
+    problems += [Problem("contains no experiment files", path) for path in empty]
     if problems:
         raise InputError(problems)
     lines = known_here(experiments, load_images(options))
-    print("\n".join([*notes, *lines, f"{counted(len(files), 'experiment file')}: no problems found"]))
+    checked = [counted(len(files), "experiment file")] if files or not days else []
+    checked += [counted(len(days), "game day file")] if days else []
+    print("\n".join([*notes, *lines, *lengths, f"{' and '.join(checked)}: no problems found"]))
     return 0
+
+
+def _game_days(files: Sequence[Path], project: Project) -> tuple[list[str], list[Problem]]:
+    """Return how long each game day is expected to take, by the history in the report folder, and all problems."""
+    if not files:
+        return [], []
+    import os
+    import time
+
+    from harness.common.ini_file import ini_values
+    from harness.engine.settings import value_of
+    from harness.experiment.loading import load_experiment
+    from harness.experiment.sources import Sources
+    from harness.gameday.expectation import expectation
+    from harness.gameday.history import read_history
+    from harness.gameday.loading import load_game_day
+    from harness.gameday.selection import experiments_of
+
+    now = time.time()
+    history = read_history([Path.cwd() / value_of("report-dir", {}.get, ini_values(Path.cwd()), os.environ)], now)
+    lines: list[str] = []
+    problems: list[Problem] = []
+    names: dict[str, Path] = {}
+    for file in files:
+        try:
+            day = load_game_day(file)
+            experiments = experiments_of(day, lambda path: load_experiment(path, Sources.for_file(path, project)))
+        except InputError as error:
+            problems += error.problems
+            continue
+        if (first := names.setdefault(day.name, file)) != file:
+            message = f"found {day.name!r}, which is also the name of the game day in {first}; expected unique names"
+            problems.append(day.document.problem(("metadata", "name"), message))
+        lines += expectation(day, experiments, history, now)
+    return lines, problems
 
 
 def _targets(experiment: Experiment) -> Iterator[str]:

@@ -9,6 +9,7 @@ from harness.cluster.images import HarnessImages
 from harness.cluster.local.commands import DEFAULT_NAME
 from harness.common.image_values import image_values, located
 from harness.common.option_values import image_reference, label, names, one_of, optional, truth, url, whole
+from harness.engine.game_day_options import GAME_DAY_OPTIONS
 from harness.engine.notification_options import NOTIFICATION_OPTIONS
 from harness.engine.option import Option
 
@@ -263,5 +264,6 @@ OPTIONS = (
         read=truth,
         flag=True,
     ),
+    *GAME_DAY_OPTIONS,
     *NOTIFICATION_OPTIONS,
 )

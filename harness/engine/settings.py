@@ -57,6 +57,9 @@ class Settings:
     repeats: Repeats = field(default_factory=Repeats)
     wait_for_lock: int = 0
     calibrate: bool = False
+    budget: float | None = None
+    history: tuple[Path, ...] = ()
+    fresh: bool = False
     required: str = ""
     annotations: Literal["auto", "github", "none"] = "auto"
     addresses: Addresses = field(default_factory=Addresses)

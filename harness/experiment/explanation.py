@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -64,10 +64,19 @@ def explain(path: str) -> list[Explanation]:
     return reader.of_kinds(words[0], words[1:], tuple(LISTS))
 
 
+def explain_field(schema: dict[str, Any], words: list[str], title: str, whole: str) -> Explanation:
+    """Return the explanation of a field of another kind of file; ``whole`` is the title of the file itself.
+
+    Raises InputError.
+    """
+    found = _Reader(schema).of_field(schema, words, title, ())
+    return replace(found, steps=()) if words else replace(found, title=whole)
+
+
 class _Reader:
     def __init__(self, schema: dict[str, Any]) -> None:
         self._definitions = Definitions(schema)
-        self._kinds: Node = schema["$defs"]
+        self._kinds: Node = schema.get("$defs", {})
 
     def fields(self, node: Node) -> list[SchemaField]:
         return self._definitions.fields(node)

@@ -15,6 +15,11 @@ from harness.gameday.window_rule import OpenWindow
 __all__ = ["GO", "Action", "Answer", "DayRule", "rules_for"]
 
 
+def continues_until(game_day: GameDay, started: float) -> float | None:
+    """Return until when (Unix seconds) an interrupted day that began at ``started`` continues; None: no window."""
+    return None
+
+
 def rules_for(game_day: GameDay) -> Sequence[DayRule]:
     """Return the rules of a day in the order in which they are asked.
 

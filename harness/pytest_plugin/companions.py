@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 
 from harness.engine.settings import Settings
+from harness.pytest_plugin.budget import BudgetReport
+from harness.pytest_plugin.game_day_runner import GameDayRunner
 from harness.pytest_plugin.github_job import GithubJob
 from harness.pytest_plugin.junit_file import JunitFile
 from harness.pytest_plugin.notifications import Notifications
@@ -25,6 +27,8 @@ def register_companions(config: pytest.Config, settings: Settings) -> Tally:
         "summary": RunSummary(tally),
         "github-job": GithubJob(config, settings, tally),
         "junit-file": JunitFile(config),
+        "game-day": GameDayRunner(config),
+        "budget": BudgetReport(config),
     }
     if not settings.plan:
         plugins["notifications"] = Notifications.of(config, settings)

@@ -31,6 +31,8 @@ from harness.results.reporting.plain import harmless
 
 SESSION_KEY = pytest.StashKey[Session]()
 RECORD_KEY = pytest.StashKey[ExperimentRecord]()
+# Why a game day leaves out an item; empty: it runs.
+LEFT_OUT_KEY = pytest.StashKey[str]()
 
 
 def is_disruptive(item: pytest.Item) -> bool:
@@ -42,6 +44,11 @@ def opt_in_missing(item: pytest.Item, settings: Settings) -> str:
     """Return why a disruptive test may not run in this session, or ""."""
     allowed = settings.allow_disruptive or not is_disruptive(item)
     return "" if allowed else "affects more than its own namespace: add --allow-disruptive"
+
+
+def folder_of(item: pytest.Item) -> Path:
+    """Return the folder of an item's experiment: below it and above it are the files that it uses."""
+    return (item.experiment.file if isinstance(item, ExperimentItem) else item.path).parent
 
 
 class ExperimentFile(pytest.File):
@@ -75,7 +82,7 @@ class ExperimentItem(pytest.Item):
 
     def runtest(self) -> None:
         session = self.config.stash[SESSION_KEY]
-        run = session.run_for(self.path)
+        run = session.run_for(self.experiment.file)
         self.experiment = read_workload(run, self.experiment)
         if session.settings.plan:
             # notice, not progress: the plan is the result of the session, also in workers of pytest-xdist.

@@ -29,10 +29,11 @@ from harness.engine.preflight.veto import check_run
 from harness.engine.settings import Settings, recorded_command, resolve
 from harness.engine.steps.run import new_run_id
 from harness.engine.steps.veto import allow_all
-from harness.experiment.files import is_experiment
+from harness.experiment.files import is_experiment, is_game_day
 from harness.experiment.project_files import ProjectFiles
 from harness.notifications.channels import veto_of
 from harness.pytest_plugin import fixtures, hookspecs, locust_plugin
+from harness.pytest_plugin.budget import deselect
 from harness.pytest_plugin.companions import register_companions
 from harness.pytest_plugin.fixtures import (
     DENIED_KEY,
@@ -46,12 +47,15 @@ from harness.pytest_plugin.fixtures import (
     skip_for_missing,
     timeline,
 )
+from harness.pytest_plugin.game_day import DAY_KEY, GameDayFile, refuse_workers
 from harness.pytest_plugin.ini_values import ini_value
 from harness.pytest_plugin.items import (
+    LEFT_OUT_KEY,
     RECORD_KEY,
     SESSION_KEY,
     ExperimentFile,
     ExperimentItem,
+    folder_of,
     is_disruptive,
     opt_in_missing,
 )
@@ -120,6 +124,7 @@ def pytest_configure(config: pytest.Config) -> None:
         here = Path(shared.get("here", config.invocation_params.dir))
         files = ProjectFiles(here, settings.guard, settings.halt_file, [config.rootpath])
         files.guard()
+        refuse_workers(config)
     except InputError as error:
         raise pytest.UsageError(with_excerpts(error)) from error
     clock = SystemClock()
@@ -140,6 +145,7 @@ def pytest_configure(config: pytest.Config) -> None:
         notice=lambda message: notice(config, timed(message)),
         veto=veto_of(settings.addresses, run_id, clock) or allow_all,
         clock=clock,
+        started=shared.get("started", ""),
     )
     if chosen and not is_worker(config):
         try:
@@ -158,7 +164,12 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - a type of pytest
     session = node.config.stash[SESSION_KEY]
     # After Ctrl-C a worker must still undo its effects; the ten seconds of pytest-xdist are too short for that.
     node.nodemanager.EXIT_TIMEOUT = WORKER_EXIT
-    node.workerinput["resilience"] = {"run_id": session.run_id, "seed": session.seed, "here": str(session.here)}
+    node.workerinput["resilience"] = {
+        "run_id": session.run_id,
+        "seed": session.seed,
+        "here": str(session.here),
+        "started": session.started,
+    }
     # A worker gets only the paths of the command line and could find another rootdir; its node ids would differ.
     node.config.option.rootdir = str(node.config.rootpath)
 
@@ -167,14 +178,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if is_experiment(file_path):
         collected: pytest.Collector = ExperimentFile.from_parent(parent, path=file_path)
         return collected
+    if is_game_day(file_path):
+        found: pytest.Collector = GameDayFile.from_parent(parent, path=file_path)
+        return found
     return None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let the workers of pytest-xdist run disruptive experiments last.
+    """Keep what fits the time budget, and let the workers of pytest-xdist run disruptive experiments last.
 
     Each runs alone, so that between others it would make every worker wait until theirs have ended."""
+    deselect(config, items, day=DAY_KEY in config.stash)
     if hasattr(config, "workerinput"):
         items.sort(key=is_disruptive)
 
@@ -183,7 +198,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     ours = session.config.stash[SESSION_KEY]
     chosen = [item for item in session.items if is_disruptive(item) and _needs_cluster(item)]
     ours.disruptive = bool(chosen) and ours.settings.allow_disruptive
-    ours.files.add(item.path.parent for item in session.items if _needs_cluster(item))
+    ours.files.add(folder_of(item) for item in session.items if _needs_cluster(item))
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
@@ -215,7 +230,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if not _needs_cluster(item):
         return
     session = item.config.stash[SESSION_KEY]
-    reason = _skip_reason(item, session.settings)
+    reason = _skip_reason(item, session.settings) or item.stash.get(LEFT_OUT_KEY, "")
     if reason:
         # Not with pytest's skip marker, which has no effect under ``-p no:skipping``.
         raise pytest.skip.Exception(reason, _use_item_location=True)

@@ -6,21 +6,18 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from harness import __version__
-from harness.cluster.addons.install import install
 from harness.cluster.command_lines import command_for
-from harness.cluster.kube.ownership import Ownership
 from harness.cluster.kube.permissions import denied
-from harness.cluster.protocol import Capability, Cluster
+from harness.cluster.protocol import Cluster
 from harness.common.clock import Clock, SystemClock, iso
 from harness.common.errors import ApiError, ClusterRefused, HarnessError
 from harness.common.progress import Progress
-from harness.common.waiting import wait_until
 from harness.engine.calibration import store as calibrations
 from harness.engine.calibration.calibrate import calibrate
 from harness.engine.choose_cluster import ClusterRequest, choose, keep_kind_logs, removal_command, take_down
@@ -33,7 +30,8 @@ from harness.experiment.project_files import ProjectFiles, refuse
 from harness.experiment.sources import Sources
 from harness.model.clock_errors import Calibration
 from harness.prometheus.client import Prometheus
-from harness.prometheus.discovery import answers, check_named, prometheus_for
+from harness.prometheus.discovery import check_named, prometheus_for
+from harness.pytest_plugin.monitoring import monitoring
 from harness.results.record import EnvironmentRecord, RunRecord
 from harness.results.reporting.publish import REPORT, write_report
 from harness.results.reporting.stopwatch import not_quiet
@@ -45,15 +43,14 @@ from harness.safety.halt.watch import HaltWatch
 from harness.safety.leases.claim import Claim
 from harness.safety.leases.worker_lock import WorkerLock
 
-PROMETHEUS_SECONDS = 30.0
-
 
 @dataclass
 class Session:
     """The state of one process of a pytest session.
 
     ``run_id`` and ``seed`` are the same in all processes of the session. ``progress`` prints nothing in a worker;
-    ``notice`` prints there too. ``here`` is the folder where the session was started.
+    ``notice`` prints there too. ``here`` is the folder where the session was started. ``parts`` are further fields of
+    the run's record.
     """
 
     settings: Settings
@@ -67,6 +64,7 @@ class Session:
     notice: Progress = lambda _message: None
     veto: Callable[[Question], str] = allow_all
     started: str = ""
+    parts: dict[str, Any] = field(default_factory=dict)
     _run: Run | None = None
     disruptive: bool = False
     _halt_watch: HaltWatch | None = None
@@ -133,7 +131,7 @@ class Session:
             policy = self._check(cluster)
             halted = self._watch_for_halt(cluster)
             claim = self._take_claim(cluster)
-            prometheus = self._monitoring(cluster)
+            prometheus = monitoring(cluster, self.settings, self.clock, self.progress)
             calibration = self._calibration(cluster)
         run = self._build(cluster, prometheus, policy, calibration)
         uid = cluster_uid(cluster)
@@ -254,24 +252,6 @@ class Session:
         if self.settings.prometheus_url:
             check_named(self.settings.prometheus_url, self.settings.prometheus_access, self.clock)
 
-    def _monitoring(self, cluster: Cluster) -> Prometheus | None:
-        """Return the cluster's Prometheus; on an owned cluster, install Prometheus and metrics-server if missing."""
-        found = prometheus_for(cluster, self.settings.prometheus_url, self.settings.prometheus_access)
-        if self.settings.user:
-            # --cluster-as impersonates an identity with few permissions, which must not install anything.
-            return found
-        wanted = ["metrics-server"] if Capability.METRICS_SERVER not in cluster.capabilities() else []
-        wanted += ["prometheus"] if found is None else []
-        if cluster.ownership is Ownership.FOREIGN:
-            if wanted:
-                self.progress(f"{cluster.context} is a foreign cluster, continuing without {' and '.join(wanted)}")
-            return found
-        installed = install(cluster, wanted, self.clock, self.progress)
-        if "prometheus" in installed and (found := prometheus_for(cluster)) is not None:
-            # Its pod becomes ready before kube-proxy has programmed the port on every node.
-            wait_until("Prometheus to answer", partial(answers, found), PROMETHEUS_SECONDS, self.clock)
-        return found
-
     @property
     def record(self) -> RunRecord:
         """The record of the run without its experiments."""
@@ -282,6 +262,7 @@ class Session:
             command=self.command,
             harness=__version__,
             environment=self._environment,
+            **self.parts,
         )
 
     def header(self) -> str:

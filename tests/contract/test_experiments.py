@@ -11,13 +11,17 @@ import pytest
 import yaml
 
 from harness.experiment.declaration import describes
-from harness.experiment.files import is_experiment
+from harness.experiment.files import game_day_files, is_experiment
 from harness.experiment.json_schema import experiment_schema
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
+from harness.gameday.json_schema import game_day_schema
+from harness.gameday.loading import load_game_day
+from harness.gameday.selection import experiments_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [file for file in sorted((ROOT / "experiments").rglob("*.yaml")) if is_experiment(file)]
+DAYS = game_day_files(ROOT / "experiments")
 PROMISES = {"self_healing", "autoscaling", "rollouts", "state", "nodes", "observability"}
 
 
@@ -36,7 +40,7 @@ def test_every_promise_has_an_experiment() -> None:
 
 
 def test_folder_holds_only_experiments_and_workloads() -> None:
-    others = set((ROOT / "experiments").rglob("*.yaml")) - set(FILES)
+    others = set((ROOT / "experiments").rglob("*.yaml")) - set(FILES) - set(DAYS)
     strays = sorted(_place(file) for file in others if "workloads" not in file.parts)
     assert not strays, f"not an experiment (apiVersion, kind) and not in experiments/workloads/: {', '.join(strays)}"
 
@@ -84,6 +88,14 @@ def test_probers_send_what_users_send(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_experiment_fits_the_schema_for_editors(file: Path) -> None:
     jsonschema.Draft202012Validator(experiment_schema()).validate(yaml.safe_load(file.read_text()))
+
+
+@pytest.mark.parametrize("file", DAYS, ids=lambda file: file.stem)
+def test_game_day_is_valid_and_named_as_its_file(file: Path) -> None:
+    day = load_game_day(file)
+    assert (day.name, file.parent.name) == (file.stem, "gamedays")
+    assert experiments_of(day, lambda path: load_experiment(path, Sources.for_root(ROOT)))
+    jsonschema.Draft202012Validator(game_day_schema()).validate(yaml.safe_load(file.read_text()))
 
 
 @pytest.mark.parametrize(("old", "new"), [("faults:", "fault:"), ("count:", "cuont:"), ("- podKill:", "- podKil:")])

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 
 from harness.experiment.json_schema import experiment_schema
+from harness.gameday.json_schema import game_day_schema
 
 
 def properties(node: object, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -47,3 +48,12 @@ def test_every_property_has_a_description() -> None:
     missing = [place for place, schema in found.items() if not str(schema.get("description", "")).strip()]
     listed = sorted(f"{folder(place)}: {place}" for place in missing)
     assert not listed, "properties without a description:\n" + "\n".join(listed)
+
+
+def test_schema_of_game_days_explains_every_property() -> None:
+    schema = game_day_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["title"] == "Game day"
+    found = dict(properties(schema))
+    assert {"/budget", "/Selection/paths"} <= found.keys()
+    assert [place for place, field in found.items() if not str(field.get("description", "")).strip()] == []

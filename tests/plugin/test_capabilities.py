@@ -54,7 +54,7 @@ CASES = {
 @pytest.fixture
 def without_monitoring(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session cannot install what is missing."""
-    monkeypatch.setattr("harness.pytest_plugin.session.install", lambda *_: set())
+    monkeypatch.setattr("harness.pytest_plugin.monitoring.install", lambda *_: set())
 
 
 @pytest.mark.usefixtures("without_monitoring")
@@ -113,7 +113,7 @@ def test_monitoring_is_installed_in_owned_clusters_only(
         asked.extend(wanted)
         return set()
 
-    monkeypatch.setattr("harness.pytest_plugin.session.install", install)
+    monkeypatch.setattr("harness.pytest_plugin.monitoring.install", install)
     project.choice.ownership = ownership
     project.choice.lacks = frozenset({Capability.METRICS_SERVER})
     project.experiment("held")

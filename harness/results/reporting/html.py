@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from harness.model.quantities import counted
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import figures, overview, stopwatch
+from harness.results.reporting import figures, game_day, overview, stopwatch
 from harness.results.reporting.frame import zero_of
 from harness.results.reporting.panels import panels
 from harness.results.reporting.store import slug
@@ -41,6 +41,7 @@ def render(run: RunRecord) -> str:
     environment.globals.update(
         counted=counted,
         figures=figures,
+        game_days=game_day,
         overview=overview,
         stopwatch=stopwatch,
         panels=panels,
@@ -55,7 +56,11 @@ def render(run: RunRecord) -> str:
     families = overview.families(run)
     failing = [record for family in families for record in family.members if not record.passed]
     return environment.get_template("report.html").render(
-        run=run, families=families, failing=failing[:FAILING_SHOWN], more=max(0, len(failing) - FAILING_SHOWN)
+        run=run,
+        families=families,
+        failing=failing[:FAILING_SHOWN],
+        more=max(0, len(failing) - FAILING_SHOWN),
+        links={record.id: slug(record) for record in run.experiments if not record.rerun},
     )
 
 

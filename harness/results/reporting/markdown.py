@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from harness.model.quantities import counted
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import figures, overview, stopwatch
+from harness.results.reporting import figures, game_day, overview, stopwatch
 from harness.results.reporting.plain import one_line
 from harness.results.reporting.summary import MAX_SKIP_REASON
 
@@ -23,6 +24,7 @@ def render_markdown(run: RunRecord) -> str:
     parts = [f"## {SIGNS[verdict]} {verdict}\n\n{overview.headline(run)}\n"]
     parts += [f"\n{escaped(sentence)}\n" for sentence in overview.overruled(run)]
     parts += [f"\nWarning: {escaped(warning)}\n" for warning in run.warnings]
+    parts += _game_day(run)
     records = [record for family in overview.families(run) for record in family.members]
     if records:
         clocks = " | ".join(name.capitalize() for name in overview.CLOCKS)
@@ -39,6 +41,25 @@ def render_markdown(run: RunRecord) -> str:
     parts.append(f"\n{_place(run)}\n")
     parts.append(f"\n{escaped(stopwatch.line(run.environment))}\n" if records else "")
     return "".join(parts)
+
+
+def _game_day(run: RunRecord) -> Iterator[str]:
+    day, choice = run.game_day, game_day.choice_of(run)
+    if day:
+        yield f"\n### Game day {escaped(day.name)}: {SIGNS[day.verdict]} {day.verdict}\n\n{escaped(day.hypothesis)}\n"
+        yield f"\n{escaped(day.reason[:1].upper() + day.reason[1:])}.\n"
+        yield (
+            "\n| Outcome | Experiment | Why it was chosen | Reason |\n| --- | --- | --- | --- |\n" if day.turns else ""
+        )
+        for turn in day.turns:
+            sign = SIGNS[turn.verdict] if turn.verdict else "➖"
+            cells = (game_day.turn_name(turn), game_day.why(day, turn), turn.reason)
+            shown = [f"{sign} {escaped(game_day.outcome(turn))}", *(escaped(cell) or "–" for cell in cells)]
+            yield f"| {' | '.join(shown)} |\n"
+    if choice and (choice.budget is not None or choice.left_out):
+        yield f"\n{escaped(game_day.summary(choice))}\n"
+        yield "".join(f"\n- {escaped(f'left out: {each.name}: {each.reason}')}" for each in choice.left_out)
+        yield "\n" if choice.left_out else ""
 
 
 def _row(record: ExperimentRecord) -> str:

@@ -71,8 +71,9 @@ def contribution(record: ExperimentRecord) -> Verdict:
 
 
 def run_verdict(run: RunRecord) -> Verdict:
-    """Return the worst contribution; INCONCLUSIVE if nothing was run."""
-    return worst(contribution(record) for record in run.experiments)
+    """Return the worst contribution, and that of a game day; INCONCLUSIVE if nothing was run."""
+    day = [run.game_day.verdict] if run.game_day else []
+    return worst([*day, *(contribution(record) for record in run.experiments)])
 
 
 def headline(run: RunRecord) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import overview, stopwatch
+from harness.results.reporting import game_day, overview, stopwatch
 from harness.results.reporting.plain import display_width, fit, one_line
 from harness.results.skip_record import SkipRecord
 
@@ -35,6 +35,7 @@ def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120)
     """
     verdict = overview.run_verdict(run)
     lines: list[Line] = [(line, STYLES[verdict]) for line in wrap(f"{verdict}: {overview.headline(run)}", width)]
+    lines += _game_day(run, width)
     for sentence in overview.overruled(run):
         lines.extend((line, "red") for line in wrap(one_line(sentence), width))
     records = [record for family in overview.families(run) for record in family.members]
@@ -57,6 +58,21 @@ def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120)
         lines.append((fit(stopwatch.short(run.environment), width).rstrip(), ""))
     if report:
         lines.append((f"report: {report}", "bold"))
+    return lines
+
+
+def _game_day(run: RunRecord, width: int) -> list[Line]:
+    """Return the lines of a game day and of the choice for a time budget."""
+    lines: list[Line] = []
+    if run.game_day:
+        text = one_line(game_day.headline(run.game_day), MAX_REASON)
+        lines += [(line, STYLES[run.game_day.verdict]) for line in wrap(text, width)]
+    choice = game_day.choice_of(run)
+    if choice is not None and choice.workers > 1:
+        # With one process it was printed before the run; the workers of pytest-xdist have no terminal.
+        lines += [(fit(one_line(line), width).rstrip(), "") for line in game_day.choice_lines(choice, indent="")]
+    elif choice is not None and choice.left_out:
+        lines += [(line, "") for line in wrap(one_line(game_day.summary(choice)), width)]
     return lines
 
 

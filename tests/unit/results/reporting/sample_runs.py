@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from harness.model.timeline import Injection, Interval, LoadSummary, Observation, Phase, RequestSample, Timeline, Victim
 from harness.model.verdict import Verdict
+from harness.results.game_day_record import ChoiceRecord, ChosenRecord, GameDayRecord, LeftOutRecord, TurnRecord
 from harness.results.record import (
     BesideRecord,
     Bounds,
@@ -401,6 +402,27 @@ def skipping(*experiments: ExperimentRecord) -> RunRecord:
         SkipRecord(id="pair.yaml::pair[weak]", name="pair[weak]", twin="weak", reason="the guard allows <2> pods"),
     ]
     return run(*experiments).model_copy(update={"skipped": skipped})
+
+
+def day(*experiments: ExperimentRecord) -> RunRecord:
+    """A game day: one experiment ran, another in an earlier run, one was skipped, one was left out."""
+    turns = [
+        TurnRecord(id=each.id, name=each.name, run=run().run, verdict=each.verdict, outcome=each.verdict)
+        for each in experiments
+    ]
+    before = TurnRecord(id="d::b", name="before", twin="weak", round=2, run="earlier", verdict=Verdict.HELD)
+    skipped = TurnRecord(id="d::s", name="skipped", run="run", reason="the guard says no")
+    choice = ChoiceRecord(
+        budget=1200.0,
+        chosen=[ChosenRecord(name=each.name, reason="never run", seconds=90.0) for each in experiments],
+        left_out=[LeftOutRecord(name="long", reason="takes 25 min, longer than the whole budget", seconds=1500.0)],
+    )
+    made = GameDayRecord(
+        name="friday", hypothesis="Users notice nothing", started="2026-01-01T00:00:00Z", verdict=Verdict.INCONCLUSIVE,
+        reason="3 runs: 2 passed; aborted", aborted="too many errors", runs=["earlier", "run"], rounds=2,
+        turns=[before, *turns, skipped], choice=choice,
+    )  # fmt: skip
+    return run(*experiments).model_copy(update={"game_day": made})
 
 
 def mixed() -> RunRecord:

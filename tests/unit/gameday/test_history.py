@@ -1,0 +1,106 @@
+"""History is read from stored runs; what cannot be read is left out with a note."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.common.clock import iso
+from harness.experiment.declaration import Experiment, Phases
+from harness.experiment.manifests import Workload
+from harness.gameday.history import OVERHEAD, History, Past, read_history
+from harness.model.verdict import Verdict
+from harness.results.record import ExperimentRecord, PhaseRecord, RunRecord
+from harness.results.reporting.store import RunStore
+
+NOW = 1_700_000_000.0
+
+
+def experiment(name: str = "a", content: str = "") -> Experiment:
+    phases = Phases(baseline=10, fault=10, recovery=60, settle=5)
+    return Experiment(name, "", Workload(Path(), (), ()), (), Path("a.yaml"), phases=phases, content=content)
+
+
+def record(name: str = "a", *, at: float = NOW - 1000, seconds: float = 40.0, **rest: object) -> ExperimentRecord:
+    """A record of an experiment whose phases took 30 s."""
+    values = {"stage": "closed", "verdict": Verdict.HELD, "passed": True} | rest
+    phases = [PhaseRecord(name="baseline", start=0, end=10), PhaseRecord(name="fault", start=10, end=30)]
+    values = {"started": iso(at), "finished": iso(at + seconds)} | values
+    return ExperimentRecord(id=f"{name}.yaml::{name}", name=name, phases=phases, **values)  # type: ignore[arg-type]
+
+
+def stored(folder: Path, run: str, *records: ExperimentRecord) -> None:
+    store = RunStore(folder / run)
+    store.folder.mkdir(parents=True)
+    store.write(RunRecord(run=run, started="2026-01-01T00:00:00Z", seed=1, harness="0", experiments=list(records)))
+
+
+def test_runs_of_all_folders_are_read_the_oldest_first(tmp_path: Path) -> None:
+    stored(tmp_path / "here", "two", record(at=NOW - 500))
+    stored(tmp_path / "there" / "deep", "one", record(at=NOW - 900, verdict=Verdict.BROKEN, passed=False))
+    found = read_history([tmp_path / "here", tmp_path / "there"], NOW)
+    assert [past.verdict for past in found.of("a")] == [Verdict.BROKEN, Verdict.HELD]
+
+
+def test_copy_of_a_run_counts_once(tmp_path: Path) -> None:
+    stored(tmp_path, "one", record())
+    stored(tmp_path / "copy", "one", record())
+    assert len(read_history([tmp_path], NOW).runs) == 1
+
+
+def test_run_that_ended_later_does_not_count(tmp_path: Path) -> None:
+    stored(tmp_path, "one", record(at=NOW - 10, seconds=40))
+    assert read_history([tmp_path], NOW).runs == []
+
+
+def test_killed_run_is_read_from_its_records(tmp_path: Path) -> None:
+    RunStore(tmp_path / "killed").save(record(stage="observed", finished=""))
+    (past,) = read_history([tmp_path], NOW).runs
+    assert (past.verdict, past.seconds) == (Verdict.INCONCLUSIVE, None)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": "9"}', '{"schema_version": "1", "experiments": [3]}'])
+def test_unreadable_run_is_left_out_with_a_note(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text)
+    found = read_history([tmp_path], NOW)
+    assert found.runs == []
+    assert "left out of the history" in found.notes[0]
+
+
+def test_missing_folder_has_no_history(tmp_path: Path) -> None:
+    assert read_history([tmp_path / "none"], NOW) == History([], [])
+
+
+def test_expected_duration_is_the_median_of_recent_runs(tmp_path: Path) -> None:
+    lengths = enumerate([400, 50, 40, 60, 45, 55])
+    stored(tmp_path, "one", *(record(at=NOW - 9000 + 1000 * number, seconds=length) for number, length in lengths))
+    assert read_history([tmp_path], NOW).expected(experiment()) == pytest.approx(50)
+
+
+def test_unknown_experiment_takes_its_phases_and_the_usual_overhead(tmp_path: Path) -> None:
+    stored(tmp_path, "one", record(seconds=42.0))
+    assert read_history([tmp_path], NOW).expected(experiment("b")) == pytest.approx(85 + 12)
+    assert History().expected(experiment()) == 85 + OVERHEAD
+
+
+def test_changed_experiment_takes_its_phases_again() -> None:
+    history = History([Past("a", "", NOW, Verdict.HELD, "old", 40.0, 10.0)])
+    assert history.expected(experiment(content="old")) == 40.0
+    assert history.expected(experiment(content="new")) == 95.0
+
+
+def test_run_that_ended_early_says_nothing_about_the_length(tmp_path: Path) -> None:
+    early = [record(verdict=Verdict.INCONCLUSIVE, passed=False, seconds=5), record(at=NOW - 500, interrupted=True)]
+    stored(tmp_path, "one", *early)
+    assert read_history([tmp_path], NOW).expected(experiment()) == 85 + OVERHEAD
+
+
+def test_attempts_of_a_series_share_its_length(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    series = record(seconds=300).model_dump(mode="json") | {"series": {"x": 1}, "attempts": [{}, {}, {}]}
+    import json
+
+    (tmp_path / "one" / "results.json").write_text(json.dumps({"schema_version": "1", "experiments": [series]}))
+    (past,) = read_history([tmp_path], NOW).runs
+    assert past.seconds == pytest.approx(100)

@@ -1,0 +1,69 @@
+"""An interrupted game day continues; two of one name do not run at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.common.errors import InputError
+from harness.gameday.state import CONTINUES, DayState, DayStore, to_continue
+from harness.results.game_day_record import ChoiceRecord
+from tests.unit.gameday.days import game_day
+
+NOW = 1_700_000_000.0
+
+
+def state(folder: Path, **values: object) -> DayState:
+    found = game_day(folder)
+    return DayState(
+        **{"name": "friday", "digest": found.digest, "seed": 1, "started": NOW, "choice": ChoiceRecord()} | values
+    )  # type: ignore[arg-type]
+
+
+def test_unfinished_day_of_the_same_content_continues(tmp_path: Path) -> None:
+    stored = state(tmp_path)
+    assert to_continue(stored, game_day(tmp_path), NOW + 60) is stored
+
+
+@pytest.mark.parametrize("values", [{"finished": True}, {"digest": "sha256:other"}, {"started": NOW + 3600}])
+def test_other_states_do_not_continue(tmp_path: Path, values: dict[str, object]) -> None:
+    assert to_continue(state(tmp_path, **values), game_day(tmp_path), NOW + 60) is None
+
+
+def test_day_continues_within_a_day_or_its_window(tmp_path: Path) -> None:
+    stored, found = state(tmp_path), game_day(tmp_path)
+    assert to_continue(stored, found, NOW + CONTINUES) is stored
+    assert to_continue(stored, found, NOW + CONTINUES + 1) is None
+    assert to_continue(stored, found, NOW + 3601, until=NOW + 3600) is None
+
+
+def test_stored_state_is_read_again(tmp_path: Path) -> None:
+    store = DayStore(tmp_path, "friday")
+    assert store.load() is None
+    stored = state(tmp_path, runs=["run1"])
+    store.save(stored)
+    assert store.load() == stored
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "friday"}'])
+def test_unreadable_state_starts_anew(tmp_path: Path, text: str) -> None:
+    store = DayStore(tmp_path, "friday")
+    store.file.parent.mkdir()
+    store.file.write_text(text)
+    assert store.load() is None
+
+
+def test_second_day_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    store = DayStore(tmp_path, "friday")
+    store.save(state(tmp_path, runs=["run1"]))
+    with store.alone():
+        with (
+            pytest.raises(InputError, match=r"friday is running already \(run run1\)"),
+            DayStore(tmp_path, "friday").alone(),
+        ):
+            pass
+        with DayStore(tmp_path, "monday").alone():
+            pass
+    with store.alone():
+        pass
