@@ -14,6 +14,7 @@ from harness.engine.steps.load import TargetLoad
 from harness.engine.steps.run import Run
 from harness.gameday.background import Background
 from harness.gameday.day import Day, Turn
+from harness.gameday.earlier import carried
 from harness.gameday.rule import GO, Action, Answer, DayRule
 from harness.model.timeline import BASELINE, Phase, Timeline
 from harness.model.verdict import Verdict, worst
@@ -56,6 +57,8 @@ class BackgroundLoad(DayRule):
 
     def after_day(self, day: Day, record: GameDayRecord) -> None:
         running = self._running
+        if earlier := carried(day, record.runs):
+            record.background += earlier.background
         if running is None:
             return
         self._look(day)

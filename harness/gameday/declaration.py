@@ -129,6 +129,11 @@ class GameDayDeclaration(Part):
         return self.windows or Calendar()
 
     @property
+    def shown_order(self) -> str:
+        """The order of the experiments for the terminal."""
+        return "drawn and sealed" if self.surprise and self.surprise.order else self.chosen_order
+
+    @property
     def chosen_order(self) -> Literal["listed", "random", "value"]:
         """The order of the experiments in a round."""
         return self.order or ("listed" if self.budget is None else "value")

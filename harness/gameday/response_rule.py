@@ -10,12 +10,14 @@ from typing import ClassVar
 from harness.common.errors import ApiError, HarnessError
 from harness.gameday.alerts import AlertTimes, alert_times
 from harness.gameday.day import Day, Turn
+from harness.gameday.earlier import carried
 from harness.gameday.marks import Mark, entered
 from harness.gameday.response import Outage, Response, outage_of, response_to
 from harness.gameday.rule import GO, Answer, DayRule
 from harness.prometheus.client import Prometheus
 from harness.results.game_day_record import GameDayRecord
 from harness.results.record import ExperimentRecord
+from harness.results.reporting.response_text import response_lines
 
 # Seconds after an injection in which its alerts are read: a longer time would be read less exactly.
 _ALERTS_WITHIN = 3600.0
@@ -37,6 +39,8 @@ class ResponseTimes(DayRule):
         return GO
 
     def after_day(self, day: Day, record: GameDayRecord) -> None:
+        if earlier := carried(day, record.runs):
+            record.responses += earlier.responses
         if not self._outages:
             return
         now = day.clock.wall()
@@ -47,6 +51,8 @@ class ResponseTimes(DayRule):
         for outage in outages:
             found = response_to(outage, marks, _alerts(prometheus, expected, outage), expected, unread)
             record.responses.append(found)
+        for line in response_lines(record):
+            day.progress(line)
 
     def _read(self, day: Day, now: float) -> tuple[list[Mark], str, Prometheus | None]:
         """Return the marks, or why they could not be read, and the Prometheus."""

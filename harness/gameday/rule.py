@@ -48,6 +48,9 @@ class DayRule:
 
     name: ClassVar[str] = ""
 
+    def arrange(self, day: Day, turns: list[Turn]) -> None:
+        """Change the order of turns before they begin: of those planned at first, and of each further round."""
+
     def before_day(self, day: Day) -> Answer:
         """Return whether the day may begin; called again when an interrupted day continues."""
         return GO

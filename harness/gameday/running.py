@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from harness.common.clock import iso
 from harness.common.errors import HarnessError
+from harness.engine.steps.run import Run
+from harness.experiment.declaration import Experiment
 from harness.gameday.day import Day, Turn
 from harness.gameday.rules import Action, Answer, DayRule
 from harness.gameday.state import DayState, DayStore
@@ -68,6 +70,17 @@ class DayRun:
         answer = self._ask(lambda rule: rule.after_experiment(self.day, turn, record))
         if answer.action is Action.ABORT:
             self._abort(answer.reason)
+
+    def arrange(self, turns: list[Turn]) -> None:
+        """Let the rules change the order of turns before they begin."""
+        for rule in self.rules:
+            rule.arrange(self.day, turns)
+
+    def prepare(self, run: Run, experiment: Experiment) -> tuple[Run, Experiment]:
+        """Return the run and the experiment as the rules want a turn to use them."""
+        for rule in self.rules:
+            run, experiment = rule.prepare(self.day, run, experiment)
+        return run, experiment
 
     def next_round(self) -> int | None:
         """Return the number of the round that follows the turns planned so far; None if there is none."""
@@ -151,6 +164,7 @@ class DayRun:
     def _ask(self, question: Callable[[DayRule], Answer]) -> Answer:
         """Return the first answer that is not GO, after all waits; a rule that fails aborts the day."""
         for rule in self.rules:
+            shown = ""
             while True:
                 try:
                     answer = question(rule)
@@ -159,17 +173,22 @@ class DayRun:
                     return Answer(Action.ABORT, f"{rule.name} could not be evaluated: {error}")
                 if answer.action is not Action.WAIT:
                     break
-                if halted := self._pause(answer.seconds or ASK_AGAIN, answer.reason):
+                # A rule may wait in many short steps, which are not shown: they could show what is secret.
+                if shown != answer.reason:
+                    self.day.progress(f"game day: waiting: {answer.reason}")
+                shown = answer.reason
+                if halted := self._pause(answer.seconds or ASK_AGAIN):
                     return Answer(Action.SKIP, halted)
             if answer.action is not Action.GO:
                 return answer
         return Answer()
 
-    def _pause(self, seconds: float, why: str) -> str:
+    def _pause(self, seconds: float, why: str = "") -> str:
         """Wait, and return the reason of an emergency stop, which ends the wait; Ctrl-C ends it with its exception."""
         if seconds <= 0:
             return self.day.halted() or ""
-        self.day.progress(f"game day: {why}: {show_seconds(round(seconds, 1))}")
+        if why:
+            self.day.progress(f"game day: {why}: {show_seconds(round(seconds, 1))}")
         end = self.day.clock.monotonic() + seconds
         while (left := end - self.day.clock.monotonic()) > 0:
             if halted := self.day.halted():
@@ -205,7 +224,9 @@ class DayRun:
         if self._refused or self._aborted:
             return f"{text}; {self._over}"
         if left:
-            text += f"; interrupted, {len(left)} not run: {', '.join(left[:5])}{' …' * (len(left) > 5)}"
+            text += f"; interrupted, {len(left)} not run"
+            # The order in which they would run is secret as long as the day may continue.
+            text += "" if self.day.sealed else f": {', '.join(left[:5])}{' …' * (len(left) > 5)}"
         return text
 
     def _mark(self, title: str) -> None:

@@ -70,6 +70,8 @@ def draw(
 ) -> Draw | None:
     """Draw a surprise at ``now`` (Unix seconds). ``seconds`` is how long the first experiment may take.
 
+    ``turns`` are in their order (see ``place``).
+
     Return None if the windows are never open that long within the time for the start.
     """
     # The digest, since the seed of `Random` must not be confused with that of another salt.
@@ -79,8 +81,12 @@ def draw(
     if start is None:
         return None
     victim_seed = rng.getrandbits(32)
-    order = rng.sample(list(turns), len(turns)) if surprise.order else turns
-    return Draw(start, victim_seed, tuple(order))
+    return Draw(start, victim_seed, tuple(turns))
+
+
+def place(title: str, salt: str) -> str:
+    """Return what a turn of this title is ordered by within its round: random, but fixed by the salt."""
+    return hashlib.sha256(f"{salt}:{title}".encode()).hexdigest()
 
 
 def draw_start(rng: random.Random, calendar: Calendar, after: float, until: float, seconds: float) -> float | None:

@@ -12,11 +12,11 @@ from harness.common.errors import InputError
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
 from harness.gameday.calendar import Calendar
-from harness.gameday.day import Day
+from harness.gameday.day import Day, Turn
 from harness.gameday.rule import GO, Action, Answer, DayRule
 from harness.gameday.sealed_progress import SealedProgress
 from harness.gameday.sealing import SealedPlan, new_salt, read_sealed
-from harness.gameday.surprise import Draw, Surprise, draw, opened
+from harness.gameday.surprise import Draw, Surprise, draw, opened, place
 from harness.gameday.window_rule import LOOK_EVERY, may_take
 from harness.model.quantities import show_seconds
 from harness.results.game_day_record import GameDayRecord
@@ -41,6 +41,13 @@ class SurpriseStart(DayRule):
         self._begin = 0.0
         self._prepared = 0
 
+    def arrange(self, day: Day, turns: list[Turn]) -> None:
+        if self._plan is None:
+            self._seal(day)
+        if self._plan is not None and self._surprise.order:
+            salt = self._plan.salt
+            turns.sort(key=lambda turn: (turn.round, place(turn.title, salt)))
+
     def before_day(self, day: Day) -> Answer:
         if self._draw is None and (refused := self._seal(day)):
             return refused
@@ -64,7 +71,7 @@ class SurpriseStart(DayRule):
         if plan is None:
             return
         record.sealed = SealRecord(hash=plan.hash)
-        if not record.finished:
+        if not record.finished and not record.aborted:
             day.progress("the day was interrupted: its plan stays sealed, since the day may continue")
             return
         day.folder.mkdir(parents=True, exist_ok=True)
@@ -78,13 +85,16 @@ class SurpriseStart(DayRule):
             file.unlink(missing_ok=True)
 
     def _seal(self, day: Day) -> Answer | None:
-        """Draw or continue the plan; return why the day cannot begin."""
+        """Draw or continue the plan, and order the turns; return why the day cannot begin."""
         self._plan = _earlier(day) if day.done else None
         seconds = max(map(may_take, day.turns), default=0.0)
         now = day.clock.wall()
         if self._plan is None:
             salt = new_salt()
-            titles = [turn.title for turn in day.turns]
+            turns = day.turns
+            if self._surprise.order:
+                turns = sorted(turns, key=lambda turn: (turn.round, place(turn.title, salt)))
+            titles = [turn.title for turn in turns]
             drawn = draw(self._surprise, self._calendar, titles, seed=day.seed, salt=salt, now=now, seconds=seconds)
             if drawn is None:
                 within = show_seconds(self._surprise.within)
@@ -94,8 +104,8 @@ class SurpriseStart(DayRule):
             _store(day.folder, self._plan)
         self._draw = opened(self._plan)
         self._begin = day.clock.monotonic() + max(0.0, self._draw.start - now)
-        place = {title: number for number, title in enumerate(self._draw.turns)}
-        day.turns.sort(key=lambda turn: place.get(turn.title, len(place)))
+        places = {title: number for number, title in enumerate(self._draw.turns)}
+        day.turns.sort(key=lambda turn: places.get(turn.title, len(places)))
         day.sealed = True
         day.progress(f"the plan of {day.game_day.name} is sealed: SHA-256 {self._plan.hash}")
         return None

@@ -17,6 +17,7 @@ import pytest
 
 from harness.common.errors import InputError, Problem
 from harness.common.excerpts import with_excerpts
+from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
 from harness.experiment.files import is_game_day
 from harness.experiment.loading import load_experiment
@@ -25,7 +26,9 @@ from harness.gameday.choice import Budget
 from harness.gameday.day import Turn
 from harness.gameday.history import History, read_history
 from harness.gameday.loading import GameDay, load_game_day
+from harness.gameday.part_problems import part_problems
 from harness.gameday.rules import continues_until
+from harness.gameday.running import DayRun
 from harness.gameday.selection import check_paths, experiments_of
 from harness.gameday.state import DayState, DayStore, to_continue
 from harness.model.quantities import counted, show_seconds
@@ -90,13 +93,14 @@ class PlannedDay:
         )
         pause = f", {show_seconds(declared.pause)} between two" if declared.pause else ""
         yield (
-            f"{often}, order {declared.chosen_order}{pause}: {counted(len(self.turns), 'run')}, "
+            f"{often}, order {declared.shown_order}{pause}: {counted(len(self.turns), 'run')}, "
             f"about {show_seconds(round(self.expected))}{' a round' if declared.duration else ''}"
         )
         yield from (f"note: {note}" for note in self.history.notes)
 
 
 DAY_KEY = pytest.StashKey[PlannedDay]()
+RUNNING_KEY = pytest.StashKey[DayRun]()
 
 
 class GameDayFile(pytest.File):
@@ -129,10 +133,20 @@ class TurnItem(ExperimentItem):
         super().__init__(experiment=turn.experiment, **rest)
         self.turn = turn
 
+    def prepared(self, run: Run) -> tuple[Run, Experiment]:
+        day = self.config.stash.get(RUNNING_KEY, None)
+        return day.prepare(run, self.experiment) if day else (run, self.experiment)
 
-def items_of(planned: PlannedDay, turns: Iterable[Turn]) -> list[TurnItem]:
-    """Return the items of turns. A title is unique in a day, and so is a node ID."""
-    made = [TurnItem.from_parent(planned.collector, name=turn.title, turn=turn) for turn in turns]
+
+def items_of(planned: PlannedDay, turns: Iterable[Turn], *, sealed_from: int = 0) -> list[TurnItem]:
+    """Return the items of turns. A title is unique in a day, and so is a node ID.
+
+    With ``sealed_from`` the items are only numbered from there, since pytest shows their names before they run.
+    """
+    made = [
+        TurnItem.from_parent(planned.collector, name=f"surprise-{number}" if sealed_from else turn.title, turn=turn)
+        for number, turn in enumerate(turns, sealed_from)
+    ]
     return [item for item in made if isinstance(item, TurnItem)]
 
 
@@ -169,6 +183,8 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
         return experiment
 
     experiments = experiments_of(game_day, load)
+    if problems := part_problems(game_day, experiments, session.sources(collector.path), session.clock.wall()):
+        raise InputError(problems)
     session.files.add(sorted({each.file.parent for each in experiments}))
     reports = session.here / settings.report_dir
     store, held = DayStore(reports, game_day.name), ExitStack()

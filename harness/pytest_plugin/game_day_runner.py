@@ -12,7 +12,7 @@ from harness.gameday.day import Day
 from harness.gameday.rules import rules_for
 from harness.gameday.running import DayRun
 from harness.model.verdict import Verdict
-from harness.pytest_plugin.game_day import DAY_KEY, PlannedDay, TurnItem, items_of
+from harness.pytest_plugin.game_day import DAY_KEY, RUNNING_KEY, PlannedDay, TurnItem, items_of
 from harness.pytest_plugin.items import LEFT_OUT_KEY, RECORD_KEY, SESSION_KEY
 from harness.pytest_plugin.terminal import progress
 from harness.results.game_day_record import LeftOutRecord
@@ -71,6 +71,10 @@ class GameDayRunner:
         self._run = DayRun(
             day, planned.state, planned.store, rules, ours.run_id, planned.rounds, expected=planned.expected
         )
+        self._config.stash[RUNNING_KEY] = self._run
+        self._run.arrange(kept)
+        if day.sealed:
+            session.items[:] = items_of(planned, kept, sealed_from=len(day.done) + 1)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(
@@ -122,7 +126,9 @@ class GameDayRunner:
         if number is None or planned is None:
             return
         turns = planned.round(number)
+        self._run.arrange(turns)
         progress(self._config, f"game day {planned.game_day.name}: round {number}")
+        sealed_from = len(session.items) + 1 if self._run.day.sealed else 0
         self._run.day.turns += turns
-        session.items += items_of(planned, turns)
+        session.items += items_of(planned, turns, sealed_from=sealed_from)
         session.testscollected = len(session.items)

@@ -83,6 +83,7 @@ class ExperimentItem(pytest.Item):
     def runtest(self) -> None:
         session = self.config.stash[SESSION_KEY]
         run = session.run_for(self.experiment.file)
+        run, self.experiment = self.prepared(run)
         self.experiment = read_workload(run, self.experiment)
         if session.settings.plan:
             # notice, not progress: the plan is the result of the session, also in workers of pytest-xdist.
@@ -100,7 +101,7 @@ class ExperimentItem(pytest.Item):
             except ClusterRefused as error:
                 pytest.skip(str(error))
         if self.experiment.workload.note:
-            session.progress(self.experiment.workload.note)
+            run.progress(self.experiment.workload.note)
         try:
             check_experiment(run, self.experiment)
             record = self._judged(run)
@@ -123,6 +124,10 @@ class ExperimentItem(pytest.Item):
                 del self.stash[RECORD_KEY]
                 run.store.discard(tried)
             raise
+
+    def prepared(self, run: Run) -> tuple[Run, Experiment]:
+        """Return the run and the experiment as this item uses them."""
+        return run, self.experiment
 
     def _runner(self, run: Run) -> Runner | Series:
         repeats = self.config.stash[SESSION_KEY].settings.repeats

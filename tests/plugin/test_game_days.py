@@ -247,3 +247,26 @@ def test_wrong_budget_is_refused(two: Project, budget: str) -> None:
     result = two.run("--cluster", f"--budget={budget}", "experiments")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*--budget: found '{budget}', expected a duration of more than 0s, such as 20m*"])
+
+
+def test_surprise_shows_nothing_of_the_plan_before_its_end(project: Project) -> None:
+    names = ["apple", "berry", "cherry", "damson"]
+    for name in names:
+        project.experiment(name)
+    write_day(project, ", ".join(f"{name}.yaml" for name in names), "surprise: {within: 0s}\n")
+    result = project.run("--cluster", "-v", FILE)
+    result.assert_outcomes(passed=4)
+    lines = [*result.outlines, *result.errlines]
+    sealed = next(n for n, line in enumerate(lines) if "is sealed: SHA-256" in line)
+    opened = next(n for n, line in enumerate(lines) if "the plan is opened" in line)
+    between = lines[sealed:opened]
+    assert [line for line in between if "surprise-" in line and "PASSED" in line]
+    run = project.record()
+    assert run.game_day
+    assert run.game_day.sealed
+    assert run.game_day.sealed.hash in lines[sealed]
+    plan = json.loads(run.game_day.sealed.content)
+    assert plan["turns"] == [turn.name for turn in run.game_day.turns]
+    assert sorted(plan["turns"]) == names
+    assert {record.namespace.partition("-run")[0][:9] for record in run.experiments} == {"rh-sealed"}
+    assert [line for line in between if any(name in line for name in names)] == []

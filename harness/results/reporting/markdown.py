@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from harness.model.quantities import counted
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import figures, game_day, overview, stopwatch
+from harness.results.reporting import figures, game_day, overview, response_text, stopwatch
 from harness.results.reporting.plain import one_line
 from harness.results.reporting.summary import MAX_SKIP_REASON
 
+# Characters of a line. A sealed plan is useless if it is cut.
+_LONGEST = 20_000
 SIGNS = {Verdict.HELD: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.BROKEN: "❌"}
 # Character references are plain text in every Markdown dialect, even within tables, and create no links or mentions.
 # GitHub also turns "@name" into a mention, "$…$" into a formula and "https://…" into a link.
@@ -56,6 +58,8 @@ def _game_day(run: RunRecord) -> Iterator[str]:
             cells = (game_day.turn_name(turn), game_day.why(day, turn), turn.reason)
             shown = [f"{sign} {escaped(game_day.outcome(turn))}", *(escaped(cell) or "–" for cell in cells)]
             yield f"| {' | '.join(shown)} |\n"
+        lines = list(response_text.day_lines(day))
+        yield "".join(f"\n- {escaped(line, _LONGEST)}" for line in lines) + "\n" * bool(lines)
     if choice and (choice.budget is not None or choice.left_out):
         yield f"\n{escaped(game_day.summary(choice))}\n"
         yield "".join(f"\n- {escaped(f'left out: {each.name}: {each.reason}')}" for each in choice.left_out)

@@ -1,10 +1,11 @@
-"""The response to the outages of a game day as text: detected, mitigated, recovered, each with its source."""
+"""Responses, sealed plan and background load of a game day as text, each number with its source."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from harness.model.quantities import show_seconds
+from harness.results.game_day_load import BackgroundRecord
 from harness.results.game_day_record import GameDayRecord
 from harness.results.game_day_response import MomentRecord, ResponseRecord
 
@@ -44,3 +45,18 @@ def sealed_lines(day: GameDayRecord) -> Iterator[str]:
     yield f"content: {day.sealed.content}"
     yield f"salt: {day.sealed.salt}"
     yield f"to compare the hash, run: {day.sealed.command}"
+
+
+def background_text(background: BackgroundRecord) -> str:
+    """Return the background load of one run of a day in one line, with its failure if it failed."""
+    load = background.load
+    place = f" in namespace {background.namespace}" if background.namespace else ""
+    text = f"{load.target}{place}, {load.profile}: {load.offered:,} due, {load.achieved:,} sent, {load.failed:,} failed"
+    return f"{text}; not generated as declared: {background.failure}" if background.failure else text
+
+
+def day_lines(day: GameDayRecord) -> Iterator[str]:
+    """Yield all lines of a day: the responses, the background load and the sealed plan."""
+    yield from response_lines(day)
+    yield from (f"background load: {background_text(each)}" for each in day.background)
+    yield from sealed_lines(day)

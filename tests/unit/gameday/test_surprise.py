@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gameday.calendar import Calendar, Freeze
-from harness.gameday.surprise import Draw, Surprise, draw, draw_start, opened
+from harness.gameday.surprise import Draw, Surprise, draw, draw_start, opened, place
 
 MONDAY = datetime.fromisoformat("2026-11-23T06:00:00+00:00").timestamp()
 HOUR = 3600.0
@@ -46,14 +46,12 @@ def test_draw_is_repeatable_with_seed_and_salt_only() -> None:
     drawn = [_draw(salt) for salt in "0123456789"]
     assert len({each.start for each in drawn}) > 5
     assert len({each.victim_seed for each in drawn}) == 10
-    assert len({each.turns for each in drawn}) > 5
-    assert all(sorted(each.turns) == TURNS for each in drawn)
 
 
-def test_order_stays_as_listed_if_it_is_not_drawn() -> None:
-    found = draw(Surprise(order=False), WORK, TURNS, seed=7, salt="00", now=MONDAY, seconds=60)
-    assert found is not None
-    assert list(found.turns) == TURNS
+def test_order_is_fixed_by_the_salt_only() -> None:
+    orders = {tuple(sorted(TURNS, key=lambda title: place(title, salt))) for salt in "0123456789"}
+    assert len(orders) > 5
+    assert [place("a", "0"), place("a", "0")] == [place("a", "0")] * 2
 
 
 def test_start_at_once_needs_an_open_window() -> None:

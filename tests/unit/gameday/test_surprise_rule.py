@@ -136,6 +136,26 @@ def test_new_day_draws_a_new_plan(tmp_path: Path) -> None:
     assert fake.said[0] != fake.said[-1]
 
 
+def test_order_stays_as_listed_if_it_is_not_drawn(tmp_path: Path) -> None:
+    fake, rule, _ = _begun(tmp_path, "surprise: {within: 6h, order: false}\n")
+    rule.arrange(fake.day, fake.day.turns)
+    assert [turn.title for turn in fake.day.turns] == ["one", "two", "three"]
+
+
+def test_rounds_stay_one_after_another(tmp_path: Path) -> None:
+    fake = FakeDay(tmp_path, SURPRISE, names=tuple("abcdef"))
+    fake.clock.set_wall(MONDAY - fake.clock.wall())
+    fake.day.turns += [replace(turn, round=2) for turn in fake.day.turns]
+    rule = rules_for(fake.day.game_day)[0]
+    rule.arrange(fake.day, fake.day.turns)
+    assert [turn.round for turn in fake.day.turns] == [1] * 6 + [2] * 6
+    third = [replace(turn, round=3) for turn in fake.day.turns[:6]]
+    drawn = list(third)
+    rule.arrange(fake.day, drawn)
+    assert sorted(turn.title for turn in drawn) == sorted(turn.title for turn in third)
+    assert len(fake.said) == 1, "sealed once"
+
+
 def test_surprise_without_an_open_window_is_refused(tmp_path: Path) -> None:
     _, _, answers = _begun(tmp_path, "surprise: {within: 1h}\nwindows: {allow: ['Sat 09:00-12:00']}\n")
     assert [answer.action for answer in answers] == [Action.ABORT]
