@@ -6,18 +6,25 @@ from collections.abc import Sequence
 
 from harness.gameday.abort_rule import AbortDay
 from harness.gameday.background_rule import BackgroundLoad
+from harness.gameday.calendar import YEAR
 from harness.gameday.loading import GameDay
 from harness.gameday.response_rule import ResponseTimes
 from harness.gameday.rule import GO, Action, Answer, DayRule
 from harness.gameday.surprise_rule import SurpriseStart
 from harness.gameday.window_rule import OpenWindow
 
-__all__ = ["GO", "Action", "Answer", "DayRule", "rules_for"]
+__all__ = ["GO", "Action", "Answer", "DayRule", "continues_until", "rules_for"]
 
 
 def continues_until(game_day: GameDay, started: float) -> float | None:
     """Return until when (Unix seconds) an interrupted day that began at ``started`` continues; None: no window."""
-    return None
+    declared = game_day.declared
+    if declared.windows is None:
+        return None
+    # It may have waited that long for its start.
+    begun = started + (declared.surprise.within if declared.surprise else declared.windows.wait)
+    spans = declared.windows.spans(started, started + YEAR)
+    return max((span.end for span in spans if span.start <= begun), default=begun)
 
 
 def rules_for(game_day: GameDay) -> Sequence[DayRule]:

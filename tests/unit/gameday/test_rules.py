@@ -12,7 +12,7 @@ from harness.common.clock import iso
 from harness.gameday.abort_rule import AbortDay
 from harness.gameday.alerts import firing
 from harness.gameday.marks import Mark, enter
-from harness.gameday.rules import Action, Answer, DayRule, rules_for
+from harness.gameday.rules import Action, Answer, DayRule, continues_until, rules_for
 from harness.results.game_day_record import GameDayRecord
 from harness.results.record import Bounds, ExperimentRecord, FaultRecord
 from tests.unit.gameday.fake_day import FakeDay
@@ -34,6 +34,22 @@ def test_order_of_the_rules_is_fixed(tmp_path: Path) -> None:
     fake = FakeDay(tmp_path, ABORT + "surprise: {}\nwindows: {}\n")
     assert [rule.name for rule in rules_for(fake.day.game_day)] == ["surprise", "windows", "abort", "response"]
     assert [rule.name for rule in rules_for(FakeDay(tmp_path).day.game_day)] == ["response"]
+
+
+@pytest.mark.parametrize(
+    ("more", "hours"),
+    [
+        ("", None),
+        ("windows: {allow: ['Mon-Fri 09:00-16:00']}\n", 7.5),
+        ("windows: {allow: ['Mon-Fri 12:00-16:00']}\n", 1.0),
+        ("windows: {allow: ['Mon-Fri 12:00-16:00']}\nsurprise: {within: 5h}\n", 7.5),
+    ],
+)
+def test_interrupted_day_continues_until_its_window_ends(tmp_path: Path, more: str, hours: float | None) -> None:
+    fake = FakeDay(tmp_path, more)
+    _set(fake, "23T08:30")
+    until = continues_until(fake.day.game_day, fake.clock.wall())
+    assert until == (None if hours is None else fake.clock.wall() + hours * HOUR)
 
 
 def test_day_waits_until_a_window_opens(tmp_path: Path) -> None:
