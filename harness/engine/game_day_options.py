@@ -35,7 +35,7 @@ def located(text: str, folder: Path) -> str:
 GAME_DAY_OPTIONS = (
     Option(
         "budget",
-        "run the experiments that say most per minute in this time, such as 20m: never run, changed, broken lately, "
+        "run the experiments that are worth most per minute in this time (20m): never run, changed, broken lately, "
         "longest ago; it is wall time, also with -n; the others are listed with the reason",
         sets="budget",
         read=time_budget,
@@ -53,7 +53,7 @@ GAME_DAY_OPTIONS = (
     ),
     Option(
         "fresh",
-        "start a game day anew, also if an interrupted one could continue",
+        "start a new game day, also if an interrupted one could continue",
         sets="fresh",
         read=truth,
         flag=True,

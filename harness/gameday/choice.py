@@ -1,4 +1,4 @@
-"""Choose the experiments that fit a time budget: what says most per minute comes first.
+"""Choose the experiments that fit a time budget: what is worth most per minute comes first.
 
 The points of an experiment are what a run of it may say: ``NEVER`` if it or one of its twins never ran, ``CHANGED`` if
 its file or workload differs from that of its last run, ``BAD`` if its last run did not hold (``LATELY`` if one of the

@@ -84,8 +84,8 @@ class GameDayDeclaration(Part):
     )
     order: Literal["listed", "random", "value"] | None = Field(
         default=None,
-        description="listed: as paths lists them, by name within a folder; random: drawn from the seed, anew for each "
-        "round; value: what says most per minute first; by default value with a budget, otherwise listed",
+        description="listed: as paths lists them, by name within a folder; random: drawn from the seed for each "
+        "round; value: what is worth most per minute first; by default value with a budget, otherwise listed",
     )
     rounds: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = Field(
         default=None, description="how often each experiment runs; by default once, or as often as duration allows"
@@ -96,7 +96,7 @@ class GameDayDeclaration(Part):
     )
     budget: Annotated[Duration, Field(gt=0)] | None = Field(
         default=None,
-        description="how long the day may take, such as 45m: the experiments that say most per minute are chosen",
+        description="how long the day may take, such as 45m: the experiments that are worth most per minute are chosen",
     )
     pause: Duration = Field(default=0.0, description="time between two experiments, such as 5m")
     windows: Annotated[Calendar, AfterValidator(_opens)] | None = Field(
@@ -113,7 +113,8 @@ class GameDayDeclaration(Part):
         default=None, description="load on a target that exists already, over the whole day; by default none"
     )
     response: Response = Field(
-        default=Response(), description="where the times of detection and mitigation come from, besides the marks"
+        default=Response(),
+        description="where the times of detection and mitigation come from, in addition to the marks",
     )
 
     @model_validator(mode="after")

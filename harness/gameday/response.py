@@ -23,7 +23,7 @@ CLOCKS = ("user", "endpoints", "control plane", "prometheus")
 
 
 class Response(BaseModel):
-    """Where the times of detection and mitigation come from, besides the marks that people enter."""
+    """Where the times of detection and mitigation come from, in addition to the marks that people enter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 

@@ -22,7 +22,7 @@ _OUTPUT = "resilience_choice"
 
 
 def deselect(config: pytest.Config, items: list[pytest.Item], day: bool) -> None:
-    """Keep the experiments that fit ``--budget``, what says most per minute first; ``day``: a game day chooses itself.
+    """Keep the experiments that fit ``--budget``, the worthiest per minute first; ``day``: a game day chooses itself.
 
     Other tests stay, after the experiments: how long they take is unknown.
     """

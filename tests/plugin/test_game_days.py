@@ -91,7 +91,7 @@ def test_broken_run_breaks_the_day(two: Project) -> None:
     assert (day.verdict, day.reason) == (Verdict.BROKEN, "2 runs: 1 broke, 1 passed")
 
 
-def test_stopped_day_continues_and_a_finished_one_starts_anew(two: Project) -> None:
+def test_stopped_day_continues_and_a_finished_one_begins_again(two: Project) -> None:
     two.experiment("a", BROKEN)
     write_day(two, more="twins: false\n")
     two.run("--cluster", "-x", FILE, "--report-dir=one").assert_outcomes(failed=1)
@@ -106,14 +106,14 @@ def test_stopped_day_continues_and_a_finished_one_starts_anew(two: Project) -> N
     two.run("--cluster", FILE, "--report-dir=one").assert_outcomes(passed=1, failed=1)
 
 
-def test_fresh_starts_a_stopped_day_anew(two: Project) -> None:
+def test_fresh_starts_a_new_day(two: Project) -> None:
     two.experiment("a", BROKEN)
     write_day(two)
     two.run("--cluster", "-x", FILE)
     two.run("--cluster", "--fresh", FILE).assert_outcomes(passed=1, failed=1)
 
 
-def test_changed_day_starts_anew(two: Project) -> None:
+def test_changed_day_starts_from_the_beginning(two: Project) -> None:
     two.experiment("a", BROKEN)
     write_day(two)
     two.run("--cluster", "-x", FILE)

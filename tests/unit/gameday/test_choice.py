@@ -46,7 +46,7 @@ def test_half_the_minutes_count_twice() -> None:
     assert names(pick([of("long", 6), of("short", 3)], minutes=6)) == ["short"]
 
 
-def test_inconclusive_in_an_earlier_run_counts_less_than_in_the_last() -> None:
+def test_earlier_inconclusive_run_counts_less_than_the_last() -> None:
     lately = [past("lately", 2, Verdict.INCONCLUSIVE), past("lately", 1)]
     runs = [*lately, past("last", 1, Verdict.INCONCLUSIVE), past("fine")]
     choice = pick([of("fine"), of("lately"), of("last")], *runs, minutes=15)

@@ -78,7 +78,7 @@ def test_expected_duration_is_the_median_of_recent_runs(tmp_path: Path) -> None:
     assert read_history([tmp_path], NOW).expected(experiment()) == pytest.approx(50)
 
 
-def test_unknown_experiment_takes_its_phases_and_the_usual_overhead(tmp_path: Path) -> None:
+def test_unknown_experiment_takes_its_phases_and_overhead(tmp_path: Path) -> None:
     stored(tmp_path, "one", record(seconds=42.0))
     assert read_history([tmp_path], NOW).expected(experiment("b")) == pytest.approx(85 + 12)
     assert History().expected(experiment()) == 85 + OVERHEAD
@@ -90,7 +90,7 @@ def test_changed_experiment_takes_its_phases_again() -> None:
     assert history.expected(experiment(content="new")) == 95.0
 
 
-def test_run_that_ended_early_says_nothing_about_the_length(tmp_path: Path) -> None:
+def test_run_that_ended_early_does_not_count_for_the_length(tmp_path: Path) -> None:
     early = [record(verdict=Verdict.INCONCLUSIVE, passed=False, seconds=5), record(at=NOW - 500, interrupted=True)]
     stored(tmp_path, "one", *early)
     assert read_history([tmp_path], NOW).expected(experiment()) == 85 + OVERHEAD

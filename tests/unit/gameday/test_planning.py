@@ -27,7 +27,7 @@ def test_listed_order_is_that_of_the_paths(tmp_path: Path) -> None:
     assert titles(tmp_path, names="ab") == ["b", "a"]
 
 
-def test_random_order_is_drawn_anew_for_each_round(tmp_path: Path) -> None:
+def test_random_order_is_drawn_for_each_round(tmp_path: Path) -> None:
     drawn = [titles(tmp_path, "order: random\n", number) for number in range(1, 9)]
     assert drawn == [titles(tmp_path, "order: random\n", number) for number in range(1, 9)]
     plain = {tuple(title.partition(" ")[0] for title in each) for each in drawn}

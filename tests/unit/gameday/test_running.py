@@ -84,7 +84,7 @@ def test_emergency_stop_ends_a_pause_and_the_day_continues_later(tmp_path: Path)
     assert "interrupted, 2 not run: b, c" in found.reason
 
 
-def test_waiting_rule_is_asked_again(tmp_path: Path) -> None:
+def test_waiting_rule_answers_again(tmp_path: Path) -> None:
     rule = Rule(before_experiment=[Answer(Action.WAIT, "lunch", 600.0), Answer()])
     played = Played(tmp_path, ["a"], rules=[rule])
     begun = played.clock.monotonic()

@@ -47,7 +47,7 @@ def test_stored_state_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "friday"}'])
-def test_unreadable_state_starts_anew(tmp_path: Path, text: str) -> None:
+def test_unreadable_state_starts_from_the_beginning(tmp_path: Path, text: str) -> None:
     store = DayStore(tmp_path, "friday")
     store.file.parent.mkdir()
     store.file.write_text(text)
