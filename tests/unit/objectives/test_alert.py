@@ -192,6 +192,19 @@ def test_alert_before_the_fault_is_inconclusive(seen: Seen, before: tuple[float,
     assert seen.alert.judge(seen.timeline(), ["baseline"]).verdict is INCONCLUSIVE
 
 
+def test_alert_that_ended_before_the_fault_is_inconclusive(seen: Seen) -> None:
+    seen.firing = (3.0, 5.0)
+    assert "already firing in Prometheus" in seen.judged().reason
+
+
+def test_gap_hides_a_resolution(seen: Seen) -> None:
+    seen.firing = seen.active = (17.0, 200.0)
+    seen.blind = {"alerts": (50.0, END + 1)}
+    finding = seen.judged()
+    assert finding.verdict is INCONCLUSIVE
+    assert "Prometheus was not observed from 49.5 s" in finding.reason
+
+
 def test_pending_before_the_fault_is_inconclusive(seen: Seen) -> None:
     seen.pending = (5.0, 17.0)
     assert "already pending" in seen.judged().reason

@@ -100,6 +100,12 @@ def test_alertmanager_that_is_not_needed_is_not_asked() -> None:
     assert seen.series == "alerts"
 
 
+def test_other_alerts_of_alertmanager_are_left_out() -> None:
+    other = {**received(), "labels": {"alertname": "Other", "severity": "page"}}
+    _, there = look({"rules": rules(rule()), "/api/v2/alerts": [other]})
+    assert there.value["alerts"] == []
+
+
 def test_suppressed_alert_has_its_reason() -> None:
     answer = [received("suppressed", silencedBy=["s1"], inhibitedBy=["i1"])]
     _, there = look({"rules": rules(rule()), "/api/v2/alerts": answer})
