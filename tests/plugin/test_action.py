@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import yaml
 
 from tests.plugin.conftest import CONFTEST, ROOT, Project
+from tests.receiver import Receiver, receiving
 
 SCRIPT = ROOT / "scripts" / "action"
 BROKEN = "objectives: [told: {says: BROKEN}]\n"
@@ -74,7 +77,7 @@ def test_steps_are_those_of_the_script_in_its_order() -> None:
     text = SCRIPT.read_text()
     steps = [step["run"].rpartition(" ")[2] for step in action()["runs"]["steps"]]
     called = [line.partition('"$0" ')[2].split()[0] for line in text.splitlines() if '"$0" ' in line]
-    assert steps == called == ["install", "prepare", "experiments", "compare"]
+    assert steps == called == ["install", "prepare", "experiments", "compare", "comment"]
     assert all(step["run"].startswith('"$GITHUB_ACTION_PATH/scripts/action" ') for step in action()["runs"]["steps"])
 
 
@@ -168,4 +171,93 @@ def test_first_run_has_no_baseline(job: Job) -> None:
 def test_unknown_step_is_refused(job: Job) -> None:
     done = job.run("deploy")
     assert done.returncode == 2
-    assert done.stderr == "found 'deploy', expected one of: install prepare experiments compare all\n"
+    assert done.stderr == "found 'deploy', expected one of: install prepare experiments compare comment all\n"
+
+
+MARKER = "<!-- resilience-harness compare CI.tests.kind -->"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+def pull_request(job: Job, receiver: Receiver, text: str = f"{MARKER}\nchanged\n") -> None:
+    """Let the job be one of a pull request, whose comparison is in the report folder."""
+    (job.project.root / "reports").mkdir()
+    (job.project.root / "reports/comment.md").write_text(text)
+    event = job.project.root / "event.json"
+    event.write_text(json.dumps({"pull_request": {"number": 7}}))
+    job.environment |= {
+        "GITHUB_API_URL": receiver.url,
+        "GITHUB_REPOSITORY": "me/shop",
+        "GITHUB_EVENT_PATH": str(event),
+        "ACTION_TOKEN": "c4n4ry",
+        "no_proxy": "*",
+    }
+
+
+def comments(*bodies: str) -> bytes:
+    return json.dumps([{"id": number, "body": body} for number, body in enumerate(bodies, 1)]).encode()
+
+
+def test_first_comment_is_created(job: Job, receiver: Receiver) -> None:
+    pull_request(job, receiver)
+    receiver.answers = lambda request: (200, {}, comments("mine") if request.method == "GET" else b"{}")
+    done = job.run("comment", comment="true")
+    assert (done.returncode, done.stdout) == (0, "comment created\n")
+    read, written = receiver.requests
+    assert read.path == "/repos/me/shop/issues/7/comments?per_page=100&page=1"
+    assert (written.method, written.path) == ("POST", "/repos/me/shop/issues/7/comments")
+    assert written.json == {"body": f"{MARKER}\nchanged\n"}
+    assert written.headers["authorization"] == "Bearer c4n4ry"
+
+
+def test_earlier_comment_is_changed_on_any_page(job: Job, receiver: Receiver) -> None:
+    pull_request(job, receiver)
+    pages = {"1": comments(*["other"] * 100), "2": comments("other", f"quoted {MARKER}", f"{MARKER}\nold")}
+    receiver.answers = lambda request: (200, {}, pages.get(request.path.rpartition("=")[2], b"{}"))
+    done = job.run("comment", comment="true")
+    assert (done.returncode, done.stdout) == (0, "comment 3 changed\n")
+    assert (receiver.requests[-1].method, receiver.requests[-1].path) == ("PATCH", "/repos/me/shop/issues/comments/3")
+    assert len(receiver.requests) == 3
+
+
+def test_token_without_the_permission_is_a_warning(job: Job, receiver: Receiver) -> None:
+    pull_request(job, receiver)
+    receiver.answers = lambda request: (200, {}, b"[]") if request.method == "GET" else (403, {}, b"{}")
+    done = job.run("comment", comment="true")
+    assert done.returncode == 0
+    assert "::warning::" in done.stdout
+    assert "found status 403, expected 2xx (the job needs the permission pull-requests: write)" in done.stdout
+    assert "c4n4ry" not in done.stdout + done.stderr
+
+
+def test_job_of_no_pull_request_writes_no_comment(job: Job, receiver: Receiver) -> None:
+    pull_request(job, receiver)
+    (job.project.root / "event.json").write_text("{}")
+    done = job.run("comment", comment="true")
+    assert "this job runs for no pull request" in done.stdout
+    assert job.run("comment", comment="false").stdout == "no comment: comment is not true\n"
+    (job.project.root / "reports/comment.md").unlink()
+    assert job.run("comment", comment="true").stdout == "no comment: nothing was compared\n"
+    assert receiver.requests == []
+
+
+def test_comparison_leaves_a_comment_for_its_job(job: Job) -> None:
+    job.project.experiment("same")
+    job.run("experiments", paths="experiments/same.yaml", reports="before")
+    job.environment |= {"GITHUB_WORKFLOW": "-- My CI -->", "GITHUB_JOB": "tests"}
+    job.run("compare", baseline="before", run=job.outputs["run"], reports="before")
+    first, second = (job.project.root / "before/comment.md").read_text().splitlines()
+    assert first == "<!-- resilience-harness compare My-CI-.tests.kind -->"
+    assert second.startswith("➖ Resilience: 1 verdict unchanged")
+
+
+def test_budget_is_an_option_of_the_run(job: Job) -> None:
+    job.project.experiment("one")
+    without = "def pytest_addoption(parser):\n    import contextlib\n    with contextlib.suppress(ValueError):\n"
+    job.project.pytester.makeconftest(CONFTEST + without + "        parser.addoption('--budget')\n")
+    job.run("experiments", paths="experiments/one.yaml", budget="20m")
+    assert "--budget=20m" in job.project.record().command
