@@ -22,6 +22,7 @@ from harness.gameday.calendar import Calendar
 from harness.gameday.response import Response
 from harness.gameday.surprise import Surprise
 from harness.model.quantities import DnsLabel, Duration
+from harness.notifications.channels import Recipient
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -111,6 +112,9 @@ class GameDayDeclaration(Part):
     )
     load: Background | None = Field(
         default=None, description="load on a target that exists already, over the whole day; by default none"
+    )
+    notify: list[Recipient] = Field(
+        default_factory=list, description="who is notified of the day, in addition to --notify and --webhook"
     )
     response: Response = Field(
         default=Response(),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from harness.common.clock import Clock
 from harness.common.errors import InputError, Problem, SecretValueError
-from harness.common.secret_values import secret_value
+from harness.common.secret_values import located_files, secret_value
 from harness.engine.addresses import (
     INSTALL_APPRISE,
     Addresses,
@@ -56,6 +58,12 @@ class Recipient(BaseModel):
             raise ValueError("expected secret with webhook, and only there: every webhook is signed")
         return self
 
+    def located(self, folder: Path) -> Recipient:
+        """Return the recipient with the paths of its secrets relative to a folder made absolute."""
+        names = ("to", "webhook", "secret")
+        changes = {name: located_files(value, folder) for name in names if (value := getattr(self, name))}
+        return self.model_copy(update=changes)
+
 
 def channels_of(addresses: Addresses, clock: Clock) -> list[Channel]:
     """Return the channels of the options. Raises InputError with the addresses that apprise does not understand."""
@@ -68,19 +76,22 @@ def channels_of(addresses: Addresses, clock: Clock) -> list[Channel]:
 
 
 def channels_of_recipients(
-    recipients: Sequence[Recipient], clock: Clock, environ: Mapping[str, str], field: str = "notify"
+    recipients: Sequence[Recipient], clock: Clock, environ: Mapping[str, str], file: Path | None = None
 ) -> list[Channel]:
-    """Return the channels of a game day file. Raises InputError with all mistakes, by the place in the list."""
+    """Return the channels of a game day file. Raises InputError with all mistakes, by the place in the list.
+
+    A relative ``file:PATH`` is relative to the folder of ``file``."""
     problems: list[Problem] = []
     channels = []
     for index, recipient in enumerate(recipients):
-        place = f"{field}[{index}]"
+        place = f"notify[{index}]"
         try:
-            channels.append(Channel(_sender(recipient, clock, environ, place), frozenset(recipient.events)))
+            located = recipient.located(file.parent) if file else recipient
+            channels.append(Channel(_sender(located, clock, environ, place), frozenset(recipient.events)))
         except InputError as error:
-            problems += error.problems
+            problems += [replace(problem, file=file) for problem in error.problems]
         except ValueError as error:
-            problems.append(Problem(str(error), field=place))
+            problems.append(Problem(str(error), file, field=place))
     if problems:
         raise InputError(problems)
     return channels

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.common.errors import InputError
+from harness.common.excerpts import with_excerpts
 from harness.engine.outcome import leftovers
 from harness.engine.settings import Settings
-from harness.notifications.channels import channels_of
+from harness.notifications.channels import channels_of, channels_of_recipients
 from harness.notifications.events import Events, link_of
 from harness.notifications.notifier import Notifier
+from harness.pytest_plugin.game_day import DAY_KEY
 from harness.pytest_plugin.items import SESSION_KEY
 from harness.pytest_plugin.session import Session
 from harness.pytest_plugin.terminal import reported
@@ -50,6 +53,16 @@ class Notifications:
         link = link_of(settings.addresses.report_url, session.run_id, os.environ)
         notifier = Notifier(session.clock, channels_of(settings.addresses, session.clock))
         return cls(session, notifier, Events(session.run_id, session.clock, link))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        planned = session.config.stash.get(DAY_KEY, None)
+        if planned is None or session.config.option.collectonly:
+            return
+        day = planned.game_day
+        try:
+            self.notifier.add(channels_of_recipients(day.declared.notify, self._session.clock, os.environ, day.file))
+        except InputError as error:
+            raise pytest.UsageError(with_excerpts(error)) from error
 
     def pytest_resilience_run_started(self, run: RunRecord) -> None:
         self._started = True
