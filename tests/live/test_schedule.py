@@ -82,7 +82,7 @@ def _long(project: Path) -> None:
         project,
         "long",
         faults=[{"scale": {"of": "deployment/podinfo", "replicas": 2}}],
-        phases={"baseline": "3s", "fault": "10m", "recovery": "30s", "settle": "2s"},
+        phases={"baseline": "3s", "fault": "5m", "recovery": "30s", "settle": "2s"},
         objectives=[{"availability": {"min": "50%"}}],
     )
 
@@ -124,7 +124,7 @@ def _in_fault(api: KubeApi, name: str) -> bool:
     with suppress(ApiError):
         log = api.logs(SYSTEM_NAMESPACE, _pod(api, name), CONTAINER)
         scaled = [item for item in api.list(DEPLOYMENTS).items if item["metadata"]["namespace"].startswith("rh-long-")]
-        return "long: fault 600 s" in log and any(item["spec"]["replicas"] == 2 for item in scaled)
+        return "long: fault 300 s" in log and any(item["spec"]["replicas"] == 2 for item in scaled)
     return False
 
 
