@@ -12,6 +12,7 @@ from harness.common.option_values import image_reference, label, names, one_of, 
 from harness.engine.game_day_options import GAME_DAY_OPTIONS
 from harness.engine.notification_options import NOTIFICATION_OPTIONS
 from harness.engine.option import Option
+from harness.engine.telemetry_options import TELEMETRY_OPTIONS
 
 
 class Keep(StrEnum):
@@ -266,4 +267,5 @@ OPTIONS = (
     ),
     *GAME_DAY_OPTIONS,
     *NOTIFICATION_OPTIONS,
+    *TELEMETRY_OPTIONS,
 )

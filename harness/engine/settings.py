@@ -17,6 +17,7 @@ from harness.engine.addresses import Addresses, addresses
 from harness.engine.option import Option
 from harness.engine.options import OPTIONS, Keep
 from harness.engine.repeats import Repeats, repeats
+from harness.engine.telemetry_options import TELEMETRY_SECRETS, Telemetry, telemetry
 from harness.prometheus.access import SECRET_VARIABLES, PrometheusAccess, prometheus_access
 
 ENVIRONMENT_PREFIX = "RESILIENCE_"
@@ -63,6 +64,7 @@ class Settings:
     required: str = ""
     annotations: Literal["auto", "github", "none"] = "auto"
     addresses: Addresses = field(default_factory=Addresses)
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
 
 def resolve(
@@ -87,6 +89,7 @@ def resolve(
     access = prometheus_access(texts, environ, problems)
     # A session without a cluster sends nothing, so that it needs no secrets.
     recipients = addresses(texts, environ, problems) if cluster else Addresses()
+    sent = telemetry(texts, environ, problems) if cluster else Telemetry()
     if problems:
         raise InputError(problems)
     return Settings(
@@ -94,6 +97,7 @@ def resolve(
         prometheus_access=access,
         repeats=repeated,
         addresses=recipients,
+        telemetry=sent,
         required=_required(texts, environ),
         **{option.sets: values[option.name] for option in OPTIONS if option.sets},
     )
@@ -123,7 +127,7 @@ def _value(
 
 
 def _unknown(environ: Mapping[str, str]) -> list[Problem]:
-    known = {option.variable for option in OPTIONS} | OTHER_VARIABLES | SECRET_VARIABLES
+    known = {option.variable for option in OPTIONS} | OTHER_VARIABLES | SECRET_VARIABLES | TELEMETRY_SECRETS
     return [
         Problem(f"unknown variable, expected one of {', '.join(sorted(known))}", field=name)
         for name in sorted(environ)

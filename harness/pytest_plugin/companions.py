@@ -15,6 +15,7 @@ from harness.pytest_plugin.junit_file import JunitFile
 from harness.pytest_plugin.notifications import Notifications
 from harness.pytest_plugin.run_summary import RunSummary
 from harness.pytest_plugin.tally import Tally
+from harness.pytest_plugin.telemetry_sender import TelemetrySender
 
 
 def register_companions(config: pytest.Config, settings: Settings) -> Tally:
@@ -32,6 +33,7 @@ def register_companions(config: pytest.Config, settings: Settings) -> Tally:
     }
     if not settings.plan:
         plugins["notifications"] = Notifications.of(config, settings)
+        plugins["telemetry"] = TelemetrySender(config, settings.telemetry)
     for name, plugin in plugins.items():
         config.pluginmanager.register(plugin, f"resilience-{name}")
     return tally

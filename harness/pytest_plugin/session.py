@@ -33,7 +33,7 @@ from harness.prometheus.client import Prometheus
 from harness.prometheus.discovery import check_named, prometheus_for
 from harness.pytest_plugin.monitoring import monitoring
 from harness.results.record import EnvironmentRecord, RunRecord
-from harness.results.reporting.publish import REPORT, write_report
+from harness.results.reporting.publish import REPORT, publish
 from harness.results.reporting.stopwatch import not_quiet
 from harness.results.reporting.store import EXPERIMENTS, RunStore
 from harness.results.skip_record import SkipRecord
@@ -183,6 +183,7 @@ class Session:
             load_from=self.settings.load_from,
             runner_image=self.settings.runner_image,
             alertmanager_url=self.settings.alertmanager_url,
+            traced=self.settings.telemetry.traced,
         )
 
     def _dry_run(self) -> Run:
@@ -276,8 +277,7 @@ class Session:
             return None
         run = self.record.model_copy(update={"finished": iso(self.clock.wall()), "skipped": list(skipped)})
         run = self.store.merge(run)
-        self.store.write(run)
-        write_report(self.store.folder, run)
+        publish(self.store, run)
         return run
 
     def close(self, *, last: bool = False) -> None:

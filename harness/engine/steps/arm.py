@@ -25,7 +25,7 @@ from harness.engine.steps.site import Site
 from harness.experiment.declaration import Experiment, Load
 from harness.experiment.isolation import OwnNamespace, isolated
 from harness.experiment.places import home_of, homes_of
-from harness.model.timeline import Timeline
+from harness.model.timeline import PHASES, Timeline
 from harness.probes.base import ProbeContext, SnapshotProbe, WatchProbe
 from harness.probes.observers import Observers
 from harness.probes.prometheus.ready import ScrapeGate
@@ -170,6 +170,8 @@ class Arm:
             beside=self._experiment.file.parent,
             within=self.within,
             pods_in=self._pods_in,
+            # The requests to the control arm do not belong into a trace that shows what the fault did.
+            traceparents={} if self._name else self._run.trace_ids(self._experiment).headers(PHASES, self._run.traced),
         )
         return self._load
 

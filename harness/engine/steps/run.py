@@ -22,6 +22,7 @@ from harness.experiment.manifests import Workload
 from harness.experiment.sources import Sources
 from harness.model.clock_errors import Calibration
 from harness.model.quantities import counted
+from harness.model.trace_context import Traced, TraceIds
 from harness.prometheus.client import Prometheus
 from harness.results.record import EnvironmentRecord, NodeRecord
 from harness.results.reporting.store import RunStore
@@ -40,6 +41,8 @@ class Run:
     ``wait_for_lock`` is how many seconds an experiment waits for another run to leave its existing namespace.
     ``load_from``, ``runner_image`` and ``alertmanager_url`` are the options of these names. ``veto`` returns why what a
     question describes is denied, or "".
+    ``load_from``, ``runner_image`` and ``alertmanager_url`` are the options of these names. ``traced`` is whether the
+    load's requests have a ``traceparent``.
     """
 
     id: str
@@ -62,6 +65,7 @@ class Run:
     granted: dict[Permission, bool] = field(default_factory=dict)
     wait_for_lock: float = 0.0
     veto: Callable[[Question], str] = allow_all
+    traced: Traced = "off"
 
     def go_on(self) -> None:
         """Raise Inconclusive if the run must end, for example after ``harness halt``."""
@@ -116,6 +120,11 @@ class Run:
             return Isolated.unchanged(objects, experiment.existing, layout)
         places = layout.placed(lambda of: self.namespace_of(experiment, control=control, of=of))
         return isolated(objects, places[layout.main], layout, places)
+
+    def trace_ids(self, experiment: Experiment) -> TraceIds:
+        """Return the ids of the trace of one attempt of an experiment, which its record has too."""
+        of = experiment
+        return TraceIds.of(self.id, file=of.file.name, name=of.name, twin=of.twin, attempt=of.attempt, rerun=of.rerun)
 
     def random(self, experiment: str) -> random.Random:
         """Return the random generator of one experiment: it depends only on the seed, not on earlier experiments."""

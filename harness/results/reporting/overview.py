@@ -275,10 +275,10 @@ def _tightness(objective: Measured) -> tuple[int, bool, float]:
     # The margin of a count that is HELD means little ("no write lost" is always at its limit), so measurements come
     # first.
     counted = objective.verdict is Verdict.HELD and objective.unit not in figures.MEASURED
-    return _ORDER[objective.verdict], counted, _slack(objective)
+    return _ORDER[objective.verdict], counted, slack(objective)
 
 
-def _slack(objective: Measured) -> float:
+def slack(objective: Measured) -> float:
     """Return the margin relative to the error budget of a share, or to the limit for other units."""
     if objective.margin is None or objective.limit is None:
         return float("inf")

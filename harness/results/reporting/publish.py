@@ -7,10 +7,16 @@ from pathlib import Path
 from harness.results.record import RunRecord
 from harness.results.reporting.html import render
 from harness.results.reporting.markdown import render_markdown
-from harness.results.reporting.store import write_atomically
+from harness.results.reporting.store import RunStore, write_atomically
 
 REPORT = "index.html"
 SUMMARY = "summary.md"
+
+
+def publish(store: RunStore, run: RunRecord) -> None:
+    """Write results.json and the files that are rendered from it to the run's folder. Raises OSError."""
+    store.write(run)
+    write_report(store.folder, run)
 
 
 def write_report(folder: Path, run: RunRecord) -> Path:

@@ -101,7 +101,7 @@ class Client(Protocol):
         """Return a path with the target's prefix, for a behaviour that speaks HTTP over ``connection`` itself."""
 
     def http_headers(self) -> dict[str, str]:
-        """Return the headers Host and, with credentials, Authorization, for the same."""
+        """Return the headers Host, with credentials Authorization, and with tracing traceparent, for the same."""
 
     def measure(self, kind: str, name: str, key: str = "") -> AbstractContextManager[Call]:
         """Time a request of any other protocol. An OSError inside is caught and recorded as the outcome."""

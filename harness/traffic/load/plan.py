@@ -44,7 +44,8 @@ class LoadPlan:
     are divided. ``pool`` limits the requests in flight of each; by default it is large enough for every request at the
     peak rate to time out, so that an outage of the target cannot exhaust it. The processes exit after ``max_seconds``,
     even if the harness has crashed. ``access`` refers to ``secrets``, which only their environment contains. A
-    ``replay`` takes the place of profile, rate and behaviour.
+    ``replay`` takes the place of profile, rate and behaviour. ``traceparents`` are the values of this header by phase,
+    and before the first one under ""; empty for requests without it.
     """
 
     profile: Profile
@@ -65,6 +66,7 @@ class LoadPlan:
     replay: Replay | None = None
     access: Access = PLAIN
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    traceparents: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self) -> Settings:
         """Check the plan and return the settings of the first process. Raises InputError with every problem."""
@@ -96,6 +98,7 @@ class LoadPlan:
             metrics_host=self.metrics_host,
             pool=self.pool or self._enough(behaviour),
             workers=self.workers,
+            traceparents=dict(self.traceparents),
         )
 
     @property
@@ -156,6 +159,8 @@ class Settings(BaseModel):
     """What this machine's CLOCK_MONOTONIC is ahead of the harness's, in seconds; all recorded times are the latter."""
     replay: Replay | None = None
     access: Access = PLAIN
+    traceparents: dict[str, str] = {}
+    """The values of the header of this name by phase, and before the first one under ""; none if it is empty."""
     late_after: float = LATE_AFTER
     """An arrival that has not started this many seconds after its intended start is dropped."""
 

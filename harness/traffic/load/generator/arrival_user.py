@@ -114,6 +114,8 @@ class Arrivals:
         if not in_time and self._settings.workers > 1:
             # The other workers have switched earlier, so that arrivals would be missing or started twice.
             self._stop(f"the phase {command.phase} was announced after it had to apply: the workers' arrivals differ")
+        if traceparent := self._settings.traceparents.get(command.phase):
+            self._connections.connections.traceparent = traceparent
         self._changed.set()
 
     def _stop(self, reason: str, at: float | None = None) -> None:

@@ -126,7 +126,8 @@ class ArrivalClient:
         """See ``harness.traffic.load.behaviour.Client``."""
         connections = self._connections.connections
         secret = {"Authorization": connections.authorization} if connections.authorization else {}
-        return {"Host": connections.authority, **secret}
+        trace = {"traceparent": connections.traceparent} if connections.traceparent else {}
+        return {"Host": connections.authority, **secret, **trace}
 
     def measure(self, kind: str, name: str, key: str = "") -> MeasuredCall:
         """See ``harness.traffic.load.behaviour.Client``."""

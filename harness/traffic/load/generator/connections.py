@@ -39,6 +39,8 @@ class Connections:
         self.scheme = "https" if access.tls else "http"
         self.authorization = replaced(access.authorization, os.environ)
         self.path = access.path
+        # Changes with each phase; no header if it is empty.
+        self.traceparent = settings.traceparents.get("", "")
         self._ports = ports
         self._address = settings.host, settings.port
         self._family = family_of(settings.host)

@@ -86,6 +86,8 @@ class Http2:
         fixed = {"user-agent": "resilience-harness"}
         if connections.authorization:
             fixed["authorization"] = connections.authorization
+        if connections.traceparent:
+            fixed["traceparent"] = connections.traceparent
         return [
             (":method", method),
             (":scheme", connections.scheme),

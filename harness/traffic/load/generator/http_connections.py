@@ -57,6 +57,7 @@ class Http1:
         self._connections = connections
         # Cached, since most loads repeat the same few messages.
         self._bare = lru_cache(KNOWN_MESSAGES)(self._message)
+        self._cached_for = connections.traceparent
         self._fixed_headers = {
             "Host": connections.authority,
             "User-Agent": "resilience-harness",
@@ -67,6 +68,9 @@ class Http1:
 
     def exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None) -> HttpReply:
         """Send one request and read the whole response. Raises OSError."""
+        if self._cached_for != self._connections.traceparent:
+            self._cached_for = self._connections.traceparent
+            self._bare.cache_clear()
         message = self._message(method, path, body, headers) if body or headers else self._bare(method, path)
         connection = self._connections.idle() or self._connections.dial()
         reusable = False
@@ -92,6 +96,8 @@ class Http1:
         # Names of headers are compared without case: a behaviour's own header replaces that of the target.
         own = {name.lower() for name in headers or ()}
         fixed = {name: value for name, value in self._fixed_headers.items() if name.lower() not in own}
+        if self._connections.traceparent and "traceparent" not in own:
+            fixed["traceparent"] = self._connections.traceparent
         lines += [f"{name}: {value}" for name, value in {**fixed, **(headers or {})}.items()]
         # RFC 9110, section 8.6: methods that define content should have a Content-Length, even of 0.
         if body or method in {"POST", "PUT", "PATCH"}:

@@ -41,7 +41,7 @@ class RunningLocustfile(RunningLoad):
             "the load process",
             plan.argv(settings_file.resolve()),
             folder / "load-output.log",
-            environment(),
+            environment(plan),
             plan.working_folder,
         )
         return cls(Worker(process, RecordReader(records), "the locustfile's process"), plan, folder, clock)

@@ -26,7 +26,8 @@ _FEWEST = 2
 class OwnPlan:
     """One experiment's load by a locustfile.
 
-    ``folder`` is that of the experiment's file. ``profile`` is used with a rate alone.
+    ``folder`` is that of the experiment's file. ``profile`` is used with a rate alone. ``traceparent`` is in its
+    environment as TRACEPARENT; only the locustfile itself can send it.
     """
 
     load: OwnLoad
@@ -39,6 +40,7 @@ class OwnPlan:
     command: tuple[str, ...] = ()
     scheme: str = "http"
     seed: int = 0
+    traceparent: str = ""
 
     @property
     def request_limit(self) -> float:
@@ -98,6 +100,7 @@ def write_settings(settings: Mapping[str, Any], file: Path) -> None:
     file.write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
 
-def environment() -> dict[str, str]:
+def environment(plan: OwnPlan) -> dict[str, str]:
     """Return the environment of the process: that of the harness, without what belongs to its own interpreter."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    return {**kept, **({"TRACEPARENT": plan.traceparent} if plan.traceparent else {})}
