@@ -2,8 +2,8 @@
 
 The load sends the ids of the phase with each request, long before the spans themselves are exported. Both sides derive
 the same ids, so that nothing needs to be passed between them. The trace id is the first 16 bytes of the SHA-256 of run,
-file name, name, twin, attempt and rerun, one per line; a span id is the first 8 bytes of the SHA-256 of the trace id
-and the span's name, one per line.
+file name, name, twin, round, attempt and rerun, one per line; a span id is the first 8 bytes of the SHA-256 of the
+trace id and the span's name, one per line.
 """
 
 from __future__ import annotations
@@ -25,10 +25,18 @@ class TraceIds:
 
     @classmethod
     def of(
-        cls, run: str, *, file: str = "", name: str = "", twin: str = "", attempt: int = 0, rerun: int = 0
+        cls,
+        run: str,
+        *,
+        file: str = "",
+        name: str = "",
+        twin: str = "",
+        round: int = 0,  # noqa: A002 - as in the record
+        attempt: int = 0,
+        rerun: int = 0,
     ) -> TraceIds:
         """Return the ids of an attempt of an experiment; of the run itself with its id alone."""
-        return cls(_digest([run, file, name, twin, str(attempt), str(rerun)], 16))
+        return cls(_digest([run, file, name, twin, str(round), str(attempt), str(rerun)], 16))
 
     def span(self, *names: str) -> str:
         """Return the id of a span, 16 hexadecimal digits. The root span has no name."""

@@ -9,12 +9,14 @@ from typing import Literal
 
 from harness.engine.outcome import left_behind
 from harness.model.verdict import Verdict
+from harness.results.game_day_record import GameDayRecord
 from harness.results.record import ClockRecord, ExperimentRecord, ObjectiveRecord, RunRecord
 from harness.results.reporting.overview import run_verdict, slack
 from harness.telemetry.moments import seconds
 
 PREFIX = "resilience_"
 RUN = ("context",)
+GAME_DAY = ("context", "gameday")
 EXPERIMENT = ("context", "experiment", "twin")
 
 
@@ -43,6 +45,17 @@ METRICS = (
     Metric(f"{PREFIX}last_run_duration_seconds", "How long the last run took.", RUN),
     Metric(f"{PREFIX}last_run_leftovers", "Effects of the last run that could not be undone.", RUN),
     Metric(f"{PREFIX}last_run_skipped", "Experiments and twins that the last run skipped.", RUN),
+    Metric(
+        f"{PREFIX}gameday_verdict", "1 for the last verdict of the game day, 0 for the others.", GAME_DAY, ("verdict",)
+    ),
+    Metric(f"{PREFIX}gameday_last_run_timestamp_seconds", "When the game day last ended, in Unix time.", GAME_DAY),
+    Metric(
+        f"{PREFIX}gameday_last_success_timestamp_seconds",
+        "When the game day last HELD, in Unix time.",
+        GAME_DAY,
+        kept=True,
+    ),
+    Metric(f"{PREFIX}gameday_duration_seconds", "How long the game day took.", GAME_DAY),
     Metric(
         f"{PREFIX}experiment_runs_total",
         "Runs of the experiment or twin that have ended, by verdict.",
@@ -95,6 +108,7 @@ METRICS = (
     ),
 )
 _RUN_TIMES = "last_run_timestamp", "last_success_timestamp", "last_run_duration"
+_GAME_DAY_TIMES = "gameday_last_run_timestamp", "gameday_last_success_timestamp", "gameday_duration"
 _EXPERIMENT_TIMES = "experiment_last_run_timestamp", "experiment_last_success_timestamp", "experiment_duration"
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 
@@ -109,7 +123,7 @@ class Sample:
 
     @property
     def scope(self) -> tuple[str, ...]:
-        """What the value is about: a run's context, or an experiment."""
+        """What the value is about: the runs on a cluster, a game day or an experiment, by its labels."""
         return tuple(self.labels[name] for name in self.metric.scope)
 
     @property
@@ -125,6 +139,12 @@ def samples(run: RunRecord) -> list[Sample]:
     """
     place = {"context": run.environment.context if run.environment else ""}
     found = list(_of_run(run, place))
+    if day := run.game_day:
+        where = {**place, "gameday": day.name}
+        found += _verdicts("gameday_verdict", day.verdict, where)
+        # A day that was interrupted, and may go on in a later run, has no end yet.
+        ended = day.model_copy(update={"started": day.started or run.started, "finished": day.finished or run.finished})
+        found += _times(_GAME_DAY_TIMES, ended, where, success=day.verdict is Verdict.HELD and bool(day.finished))
     for record in _last(run.experiments):
         found += _of_experiment(record, {**place, "experiment": record.name, "twin": record.twin})
     return found
@@ -159,7 +179,11 @@ def _of_experiment(record: ExperimentRecord, place: Mapping[str, str]) -> Iterat
 
 
 def _times(
-    names: tuple[str, str, str], record: RunRecord | ExperimentRecord, place: Mapping[str, str], *, success: bool
+    names: tuple[str, str, str],
+    record: RunRecord | ExperimentRecord | GameDayRecord,
+    place: Mapping[str, str],
+    *,
+    success: bool,
 ) -> Iterator[Sample]:
     """Yield when it last ended, when it last succeeded and how long it took, under these names in this order."""
     last, last_success, duration = names

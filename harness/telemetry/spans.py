@@ -51,7 +51,15 @@ class Span:
 def ids_of(run: RunRecord, record: ExperimentRecord) -> TraceIds:
     """Return the ids of the trace of one execution, which its load has sent too."""
     of = record
-    return TraceIds.of(run.run, file=of.file, name=of.name, twin=of.twin, attempt=of.attempt, rerun=of.rerun)
+    return TraceIds.of(
+        run.run,
+        file=of.file,
+        name=of.name,
+        twin=of.twin,
+        round=of.round,
+        attempt=of.attempt,
+        rerun=of.rerun,
+    )
 
 
 def spans(run: RunRecord) -> Iterator[Span]:

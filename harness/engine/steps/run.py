@@ -124,7 +124,15 @@ class Run:
     def trace_ids(self, experiment: Experiment) -> TraceIds:
         """Return the ids of the trace of one attempt of an experiment, which its record has too."""
         of = experiment
-        return TraceIds.of(self.id, file=of.file.name, name=of.name, twin=of.twin, attempt=of.attempt, rerun=of.rerun)
+        return TraceIds.of(
+            self.id,
+            file=of.file.name,
+            name=of.name,
+            twin=of.twin,
+            round=of.round,
+            attempt=of.attempt,
+            rerun=of.rerun,
+        )
 
     def random(self, experiment: str) -> random.Random:
         """Return the random generator of one experiment: it depends only on the seed, not on earlier experiments."""

@@ -7,11 +7,12 @@ import math
 import pytest
 
 from harness.model.verdict import Verdict
+from harness.results.game_day_record import GameDayRecord
 from harness.results.record import ExperimentRecord
 from harness.results.series_record import DistributionRecord, QuantileRecord, SeriesRecord
 from harness.results.skip_record import SkipRecord
 from harness.telemetry.metrics import METRICS, samples
-from tests.unit.telemetry.runs import BEGAN, experiment, leftover, run, twin
+from tests.unit.telemetry.runs import BEGAN, experiment, leftover, moment, run, twin
 
 
 def values(name: str, *records: ExperimentRecord, **changes: object) -> dict[tuple[str, ...], float]:
@@ -80,6 +81,19 @@ def test_leftovers_and_skipped_experiments_are_counted() -> None:
     assert values("last_run_skipped", experiment(), skipped=[skip]) == {("kind-test",): 1}
 
 
+def test_game_day_has_its_verdict_and_times() -> None:
+    day = GameDayRecord(name="weekly", started=moment(0), finished=moment(75), verdict=Verdict.HELD)
+    assert values("gameday_verdict", game_day=day) == {("HELD",): 1, ("INCONCLUSIVE",): 0, ("BROKEN",): 0}
+    assert values("gameday_last_success_timestamp_seconds", game_day=day) == {("kind-test", "weekly"): BEGAN + 75}
+    assert values("gameday_duration_seconds", game_day=day) == {("kind-test", "weekly"): 75}
+
+
+def test_game_day_that_has_not_ended_is_no_success() -> None:
+    day = GameDayRecord(name="weekly", started=moment(0), verdict=Verdict.HELD)
+    assert values("gameday_last_success_timestamp_seconds", game_day=day) == {}
+    assert values("gameday_last_run_timestamp_seconds", game_day=day) == {("kind-test", "weekly"): BEGAN + 80}
+
+
 def test_rerun_replaces_the_value_of_the_first_run() -> None:
     again = experiment(rerun=1, verdict=Verdict.BROKEN, passed=False)
     assert values("experiment_passed", experiment(), again) == {("kind-test", "one", ""): 0}
@@ -87,7 +101,8 @@ def test_rerun_replaces_the_value_of_the_first_run() -> None:
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_every_metric_has_a_value_in_a_usual_run(metric: object) -> None:
-    assert metric in {sample.metric for sample in samples(run(experiment(), twin()))}
+    day = GameDayRecord(name="weekly", started=moment(0), finished=moment(75), verdict=Verdict.HELD)
+    assert metric in {sample.metric for sample in samples(run(experiment(), twin(), game_day=day))}
 
 
 def test_no_series_is_there_twice() -> None:

@@ -114,9 +114,9 @@ def test_attempts_of_a_series_are_traces() -> None:
 
 def test_ids_are_those_that_the_documentation_derives() -> None:
     ids = TraceIds.of("r1", file="one.yaml", name="one")
-    # printf 'r1\none.yaml\none\n\n0\n0' | sha256sum | cut -c1-32, and printf 'TRACE\nfault' | sha256sum | cut -c1-16
-    assert ids.trace == "f79d16924991d64f17f6a7ace7e81dcb"
-    assert ids.span("fault") == "8c076c9c3f57444f"
+    # printf 'r1\none.yaml\none\n\n0\n0\n0' | sha256sum | cut -c1-32, and printf 'TRACE\nfault' | sha256sum | cut -c1-16
+    assert ids.trace == "6c9a2c74fd2d7fa49783d19db6925b90"
+    assert ids.span("fault") == "417110a6b1d9b258"
 
 
 def test_header_follows_the_w3c_format() -> None:
