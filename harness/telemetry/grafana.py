@@ -63,7 +63,7 @@ class Grafana:
             session.auth = self.user
             if self.token:
                 session.headers["Authorization"] = f"Bearer {self.token}"
-            for annotation in annotations(run):
+            for annotation in annotation_bodies(run):
                 retrying(self.clock, ATTEMPTS)(self._post, session, annotation)
 
     def _post(self, session: requests.Session, annotation: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ class Grafana:
             raise GrafanaError(f"{where}: HTTP {reply.status_code} {text}".rstrip(), retryable=busy)
 
 
-def annotations(run: RunRecord) -> Iterator[dict[str, Any]]:
+def annotation_bodies(run: RunRecord) -> Iterator[dict[str, Any]]:
     """Yield the bodies of ``POST /api/annotations``: times are Unix milliseconds, ``timeEnd`` makes a region."""
     place = [f"context:{run.environment.context}"] if run.environment and run.environment.context else []
     for record in attempts(run):

@@ -11,7 +11,7 @@ import pytest
 from harness.common.clock import FakeClock
 from harness.common.errors import HarnessError
 from harness.engine.telemetry_options import Telemetry
-from harness.telemetry.grafana import ATTEMPTS, Grafana, annotations
+from harness.telemetry.grafana import ATTEMPTS, Grafana, annotation_bodies
 from tests.unit.telemetry.http_server import Server, serving
 from tests.unit.telemetry.runs import BEGAN, experiment, run, twin
 
@@ -27,7 +27,7 @@ def grafana(url: str, **changes: object) -> Grafana:
 
 
 def test_phases_are_regions_and_faults_are_marks() -> None:
-    found = list(annotations(run()))
+    found = list(annotation_bodies(run()))
     assert found[1] == {
         "time": (BEGAN + 40) * 1000,
         "timeEnd": (BEGAN + 50) * 1000,
@@ -43,7 +43,7 @@ def test_phases_are_regions_and_faults_are_marks() -> None:
 
 
 def test_twin_has_a_tag() -> None:
-    assert all("twin:single" in each["tags"] for each in annotations(run(twin())))
+    assert all("twin:single" in each["tags"] for each in annotation_bodies(run(twin())))
 
 
 def test_each_is_posted_with_the_token(server: Server, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_each_is_posted_with_the_token(server: Server, tmp_path: Path) -> None:
     grafana(f"{server.url}/grafana/", grafana_token_file=token).annotate(run())
     assert server.paths() == ["POST /grafana/api/annotations"] * 4
     assert {each.headers["authorization"] for each in server.requests} == {"Bearer glsa_secret"}
-    assert [json.loads(each.body) for each in server.requests] == list(annotations(run()))
+    assert [json.loads(each.body) for each in server.requests] == list(annotation_bodies(run()))
 
 
 def test_user_in_the_url_is_sent_with_http_basic(server: Server) -> None:
