@@ -79,7 +79,7 @@ COMMANDS = (
         "print a Grafana dashboard of the runs",
         "harness.cli.monitoring:add_dashboard_options",
     ),
-    Command("alert-rules", "print Prometheus rules that watch the runs", "harness.cli.monitoring:add_alert_options"),
+    Command("alerts", "print Prometheus rules that watch the runs", "harness.cli.monitoring:add_alert_options"),
     Command("schema", "print a JSON Schema", "harness.cli.schema:add_options"),
     Command("completion", "print the completion script of a shell", "harness.cli.completion:add_options"),
 )

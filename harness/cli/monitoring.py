@@ -1,4 +1,4 @@
-"""``harness dashboard`` and ``harness alert-rules``: what Grafana and Prometheus need to watch the harness's runs."""
+"""``harness dashboard`` and ``harness alerts``: what Grafana and Prometheus need to watch the harness's runs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_rules_use_metrics_that_exist() -> None:
 
 
 def test_rule_file_has_threshold_labels_and_matchers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["alert-rules", "--max-age=36h", "--match=context=prod", "--label=team=sre"]) == 0
+    assert main(["alerts", "--max-age=36h", "--match=context=prod", "--label=team=sre"]) == 0
     (group,) = yaml.safe_load(capsys.readouterr().out)["groups"]
     missed = group["rules"][0]
     assert missed["expr"] == (
@@ -31,14 +31,14 @@ def test_rule_file_has_threshold_labels_and_matchers(capsys: pytest.CaptureFixtu
 
 
 def test_manifest_is_for_the_operator(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["alert-rules", "--format=operator", "--name=game-days", "--namespace=monitoring"]) == 0
+    assert main(["alerts", "--format=operator", "--name=game-days", "--namespace=monitoring"]) == 0
     manifest = yaml.safe_load(capsys.readouterr().out)
     assert manifest["metadata"] == {"name": "game-days", "namespace": "monitoring"}
     assert manifest["spec"]["groups"] == [{"name": "resilience-harness", "rules": Alerts(8 * DAY).rules()}]
 
 
 def test_all_mistakes_are_listed_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["alert-rules", "--max-age=soon", "--match=prod", "--label=9=x"]) == BAD_INPUT
+    assert main(["alerts", "--max-age=soon", "--match=prod", "--label=9=x"]) == BAD_INPUT
     error = capsys.readouterr().err
     for expected in ("--max-age: found 'soon'", "--match: found 'prod'", "--label: found '9=x'"):
         assert expected in error
@@ -46,7 +46,7 @@ def test_all_mistakes_are_listed_at_once(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize("text", ["30s", "0d", "-1d", "nan"])
 def test_time_that_would_always_alert_is_refused(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    assert main(["alert-rules", f"--max-age={text}"]) == BAD_INPUT
+    assert main(["alerts", f"--max-age={text}"]) == BAD_INPUT
     assert "expected a time of at least 1m" in capsys.readouterr().err
 
 

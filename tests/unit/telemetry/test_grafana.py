@@ -60,7 +60,7 @@ def test_user_in_the_url_is_sent_with_http_basic(server: Server) -> None:
     assert server.requests[0].headers["authorization"] == "Basic YWRtaW46cEBzcw=="
 
 
-def test_busy_grafana_is_asked_again(server: Server) -> None:
+def test_annotation_is_posted_again_while_busy(server: Server) -> None:
     server.codes = [503, 429]
     grafana(server.url).annotate(run(experiment(phases=[])))
     assert len(server.requests) == 3

@@ -69,7 +69,7 @@ def test_times_are_unix_seconds() -> None:
     assert values("last_run_duration_seconds") == {("kind-test",): 80}
 
 
-def test_twin_that_broke_as_it_must_has_passed() -> None:
+def test_twin_that_broke_as_expected_has_passed() -> None:
     records = experiment(), twin()
     assert values("experiment_passed", *records) == {("kind-test", "one", ""): 1, ("kind-test", "one", "single"): 1}
     assert values("last_run_verdict", *records)["HELD",] == 1

@@ -96,7 +96,7 @@ def test_interrupted_phase_ends_with_its_experiment() -> None:
     assert found["phase fault"].end == BEGAN + 40
 
 
-def test_fault_that_was_not_injected_and_skipped_start_have_no_span() -> None:
+def test_what_did_not_start_has_no_span() -> None:
     waiting = experiment(name="two", id="two", started="", phases=[], faults=[], stage="declared")
     fault = FaultRecord(kind="scale", parameters={})
     assert set(by_name(experiment(faults=[fault], phases=[]), waiting)) == {
