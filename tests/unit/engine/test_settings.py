@@ -40,6 +40,8 @@ VALUES = {
     "notify-on": ("finished", "aborted", "started"),
     "veto-on-error": ("allow", "refuse", "allow"),
     "report-url": ("http://a", "http://b", "http://c"),
+    "budget": ("20m", "30m", "40m"),
+    "history": ("a", "b", "c"),
     "metrics-textfile": ("a.prom", "b.prom", "c.prom"),
     "metrics-pushgateway": ("http://a", "http://b", "http://c"),
     "otlp": ("http://a", "http://b", "http://c"),
