@@ -50,7 +50,7 @@ def round_trip(linters: Path, content: Any) -> Any:
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_dashboard_has_nothing_that_grafana_does_not_know(linters: Path, wrong: bool) -> None:
+def test_dashboard_has_only_fields_of_grafanas_schema(linters: Path, wrong: bool) -> None:
     content = json.loads(DASHBOARD.read_text())
     if wrong:
         content["panels"][0]["fieldConfig"]["defaults"]["units"] = "s"
