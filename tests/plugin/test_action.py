@@ -256,8 +256,4 @@ def test_comparison_leaves_a_comment_for_its_job(job: Job) -> None:
 
 
 def test_budget_is_an_option_of_the_run(job: Job) -> None:
-    job.project.experiment("one")
-    without = "def pytest_addoption(parser):\n    import contextlib\n    with contextlib.suppress(ValueError):\n"
-    job.project.pytester.makeconftest(CONFTEST + without + "        parser.addoption('--budget')\n")
-    job.run("experiments", paths="experiments/one.yaml", budget="20m")
-    assert "--budget=20m" in job.project.record().command
+    assert job.run("experiments", paths="experiments", budget="soon").returncode == pytest.ExitCode.USAGE_ERROR
