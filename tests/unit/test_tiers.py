@@ -126,7 +126,11 @@ def test_each_disruptive_part_has_its_cluster() -> None:
 
 def test_outcomes_of_a_phase_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
-    file.write_text('<testsuites><testsuite tests="9" failures="1" errors="2" skipped="3"/></testsuites>')
+    suites = (
+        '<testsuite name="pytest" tests="9" failures="1" errors="2" skipped="3"/>'
+        '<testsuite name="resilience objectives" tests="4" failures="1" errors="0" skipped="0"/>'
+    )
+    file.write_text(f"<testsuites>{suites}</testsuites>")
     assert tiers.counted(file) == Counter(passed=3, failed=1, errors=2, skipped=3)
     assert tiers.counted(tmp_path / "none.xml") == Counter()
 

@@ -13,6 +13,7 @@ import pytest
 from harness.experiment.registry import objectives
 from harness.model.finding import Finding
 from harness.model.verdict import Verdict
+from harness.objectives.alert import Alert
 from harness.objectives.availability import Availability
 from harness.objectives.base import Objective
 from harness.objectives.durability import Durability
@@ -260,10 +261,26 @@ def ratio(*phases: str, **value: Any) -> Story:
     return told
 
 
+def silent(*, rules: int = 1, until: float = 95.0, error: str = "") -> Story:
+    """Looks at a rule whose alert does not fire, twice a second."""
+    told = Story(baseline=10, fault=20, recovery=60, settle=5).injected(10.0, undone=30.0)
+    for half_seconds in range(int(until * 2) + 1):
+        at = half_seconds / 2
+        if error and 15.0 <= at < 40.0:
+            told.error("alerts", SILENT.title, at, error)
+            continue
+        rule = {"interval": 2.0, "for": 4.0, "evaluated": WALL + at // 2 * 2, "error": ""}
+        known = {} if rules else {"known": ["Other"]}
+        looked_at = {"asked": at - 0.1, "scrape": 2.0, "rules": [rule] * rules, "alerts": [], **known}
+        told.add("alerts", SILENT.title, at, looked_at)
+    return told
+
+
 SHARES = (Availability(min="99%"), ErrorRate(max="1%"), Latency(share="95%", below="200ms"))
 NOTHING_SENT = {"nothing sent": Story().injected(10.0).load(), "load died": served(error="killed")}
 NOTHING_SENT |= {"load saturated": served(saturated=True), "arrivals missing": served(offered=9000)}
 RATIO = Prometheus(name="served", good="sum(a)", total="sum(b)", min="90%", phases=["fault"])
+SILENT = Alert.model_validate({"name": "ShopDown", "mustNotFire": True, "alertmanager": "none"})
 RECOVERY, RESTARTS = RecoveryTime(of=PODINFO, max="20s"), Restarts(of=PODINFO, max=0)
 
 OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
@@ -281,6 +298,15 @@ OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
         RATIO,
         ratio("fault"),
         {"no samples": ratio(), "another phase": ratio("recovery"), "not a number": ratio("fault", good=float("nan"))},
+    ),
+    (
+        SILENT,
+        silent(),
+        {
+            "no such rule": silent(rules=0),
+            "no answers": silent(error="connection refused"),
+            "not watched to the end": silent(until=20.0),
+        },
     ),
     (
         Identity(of="statefulset/etcd"),

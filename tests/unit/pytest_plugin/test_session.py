@@ -41,7 +41,7 @@ class Happened:
 @pytest.fixture
 def happened(monkeypatch: pytest.MonkeyPatch) -> Happened:
     found = Happened()
-    monkeypatch.setattr(sessions, "install", found.install)
+    monkeypatch.setattr("harness.pytest_plugin.monitoring.install", found.install)
     monkeypatch.setattr(sessions, "keep_kind_logs", lambda name, folder, _: found.logs.append((name, folder)))
     monkeypatch.setattr(sessions, "take_down", lambda provider, *_: found.taken_down.append(provider))
     monkeypatch.setattr(kind_cluster.kind, "node_containers", lambda _: set())
