@@ -80,9 +80,8 @@ def _game_days(files: Sequence[Path], project: Project) -> tuple[list[str], list
     from harness.gameday.selection import experiments_of
 
     now = time.time()
-    history = read_history(
-        [Path.cwd() / value_of("report-dir", lambda _: None, ini_values(Path.cwd()), os.environ)], now
-    )
+    reports = Path.cwd() / value_of("report-dir", lambda _: None, ini_values(Path.cwd()), os.environ)
+    history = read_history(reports, now)
     lines: list[str] = []
     problems: list[Problem] = []
     names: dict[str, Path] = {}

@@ -82,14 +82,16 @@ class History:
         return median([past.overhead for past in self.runs if past.overhead is not None] or [OVERHEAD])
 
 
-def read_history(folders: Iterable[Path], before: float) -> History:
+def read_history(reports: Path, before: float, others: Iterable[Path] = ()) -> History:
     """Return the history in these folders and all below them: what had ended at ``before`` (Unix seconds).
 
-    All processes of a run that give the same time get the same history, also while other runs end.
+    ``reports`` is the report folder, which does not exist before the first run; another folder that does not exist
+    gets a note. All processes of a run that give the same time get the same history, also while other runs end.
     """
+    others = tuple(others)
     runs: dict[tuple[str, str, str, float], Past] = {}
-    notes: list[str] = []
-    for folder in folders:
+    notes = [f"{folder}: no such folder, so there is no history from it" for folder in others if not folder.is_dir()]
+    for folder in (reports, *others):
         files = sorted(_files(folder), key=_changed, reverse=True)
         if len(files) > MOST_RUNS:
             notes.append(f"{folder}: only the newest {MOST_RUNS} of {counted(len(files), 'run')} were read")

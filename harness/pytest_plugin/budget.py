@@ -35,8 +35,8 @@ def deselect(config: pytest.Config, items: list[pytest.Item], day: bool) -> None
     for item in experiments:
         families.setdefault(item.experiment.name, []).append(item)
     now = parse_kubernetes_time(session.started)
-    folders = [session.here / each for each in (settings.report_dir, *settings.history)]
-    history = read_history(folders, now)
+    folders = [session.here / each for each in settings.history]
+    history = read_history(session.here / settings.report_dir, now, folders)
     workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
     allowed = [family for family in families.values() if not opt_in_missing(family[0], settings)]
     candidates = [_candidate(family, history, settings.repeats.at_most) for family in allowed]

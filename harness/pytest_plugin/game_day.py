@@ -192,7 +192,7 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
         held.enter_context(store.alone())
         config.add_cleanup(held.close)
     now = session.clock.wall()
-    history = read_history([reports, *(session.here / each for each in settings.history)], now)
+    history = read_history(reports, now, [session.here / each for each in settings.history])
     wanted = planning.Wanted(
         twins=declared.twins or settings.twins,
         disruptive=settings.allow_disruptive,

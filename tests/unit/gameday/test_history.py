@@ -39,48 +39,48 @@ def stored(folder: Path, run: str, *records: ExperimentRecord) -> None:
 def test_runs_of_all_folders_are_read_the_oldest_first(tmp_path: Path) -> None:
     stored(tmp_path / "here", "two", record(at=NOW - 500))
     stored(tmp_path / "there" / "deep", "one", record(at=NOW - 900, verdict=Verdict.BROKEN, passed=False))
-    found = read_history([tmp_path / "here", tmp_path / "there"], NOW)
+    found = read_history(tmp_path / "here", NOW, [tmp_path / "there"])
     assert [past.verdict for past in found.of("a")] == [Verdict.BROKEN, Verdict.HELD]
 
 
 def test_copy_of_a_run_counts_once(tmp_path: Path) -> None:
     stored(tmp_path, "one", record())
     stored(tmp_path / "copy", "one", record())
-    assert len(read_history([tmp_path], NOW).runs) == 1
+    assert len(read_history(tmp_path, NOW).runs) == 1
 
 
 def test_run_that_ended_later_does_not_count(tmp_path: Path) -> None:
     stored(tmp_path, "one", record(at=NOW - 10, seconds=40))
-    assert read_history([tmp_path], NOW).runs == []
+    assert read_history(tmp_path, NOW).runs == []
 
 
 def test_killed_run_is_read_from_its_records(tmp_path: Path) -> None:
     RunStore(tmp_path / "killed").save(record(stage="observed", finished=""))
-    (past,) = read_history([tmp_path], NOW).runs
+    (past,) = read_history(tmp_path, NOW).runs
     assert (past.verdict, past.seconds) == (Verdict.INCONCLUSIVE, None)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": "9"}', '{"schema_version": "1", "experiments": [3]}'])
 def test_unreadable_run_is_left_out_with_a_note(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text)
-    found = read_history([tmp_path], NOW)
+    found = read_history(tmp_path, NOW)
     assert found.runs == []
     assert "left out of the history" in found.notes[0]
 
 
 def test_missing_folder_has_no_history(tmp_path: Path) -> None:
-    assert read_history([tmp_path / "none"], NOW) == History([], [])
+    assert read_history(tmp_path / "none", NOW) == History([], [])
 
 
 def test_expected_duration_is_the_median_of_recent_runs(tmp_path: Path) -> None:
     lengths = enumerate([400, 50, 40, 60, 45, 55])
     stored(tmp_path, "one", *(record(at=NOW - 9000 + 1000 * number, seconds=length) for number, length in lengths))
-    assert read_history([tmp_path], NOW).expected(experiment()) == pytest.approx(50)
+    assert read_history(tmp_path, NOW).expected(experiment()) == pytest.approx(50)
 
 
 def test_unknown_experiment_takes_its_phases_and_overhead(tmp_path: Path) -> None:
     stored(tmp_path, "one", record(seconds=42.0))
-    assert read_history([tmp_path], NOW).expected(experiment("b")) == pytest.approx(85 + 12)
+    assert read_history(tmp_path, NOW).expected(experiment("b")) == pytest.approx(85 + 12)
     assert History().expected(experiment()) == 85 + OVERHEAD
 
 
@@ -93,7 +93,7 @@ def test_changed_experiment_takes_its_phases_again() -> None:
 def test_run_that_ended_early_does_not_count_for_the_length(tmp_path: Path) -> None:
     early = [record(verdict=Verdict.INCONCLUSIVE, passed=False, seconds=5), record(at=NOW - 500, interrupted=True)]
     stored(tmp_path, "one", *early)
-    assert read_history([tmp_path], NOW).expected(experiment()) == 85 + OVERHEAD
+    assert read_history(tmp_path, NOW).expected(experiment()) == 85 + OVERHEAD
 
 
 def test_attempts_of_a_series_share_its_length(tmp_path: Path) -> None:
@@ -102,5 +102,10 @@ def test_attempts_of_a_series_share_its_length(tmp_path: Path) -> None:
     import json
 
     (tmp_path / "one" / "results.json").write_text(json.dumps({"schema_version": "1", "experiments": [series]}))
-    (past,) = read_history([tmp_path], NOW).runs
+    (past,) = read_history(tmp_path, NOW).runs
     assert past.seconds == pytest.approx(100)
+
+
+def test_missing_folder_of_earlier_runs_is_noted(tmp_path: Path) -> None:
+    (note,) = read_history(tmp_path, NOW, [tmp_path / "typo"]).notes
+    assert note == f"{tmp_path / 'typo'}: no such folder, so there is no history from it"
