@@ -65,6 +65,13 @@ def test_named_day_runs_in_rounds_with_one_verdict(two: Project) -> None:
     assert len({record.namespace for record in run.experiments}) == 4
 
 
+def test_metrics_of_a_run_have_its_game_day(two: Project) -> None:
+    write_day(two)
+    two.run("--cluster", "--metrics-textfile=metrics.prom", FILE).assert_outcomes(passed=2)
+    lines = (two.root / "metrics.prom").read_text().splitlines()
+    assert 'resilience_gameday_verdict{context="fake",gameday="friday",verdict="HELD"} 1.0' in lines
+
+
 def test_folder_with_a_day_runs_each_experiment_once(two: Project) -> None:
     write_day(two)
     two.run("--cluster", "experiments").assert_outcomes(passed=2)
