@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
-from harness.gameday.abort_rules import AbortRule, during_faults, ended_by, first_met
+from harness.gameday.abort_rules import AbortRule, during_faults, ended_by, first_met, unknown_alert
 from harness.gameday.day import Day, Turn
 from harness.gameday.rule import GO, Action, Answer, DayRule
 from harness.results.record import ExperimentRecord
@@ -23,7 +23,8 @@ class AbortDay(DayRule):
         self._rules = rules
 
     def before_day(self, day: Day) -> Answer:
-        return self._answer(day)
+        why = unknown_alert(self._rules, day.connect().prometheus)
+        return Answer(Action.ABORT, why) if why else self._answer(day)
 
     def before_experiment(self, day: Day, turn: Turn) -> Answer:
         del turn

@@ -22,7 +22,7 @@ from harness.engine.steps.abort_watch import EVERY, AbortWatch
 from harness.experiment.abort import BLIND, SERIES, AbortCondition
 from harness.model.quantities import Share, show_decimal, show_seconds
 from harness.model.timeline import Timeline
-from harness.prometheus.client import Prometheus, escape
+from harness.prometheus.client import Prometheus, PrometheusError, escape
 from harness.prometheus.promql import WINDOW, checked_query
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -149,6 +149,26 @@ def ended_by(rules: Sequence[AbortRule], stopped_early: str, reason: str) -> str
         if text.startswith(names):
             return text.removeprefix(_OF_THE_DAY)
     return ""
+
+
+def unknown_alert(rules: Sequence[AbortRule], prometheus: Prometheus | None) -> str:
+    """Return why an alert could never end the day, since Prometheus has no rule of its name; else an empty string."""
+    wanted = [rule.alert.name for rule in rules if rule.alert and rule.alert.no_data == "abort"]
+    if not wanted or prometheus is None:
+        return ""
+    try:
+        known = sorted({rule.name for rule in prometheus.alerting_rules()})
+    except PrometheusError:
+        # Other servers with Prometheus' API may evaluate no rules. One that does not answer is found by `first_met`.
+        return ""
+    missing = [name for name in wanted if name not in known]
+    if not missing:
+        return ""
+    names = ", ".join(known) or "none"
+    return (
+        f"alert {missing[0]}: found no such alerting rule in Prometheus, expected one of: {names}; "
+        "correct the name, or set noData: continue"
+    )
 
 
 def first_met(rules: Sequence[AbortRule], prometheus: Prometheus | None, clock: Clock) -> str:

@@ -16,7 +16,7 @@ from harness.gameday.rules import Action, Answer, DayRule, continues_until, rule
 from harness.results.game_day_record import GameDayRecord
 from harness.results.record import Bounds, ExperimentRecord, FaultRecord
 from tests.unit.gameday.fake_day import FakeDay
-from tests.unit.prometheus.scripted_prometheus import Scripted, matrix, vector
+from tests.unit.prometheus.scripted_prometheus import Scripted, instant, matrix, vector
 
 HOUR = 3600.0
 ABORT = "abort: [{promql: {name: errors, query: sum(errors), above: 5}}]\n"
@@ -104,6 +104,20 @@ def test_met_condition_aborts_before_the_day_and_each_experiment(tmp_path: Path)
     assert rule.before_experiment(fake.day, fake.day.turns[0]) == met
     script.answers = {"query": vector(1)}
     assert rule.before_day(fake.day).action is Action.GO
+
+
+@pytest.mark.parametrize(("name", "action"), [("ShopDown", Action.GO), ("ShopDwn", Action.ABORT)])
+def test_alert_without_a_rule_aborts_before_the_day(tmp_path: Path, name: str, action: Action) -> None:
+    rules = [{"name": "ShopDown", "type": "alerting", "alerts": []}]
+    known = {"status": "success", "data": {"groups": [{"interval": 2, "rules": rules}]}}
+    script = Scripted({"rules": known, "query": instant()})
+    fake = FakeDay(tmp_path, f"abort: [{{alert: {{name: {name}}}}}]\n", script.prometheus())
+    answer = _rule(fake, "abort").before_day(fake.day)
+    assert answer.action is action, answer.reason
+    if action is Action.ABORT:
+        assert answer.reason.startswith(
+            "alert ShopDwn: found no such alerting rule in Prometheus, expected one of: Sho"
+        )
 
 
 def test_experiments_run_with_the_conditions_of_the_day(tmp_path: Path) -> None:
