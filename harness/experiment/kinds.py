@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from pydantic import BaseModel
@@ -40,7 +40,7 @@ class Kind:
     def about(self) -> str:
         """The description; paragraphs are separated by empty lines."""
         # The module of a fault has the whole description, its class only a summary.
-        text = sys.modules[self.model.__module__].__doc__ if self.list == "faults" else self.model.__doc__
+        text = import_module(self.model.__module__).__doc__ if self.list == "faults" else self.model.__doc__
         return inspect.cleandoc(text or self.model.__doc__ or "").replace("``", "`")
 
     @property
