@@ -43,7 +43,7 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(programs: Path) -> None:
 
 @pytest.mark.parametrize("matchers", [{}, {"context": 'a "b" \\ c', "job": "x"}])
 def test_promtool_accepts_the_rules(programs: Path, tmp_path: Path, matchers: dict[str, str]) -> None:
-    alerts = Alerts(8 * DAY, matchers, {"team": "sre"})
+    alerts = Alerts(DAY, matchers, {"team": "sre"})
     rules = tmp_path / "rules.yaml"
     rules.write_text(alerts.file())
     assert "8 rules found" in promtool(programs, "check", "rules", str(rules))
@@ -58,23 +58,23 @@ DAY_LAST = "resilience_gameday_last_run_timestamp_seconds"
 DAY_SUCCESS = "resilience_gameday_last_success_timestamp_seconds"
 CASES: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str], str]] = {
     "ResilienceRunMissed": (
-        {f'{LAST}{{context="c"}}': "0x20000"},
+        {f'{LAST}{{context="c"}}': "0x2000"},
         {"context": "c"},
         # A later run, by another instance too.
-        {f'{LAST}{{context="c",instance="a"}}': "0x20000", f'{LAST}{{context="c",instance="b"}}': "691200x20000"},
-        "8d16m",
+        {f'{LAST}{{context="c",instance="a"}}': "0x2000", f'{LAST}{{context="c",instance="b"}}': "86400x2000"},
+        "1d16m",
     ),
     "ResilienceNoSuccess": (
-        {f'{SUCCESS}{{context="c"}}': "0x20000", f'{LAST}{{context="c"}}': "691200x20000"},
+        {f'{SUCCESS}{{context="c"}}': "0x2000", f'{LAST}{{context="c"}}': "86400x2000"},
         {"context": "c"},
-        {f'{SUCCESS}{{context="c"}}': "90000x20000", f'{LAST}{{context="c"}}': "691200x20000"},
-        "8d2h",
+        {f'{SUCCESS}{{context="c"}}': "10000x2000", f'{LAST}{{context="c"}}': "86400x2000"},
+        "1d2h",
     ),
     "ResilienceGameDayMissed": (
-        {f'{DAY_LAST}{{context="c",gameday="d"}}': "0x20000", f'{LAST}{{context="c"}}': "691200x20000"},
+        {f'{DAY_LAST}{{context="c",gameday="d"}}': "0x2000", f'{LAST}{{context="c"}}': "86400x2000"},
         {"context": "c", "gameday": "d"},
-        {f'{DAY_LAST}{{context="c",gameday="d"}}': "691200x20000"},
-        "8d16m",
+        {f'{DAY_LAST}{{context="c",gameday="d"}}': "86400x2000"},
+        "1d16m",
     ),
     "ResilienceGameDayNoSuccess": (
         {f'{DAY_LAST}{{context="c",gameday="d"}}': "0x100"},
@@ -114,7 +114,7 @@ NEVER = "ResilienceNoSuccess", ({f'{LAST}{{context="c"}}': "0x100"}, {"context":
 
 
 def test_every_alert_has_a_case() -> None:
-    assert [rule["alert"] for rule in Alerts(8 * DAY).rules()] == list(CASES)
+    assert [rule["alert"] for rule in Alerts(DAY).rules()] == list(CASES)
 
 
 @pytest.mark.parametrize(("name", "case"), [*CASES.items(), NEVER])
@@ -123,7 +123,7 @@ def test_alert_fires_and_does_not_fire(
     programs: Path, tmp_path: Path, name: str, case: tuple[Any, Any, Any, str], fires: bool
 ) -> None:
     firing, labels, quiet, when = case
-    alerts = Alerts(8 * DAY)
+    alerts = Alerts(DAY)
     (tmp_path / "rules.yaml").write_text(alerts.file())
     (severity,) = [rule["labels"]["severity"] for rule in alerts.rules() if rule["alert"] == name]
     expected = {"exp_labels": {"severity": severity, **labels}, "exp_annotations": _annotations(alerts, name, labels)}
@@ -141,7 +141,7 @@ def test_alert_fires_and_does_not_fire(
 def _annotations(alerts: Alerts, name: str, labels: dict[str, str]) -> dict[str, str]:
     (found,) = [rule["annotations"] for rule in alerts.rules() if rule["alert"] == name]
     values = {f"$labels.{label}": value for label, value in labels.items()}
-    values |= {"$value | humanizeDuration": "8d 0h 16m 0s", "$value": "2"}
+    values |= {"$value | humanizeDuration": "1d 0h 16m 0s", "$value": "2"}
     filled = dict(found)
     for key, text in found.items():
         for what, value in values.items():
