@@ -29,7 +29,7 @@ def run_process(task: Mapping[str, Any], seconds: float) -> list[bool]:
     """Run a task of ``apprise_process``. Raises DeliveryFailed if it does not end well within ``seconds``."""
     command = [sys.executable, "-m", "harness.notifications.apprise_process"]
     try:
-        # A session of its own: Ctrl-C must not end the notification that the run was interrupted.
+        # A separate session: Ctrl-C must not end the notification that the run was interrupted.
         done = subprocess.run(
             command,
             input=json.dumps(task).encode(),
