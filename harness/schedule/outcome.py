@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.common.errors import InputError
 from harness.results.record import ExperimentRecord, RunRecord
 from harness.results.reporting.overview import contribution, headline, run_verdict
-from harness.results.reporting.store import load
+from harness.results.reporting.store import EXPERIMENTS, RESULTS, load
 
 # Kubernetes' limit for a termination message.
 LIMIT = 4096
@@ -52,9 +52,19 @@ def read_outcome(message: str) -> Outcome | None:
         return None
 
 
-def outcome_of(reports: Path, code: int, stored: str) -> Outcome:
-    """Return the outcome of the newest run below a folder. ``code`` is pytest's exit code."""
-    folders = sorted(path for path in reports.iterdir() if path.is_dir()) if reports.is_dir() else []
+def runs_in(reports: Path, earlier: Collection[str] = ()) -> list[Path]:
+    """Return the folders of the runs in a report folder except ``earlier`` ones, the newest last."""
+    # Beside them are the states of game days.
+    found = [path for path in reports.glob("*") if (path / RESULTS).exists() or (path / EXPERIMENTS).is_dir()]
+    return sorted(path for path in found if path.name not in earlier)
+
+
+def outcome_of(reports: Path, code: int, stored: str, earlier: Collection[str] = ()) -> Outcome:
+    """Return the outcome of the newest run in a report folder that is not an ``earlier`` one.
+
+    ``code`` is pytest's exit code.
+    """
+    folders = runs_in(reports, earlier)
     if not folders:
         return Outcome(state="failed", exit_code=code, reason="pytest ended before an experiment began: see the log")
     try:
@@ -75,6 +85,7 @@ def _of(run: RunRecord, code: int, stored: str) -> Outcome:
         exit_code=code,
         run=run.run,
         headline=headline(run),
+        reason=run.game_day.reason if run.game_day else "",
         left=_titles([each for each in run.experiments if _left(each)]),
         worst=[f"{title} {each.verdict.value}" for title, each in zip(_titles(bad), bad, strict=False)],
         stored=stored,

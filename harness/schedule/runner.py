@@ -1,11 +1,12 @@
-"""The program in the pod of a scheduled run: checks the storage, takes the lock, runs pytest, and keeps the reports.
+"""The program in the pod of a scheduled run: checks the storage, takes the lock, fetches what earlier runs stored, runs
+pytest, and keeps the reports.
 
 ::
 
     python -m harness.schedule.runner --schedule=NAME [--source=FOLDER] (--results=FOLDER | --bucket=… …) -- PYTEST…
 
-Exit codes are those of pytest; 2: refused before the run; 5: every experiment
-was skipped; 9: pytest passed, but a report could not be stored.
+Exit codes are those of pytest; 2: refused before the run; 5: every experiment was skipped; 9: pytest passed, but a
+report could not be stored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,11 @@ from harness.common.clock import SystemClock
 from harness.common.errors import HarnessError
 from harness.results.reporting.store import RESULTS
 from harness.safety.leases.lease import LeaseKeeper
+from harness.schedule.earlier import restore
 from harness.schedule.lock import scheduled_run
 from harness.schedule.naming import KEY_VARIABLE, PROJECT, SECRET_VARIABLE, WORK
-from harness.schedule.outcome import Outcome, outcome_of
-from harness.schedule.storage import S3, Copier, Folder, Storage, require
+from harness.schedule.outcome import Outcome, outcome_of, runs_in
+from harness.schedule.storage import S3, Copier, Folder, Storage, explain, require
 
 # 5 is pytest's own code for a session without tests.
 REFUSED, NOTHING_RAN, NOT_STORED = 2, 5, 9
@@ -83,6 +85,7 @@ def run(
         if places.source:
             copy_project(places.source, places.project)
         with lock():
+            earlier = _restore(storage, places.reports)
             code, copier = _attend(places, storage, pytest, start or _start)
     except HarnessError as error:
         _say(str(error))
@@ -90,19 +93,19 @@ def run(
         return REFUSED
     failures = copier.copy()
     stored = "" if failures else str(storage)
-    outcome = outcome_of(places.reports, code, stored)
+    outcome = outcome_of(places.reports, code, stored, earlier)
     if outcome.state == "failed" and not code:
         # All experiments were skipped: to pytest that is a success.
         code = NOTHING_RAN
         outcome = outcome.model_copy(update={"exit_code": code})
     if failures:
-        _report_in_log(places.reports, failures, storage)
+        _report_in_log(places.reports, earlier, failures, storage)
         code = code or NOT_STORED
         outcome = outcome.model_copy(
             update={"exit_code": code, "reason": f"the report is in the log only: {failures[0]}"}
         )
     else:
-        _say(f"{copier.copied} files stored in {storage}")
+        _say(f"{len(copier.copied)} files stored in {storage}")
     _write(places.termination, outcome)
     return code
 
@@ -144,8 +147,9 @@ def _attend(
         *pytest,
     ]
     _say(f"in {places.project}: {' '.join(command)}")
-    process = start(command, places.project)
     copier = Copier(places.reports, storage)
+    copier.skip_present()
+    process = start(command, places.project)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         with suppress(ProcessLookupError):
@@ -174,12 +178,22 @@ def _start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=folder)
 
 
-def _report_in_log(reports: Path, failures: Sequence[str], storage: Storage) -> None:
+def _restore(storage: Storage, reports: Path) -> Collection[str]:
+    """Fetch what earlier runs stored, and return their names."""
+    try:
+        restore(storage, reports)
+    except OSError as error:
+        # The credentials of a bucket may allow only writing.
+        _say(f"earlier results could not be read, so a game day starts anew: {explain(error)}")
+    return {folder.name for folder in runs_in(reports)}
+
+
+def _report_in_log(reports: Path, earlier: Collection[str], failures: Sequence[str], storage: Storage) -> None:
     """Print the results, so that they are not lost: ``harness schedule logs --results`` reads them from the log."""
     _say(f"THE REPORT COULD NOT BE STORED in {storage}; its results follow here")
     for failure in failures[:10]:
         _say(f"  {failure}")
-    for file in sorted(reports.glob(f"*/{RESULTS}")):
+    for file in (folder / RESULTS for folder in runs_in(reports, earlier) if (folder / RESULTS).exists()):
         text = base64.b64encode(gzip.compress(file.read_bytes(), mtime=0)).decode()
         print(BEGIN, file.parent.name)
         for at in range(0, len(text), _LINE):

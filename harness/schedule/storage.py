@@ -1,6 +1,7 @@
 """Where a scheduled run keeps its reports: a folder on a volume, or a bucket of an S3-compatible server.
 
-Files are copied while the run goes on, so that a pod that is killed loses little. Both are checked before the run.
+Files are copied while the run goes on, so that a pod that is killed loses little. Both are checked before the run, and
+the next run reads from them what it continues.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from harness.common.errors import InputError, Problem
@@ -23,16 +24,23 @@ if TYPE_CHECKING:
 LEAST_FREE = 32 * 1024 * 1024
 PROBE = "resilience-write-check"
 _S3_SECONDS = 10.0
+Found = TypeVar("Found")
 
 
 class Storage(Protocol):
-    """A place for reports. Both methods raise OSError with one clear message."""
+    """A place for reports. All methods raise OSError with one clear message."""
 
     def check(self) -> None:
         """Write and remove a small file."""
 
     def put(self, file: Path, name: str) -> None:
         """Store a file under a name with slashes, in place of an older one."""
+
+    def names(self) -> Collection[str]:
+        """Return the names of all stored files."""
+
+    def get(self, name: str, file: Path) -> None:
+        """Write a stored file to ``file``, whose folder exists."""
 
     def __str__(self) -> str:
         """The place, for messages."""
@@ -68,6 +76,12 @@ class Folder:
             new.unlink(missing_ok=True)
             raise
 
+    def names(self) -> list[str]:
+        return [file.relative_to(self.path).as_posix() for file, _ in _files(self.path)]
+
+    def get(self, name: str, file: Path) -> None:
+        shutil.copyfile(self.path / name, file)
+
     def __str__(self) -> str:
         return f"the volume at {self.path}"
 
@@ -94,13 +108,21 @@ class S3:
     def put(self, file: Path, name: str) -> None:
         self._call(lambda client: client.fput_object(self.bucket, self._name(name), str(file)))
 
+    def names(self) -> list[str]:
+        start = self._name("")
+        found = self._call(lambda client: [*client.list_objects(self.bucket, prefix=start, recursive=True)])
+        return [str(each.object_name).removeprefix(start) for each in found]
+
+    def get(self, name: str, file: Path) -> None:
+        self._call(lambda client: client.fget_object(self.bucket, self._name(name), str(file)))
+
     def __str__(self) -> str:
         return f"bucket {self.bucket} at {self.endpoint}"
 
     def _name(self, name: str) -> str:
         return f"{self.prefix.strip('/')}/{name}" if self.prefix.strip("/") else name
 
-    def _call(self, call: Callable[[Minio], object]) -> object:
+    def _call(self, call: Callable[[Minio], Found]) -> Found:
         from minio.error import MinioException  # noqa: PLC0415 - an extra
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
@@ -133,30 +155,31 @@ class S3:
 
 @dataclass
 class Copier:
-    """Copies new and changed files of a folder to a storage."""
+    """Copies new and changed files of a folder to a storage; ``copied`` are those that are stored."""
 
     source: Path
     storage: Storage
-    _copied: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    copied: set[Path] = field(default_factory=set)
+    _marks: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def skip_present(self) -> None:
+        """Leave out the files that are in the folder now, until they change."""
+        self._marks.update(_files(self.source))
 
     def copy(self) -> list[str]:
         """Copy what is new; returns a sentence for each file that could not be stored."""
         failures = []
         for file, mark in _files(self.source):
-            if self._copied.get(file) == mark:
+            if self._marks.get(file) == mark:
                 continue
             try:
                 self.storage.put(file, file.relative_to(self.source).as_posix())
             except OSError as error:
                 failures.append(f"{file.relative_to(self.source)}: {explain(error)}")
             else:
-                self._copied[file] = mark
+                self._marks[file] = mark
+                self.copied.add(file)
         return failures
-
-    @property
-    def copied(self) -> int:
-        """The number of files that are stored."""
-        return len(self._copied)
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:

@@ -88,6 +88,18 @@ def test_reports_are_stored_below_the_prefix(endpoint: str, tmp_path: Path) -> N
     assert _names(endpoint)["nightly/run1/results.json"] == 3
 
 
+def test_stored_files_are_read_back_from_the_prefix(endpoint: str, tmp_path: Path) -> None:
+    (tmp_path / "gamedays").mkdir()
+    (tmp_path / "gamedays/friday.json").write_text("{}")
+    Copier(tmp_path, _storage(endpoint)).copy()
+    Copier(tmp_path / "gamedays", S3(endpoint, "reports", "nightly-2", "us-east-1", "key", "secret")).copy()
+    assert _storage(endpoint).names() == ["gamedays/friday.json"]
+    _storage(endpoint).get("gamedays/friday.json", tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == "{}"
+    with pytest.raises(OSError, match="NoSuchKey"):
+        _storage(endpoint).get("missing", tmp_path / "missing")
+
+
 def test_missing_bucket_is_refused_before_a_run(endpoint: str) -> None:
     with pytest.raises(InputError, match=r"bucket other at http.*nothing was run: .*the bucket does not exist"):
         require(_storage(endpoint, "other"))

@@ -22,7 +22,6 @@ from harness.common.errors import ApiError
 from harness.common.naming import SYSTEM_NAMESPACE
 from harness.common.waiting import wait_until
 from harness.safety.cleanup import janitor
-from harness.schedule import operations
 from harness.schedule.naming import CONTAINER, SCHEDULE_LABEL
 from harness.schedule.status import Ended, statuses
 from tests.live import short_experiment
@@ -76,23 +75,37 @@ def _write(project: Path, name: str, **changes: Any) -> None:
     (project / f"experiments/{name}.yaml").write_text(yaml.safe_dump(body))
 
 
-def _long(project: Path) -> None:
-    """An experiment whose fault lasts longer than this test, and has an effect to undo."""
+def _long(project: Path, fault: str = "5m") -> None:
+    """An experiment with a long fault that has an effect to undo."""
     _write(
         project,
         "long",
         faults=[{"scale": {"of": "deployment/podinfo", "replicas": 2}}],
-        phases={"baseline": "3s", "fault": "5m", "recovery": "30s", "settle": "2s"},
+        phases={"baseline": "3s", "fault": fault, "recovery": "30s", "settle": "2s"},
         objectives=[{"availability": {"min": "50%"}}],
     )
+
+
+def _day(project: Path) -> None:
+    """A game day: a short experiment, then the long one."""
+    folder = project / "experiments/gamedays"
+    folder.mkdir()
+    body = {
+        "apiVersion": "resilience/v1",
+        "kind": "GameDay",
+        "metadata": {"name": "friday"},
+        "hypothesis": "A day goes on in the next pod.",
+        "experiments": {"paths": ["../first.yaml", "../long.yaml"]},
+    }
+    (folder / "friday.yaml").write_text(yaml.safe_dump(body))
 
 
 def _schedule(*words: str) -> int:
     return main(["schedule", *words, *CLUSTER])
 
 
-def _apply(name: str, cron: str) -> None:
-    assert _schedule("apply", "experiments", "--name", name, "--cron", cron, "--prometheus", PROMETHEUS) == 0
+def _apply(name: str, cron: str, path: str = "experiments") -> None:
+    assert _schedule("apply", path, "--name", name, "--cron", cron, "--prometheus", PROMETHEUS) == 0
 
 
 def _runs(api: KubeApi, name: str) -> list[Ended]:
@@ -124,7 +137,7 @@ def _in_fault(api: KubeApi, name: str) -> bool:
     with suppress(ApiError):
         log = api.logs(SYSTEM_NAMESPACE, _pod(api, name), CONTAINER)
         scaled = [item for item in api.list(DEPLOYMENTS).items if item["metadata"]["namespace"].startswith("rh-long-")]
-        return "long: fault 300 s" in log and any(item["spec"]["replicas"] == 2 for item in scaled)
+        return "long: fault" in log and any(item["spec"]["replicas"] == 2 for item in scaled)
     return False
 
 
@@ -172,11 +185,25 @@ def test_halted_run_undoes_its_fault(api: KubeApi, project: Path) -> None:
     assert _schedule("delete", "halted", "--results") == 0
 
 
-def test_janitor_undoes_what_a_killed_pod_left(api: KubeApi, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _long(project)
-    _apply("killed", NEVER)
+def _stored(api: KubeApi, name: str) -> str:
+    """The state of the game day on the volume."""
+    with suppress(ApiError):
+        command = ["cat", "/results/gamedays/friday.json"]
+        return api.exec(SYSTEM_NAMESPACE, _pod(api, name), command, CONTAINER).stdout
+    return ""
+
+
+def test_next_run_continues_the_day_of_a_killed_pod(
+    api: KubeApi, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _write(project, "first")
+    # Long enough to find the fault and the stored state on a busy machine.
+    _long(project, "2m")
+    _day(project)
+    _apply("killed", NEVER, "experiments/gamedays/friday.yaml")
     assert _schedule("run-now", "killed") == 0
     _await("the fault", lambda: _in_fault(api, "killed"))
+    _await("the stored state", lambda: '"current": "long"' in _stored(api, "killed"))
     assert _experiments(api)
     api.delete(PODS, _pod(api, "killed"), SYSTEM_NAMESPACE, grace_seconds=0)
     run = _ended(api, "killed")
@@ -185,13 +212,15 @@ def test_janitor_undoes_what_a_killed_pod_left(api: KubeApi, project: Path, caps
     assert _schedule("list", "--check") == 1
     assert f"{run.job} ended without a result" in capsys.readouterr().out
     _await("the janitor", lambda: not _experiments(api))
-    # The next run is not blocked by the Lease of the dead one.
-    (project / "experiments/long.yaml").unlink()
-    _write(project, "next")
-    operations.suspend(api, "killed", CLOCK, suspended=True)
-    _apply("killed", NEVER)
+    # The Lease of the dead run does not block the next one.
     assert _schedule("run-now", "killed") == 0
     following = _ended(api, "killed", 2)
-    assert following.outcome is not None
-    assert following.outcome.state == "HELD"
+    capsys.readouterr()
+    assert _schedule("logs", "killed") == 0
+    log = capsys.readouterr().out
+    assert following.outcome is not None, log
+    assert (following.outcome.state, following.outcome.left) == ("HELD", []), log
+    assert "continues the game day of run" in log
+    assert "long: HELD" in log
+    assert "first: HELD" not in log
     assert _schedule("delete", "killed", "--results") == 0

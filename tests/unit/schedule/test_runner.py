@@ -122,6 +122,42 @@ def test_run_without_a_report_is_failed(places: Places) -> None:
     assert _message(places).state == "failed"
 
 
+def test_state_of_a_game_day_is_not_a_run(places: Places, record: ExperimentRecord) -> None:
+    (places.reports / "gamedays").mkdir(parents=True)
+    assert run(places, Full(), ["day.yaml"], _free, Finished(places.reports, record)) == 0
+    assert _message(places).run == "run1"
+
+
+def test_next_run_finds_what_the_one_before_stored(
+    places: Places, record: ExperimentRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = tmp_path / "volume"
+    (volume / "gamedays").mkdir()
+    (volume / "gamedays/friday.json").write_text("{}")
+    store = RunStore(volume / "run0")
+    store.write(RunRecord(run="run0", started="a", finished="b", seed=1, harness="0", experiments=[record]))
+    start = Finished(places.reports, record)
+    assert run(places, Folder(volume), ["day.yaml"], _free, start) == 0
+    assert (places.reports / "gamedays/friday.json").read_text() == "{}"
+    assert load(places.reports / "run0").run == "run0"
+    # Only this run's file is new.
+    assert "schedule: 1 files stored" in capsys.readouterr().out
+
+
+def test_earlier_run_is_not_the_result_of_a_new_one(places: Places, record: ExperimentRecord, tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "volume/run0")
+    store.write(RunRecord(run="run0", started="a", finished="b", seed=1, harness="0", experiments=[record]))
+    assert run(places, Folder(tmp_path / "volume"), ["x.yaml"], _free, Finished(places.reports, None, 4)) == 4
+    assert _message(places).state == "failed"
+
+
+def test_unreadable_earlier_results_do_not_stop_a_run(
+    places: Places, record: ExperimentRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(places, Full("names"), ["x.yaml"], _free, Finished(places.reports, record)) == 0
+    assert "earlier results could not be read, so a game day starts anew: Permission denied" in capsys.readouterr().out
+
+
 def test_folders_of_a_config_map_are_copied_once(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "..2026/experiments").mkdir(parents=True)

@@ -28,6 +28,14 @@ class Full:
             raise OSError(errno.ENOSPC, "No space left on device")
         self.put_names.append(name)
 
+    def names(self) -> list[str]:
+        if "names" in self.refused:
+            raise OSError(errno.EACCES, "Permission denied")
+        return []
+
+    def get(self, name: str, file: Path) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", name)
+
     def __str__(self) -> str:
         return "the volume at /results"
 
@@ -81,3 +89,16 @@ def test_failed_copy_keeps_the_older_version(tmp_path: Path) -> None:
         folder.put(tmp_path / "gone.json", "run1/a.json")
     assert (tmp_path / "volume/run1/a.json").read_text() == "1"
     assert [path.name for path in (tmp_path / "volume/run1").iterdir()] == ["a.json"]
+
+
+def test_files_that_were_there_before_are_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text("1")
+    (tmp_path / "state.json").write_text("1")
+    storage = Full()
+    copier = Copier(tmp_path, storage)
+    copier.skip_present()
+    (tmp_path / "state.json").write_text("changed")
+    (tmp_path / "new.json").write_text("1")
+    assert copier.copy() == []
+    assert storage.put_names == ["new.json", "state.json"]
+    assert len(copier.copied) == 2
