@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.cluster.kube import services
+from harness.cluster.kube.permissions import Permission, allow, within
 from harness.cluster.kube.resources import NAMESPACES
 from harness.common.clock import iso
 from harness.common.errors import HarnessError
 from harness.common.timeouts import LOAD_READY
 from harness.engine.recording import load_record
+from harness.engine.steps import credentials, reach
 from harness.engine.steps.load import TargetLoad
 from harness.engine.steps.run import Run
 from harness.gameday.background import Background
@@ -24,6 +27,18 @@ from harness.safety.guard.existing import existing_refusals
 
 # Seconds after which the load ends if nothing else ends it. It also ends with the process of the run.
 _LONGEST = 86_400.0
+
+
+def needed_for(background: Background) -> frozenset[Permission]:
+    """Return the permissions of the load: its target in that namespace, and the namespace's opt-in."""
+    if not background.namespace:
+        # A URL is outside of the cluster.
+        return frozenset()
+    targets = (background.target,)
+    found = services.PERMISSIONS | reach.needed_for(targets) | credentials.needed_for(targets)
+    needed = allow(NAMESPACES, "get", place="cluster") | within(found, background.namespace)
+    elsewhere, _, _ = background.target.through
+    return needed | (within(services.PERMISSIONS, elsewhere) if elsewhere else frozenset())
 
 
 @dataclass

@@ -1,9 +1,11 @@
-"""The rules of a game day, in the order in which they are asked."""
+"""The rules of a game day, in the order in which they are asked, and what they need."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.cluster.kube.permissions import Permission
+from harness.gameday import background_rule, marks
 from harness.gameday.abort_rule import AbortDay
 from harness.gameday.background_rule import BackgroundLoad
 from harness.gameday.calendar import YEAR
@@ -13,7 +15,7 @@ from harness.gameday.rule import GO, Action, Answer, DayRule
 from harness.gameday.surprise_rule import SurpriseStart
 from harness.gameday.window_rule import OpenWindow
 
-__all__ = ["GO", "Action", "Answer", "DayRule", "continues_until", "rules_for"]
+__all__ = ["GO", "Action", "Answer", "DayRule", "continues_until", "needed_for", "rules_for"]
 
 
 def continues_until(game_day: GameDay, started: float) -> float | None:
@@ -44,3 +46,9 @@ def rules_for(game_day: GameDay) -> Sequence[DayRule]:
     if declared.load:
         rules.append(BackgroundLoad(declared.load))
     return rules
+
+
+def needed_for(game_day: GameDay) -> frozenset[Permission]:
+    """Return the permissions of a day's rules, in addition to those of its session and experiments."""
+    load = game_day.declared.load
+    return marks.PERMISSIONS | (background_rule.needed_for(load) if load else frozenset())

@@ -11,6 +11,7 @@ from harness.common.project import Project, root_of
 from harness.common.real_paths import resolved
 from harness.experiment.declaration import Experiment
 from harness.experiment.sources import Sources
+from harness.gameday.loading import GameDay
 from harness.safety.guard.files import find_guard
 from harness.schedule.values import File
 from harness.traffic.load.catalogue import SHIPPED
@@ -41,24 +42,23 @@ def located(paths: Sequence[Path], root: Path) -> list[str]:
 
 
 def bundle(
-    root: Path, experiments: Sequence[Experiment], days: Iterable[Path], guards: Sequence[Path] | None = None
+    root: Path, experiments: Sequence[Experiment], days: Iterable[GameDay], guards: Sequence[Path] | None = None
 ) -> list[File]:
     """Return the files of a project that these experiments and game days need. Raises InputError with all problems.
 
     ``guards`` are the guard files; by default those that a run in the project would find.
     """
     problems: list[Problem] = []
-    wanted: dict[Path, None] = dict.fromkeys(file.absolute() for file in days)
-    for experiment in experiments:
-        for file in _files_of(experiment, root, problems):
-            wanted[file.absolute()] = None
+    found = [*(file for day in days for file in _files_of_day(day, root))]
+    found += [file for experiment in experiments for file in _files_of(experiment, root, problems)]
+    wanted = dict.fromkeys(file.absolute() for file in found)
     folders = dict.fromkeys(file.parent for file in wanted)
     for file in guards if guards is not None else find_guard(Project.of((*folders, root))).files:
         wanted[file.absolute()] = None
-    found = [each for file in sorted(wanted) if (each := _read(file, root, problems))]
-    size = sum(len(file.text.encode()) + len(file.key) for file in found)
+    files = [each for file in sorted(wanted) if (each := _read(file, root, problems))]
+    size = sum(len(file.text.encode()) + len(file.key) for file in files)
     if size > LIMIT:
-        biggest = sorted(found, key=lambda each: -len(each.text.encode()))[:_BIGGEST_SHOWN]
+        biggest = sorted(files, key=lambda each: -len(each.text.encode()))[:_BIGGEST_SHOWN]
         shown = ", ".join(f"{each.path} {len(each.text.encode())}" for each in biggest)
         problems.append(
             Problem(
@@ -68,7 +68,14 @@ def bundle(
         )
     if problems:
         raise InputError(problems)
-    return found
+    return files
+
+
+def _files_of_day(day: GameDay, root: Path) -> Iterator[Path]:
+    """Yield the file of a game day, and that of the behaviour of its background load."""
+    yield day.file
+    if load := day.declared.load:
+        yield from _named(Sources.for_file(day.file, Project.of([root])).load.folders, load.behaviour, ".py")
 
 
 def _files_of(experiment: Experiment, root: Path, problems: list[Problem]) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The permissions that experiments need: those of their runs, as Roles and as the values of a schedule."""
+"""The permissions that experiments and game days need, as Roles and as the values of a schedule."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from harness.experiment.files import experiment_files, game_day_files
 from harness.experiment.load_place import LoadFrom, load_place
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
-from harness.gameday.loading import load_game_day
+from harness.gameday import rules
+from harness.gameday.loading import GameDay, load_game_day
 from harness.safety.cleanup import residue
 
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What the runs of some experiments need. ``guesses`` are resources whose plural is only guessed."""
+    """What the runs of some experiments and game days need. ``guesses`` are resources whose plural is only guessed."""
 
     permissions: frozenset[Permission]
     guesses: tuple[str, ...] = ()
     experiments: tuple[Experiment, ...] = field(default=(), repr=False)
-    days: tuple[Path, ...] = ()
+    days: tuple[GameDay, ...] = ()
 
     def rules(self) -> list[dict[str, Any]]:
         """Return the rules of the ClusterRole: namespaces of experiments have no names beforehand."""
@@ -55,8 +56,10 @@ def needed_for_files(paths: Sequence[Path], load_from: LoadFrom, *, with_residue
     needed = needed_by_session() | useful_to_session() | (residue.PERMISSIONS if with_residue else frozenset())
     guesses: set[str] = set()
     experiments: list[Experiment] = []
-    days = tuple(dict.fromkeys(file for path in paths for file in game_day_files(path)))
-    places = [*(path for path in paths if path not in days), *(path for day in days for path in _places(day))]
+    files = dict.fromkeys(file for path in paths for file in game_day_files(path))
+    days = tuple(load_game_day(file) for file in files)
+    needed = needed.union(*map(rules.needed_for, days))
+    places = [*(path for path in paths if path not in files), *(path for day in days for path in _places(day))]
     for file in dict.fromkeys(file for path in places for file in experiment_files(path)):
         experiment = load_experiment(file, Sources.for_file(file, project))
         experiments.append(experiment)
@@ -67,12 +70,12 @@ def needed_for_files(paths: Sequence[Path], load_from: LoadFrom, *, with_residue
     return Needed(needed, tuple(sorted(guesses)), tuple(experiments), days)
 
 
-def _places(day: Path) -> list[Path]:
+def _places(day: GameDay) -> list[Path]:
     """Return the files and folders that a game day's paths and patterns match. Raises InputError."""
     found: list[Path] = []
-    for text in load_game_day(day).declared.experiments.paths:
+    for text in day.declared.experiments.paths:
         try:
-            matched = [Path(os.path.normpath(path)) for path in sorted(day.parent.glob(text))]
+            matched = [Path(os.path.normpath(path)) for path in sorted(day.file.parent.glob(text))]
         except (NotImplementedError, ValueError):
             # An absolute path, which no pod has.
             matched = []
@@ -81,7 +84,7 @@ def _places(day: Path) -> list[Path]:
                 [
                     Problem(
                         f"found {text!r}, expected files or folders, relative to this file",
-                        day,
+                        day.file,
                         field="experiments.paths",
                     )
                 ]

@@ -9,10 +9,14 @@ import pytest
 import yaml
 
 from harness.cli.main import BAD_INPUT, main
+from harness.cluster.kube.permissions import allow
+from harness.cluster.kube.resources import NAMESPACES
 from harness.common.errors import InputError
+from harness.common.naming import SYSTEM_NAMESPACE
+from harness.gameday import marks
 from harness.schedule import bundle as bundles
 from harness.schedule.bundle import bundle, project_root
-from harness.schedule.rbac import needed_for_files
+from harness.schedule.rbac import Needed, needed_for_files
 from tests.fake_run import EXPERIMENT, write_project
 
 DAY = """\
@@ -56,7 +60,54 @@ def test_game_day_brings_its_experiments(project: Path) -> None:
     found = _paths(project, "experiments/gamedays/friday.yaml")
     assert found[:2] == ["experiments/gamedays/friday.yaml", "experiments/one-killed.yaml"]
     of_day = needed_for_files([folder / "friday.yaml"], "cluster").permissions
-    assert of_day == needed_for_files([project / "experiments/one-killed.yaml"], "cluster").permissions
+    alone = needed_for_files([project / "experiments/one-killed.yaml"], "cluster").permissions
+    assert of_day == alone | marks.PERMISSIONS
+
+
+def _background(project: Path, target: str, *more: str) -> Needed:
+    folder = project / "experiments/gamedays"
+    folder.mkdir()
+    load = f"load: {{target: {target}, rate: 5/s, {', '.join(more)}}}\n"
+    (folder / "friday.yaml").write_text(DAY + load)
+    return needed_for_files([folder / "friday.yaml"], "cluster")
+
+
+def test_background_load_needs_a_role_in_its_namespace(project: Path) -> None:
+    needed = _background(project, "service/checkout:http", "namespace: shop")
+    assert needed.roles()["shop"] == [{"apiGroups": [""], "resources": ["services"], "verbs": ["get"]}]
+    assert allow(NAMESPACES, "get", place="cluster") <= needed.permissions
+
+
+def test_background_load_needs_what_its_target_names(project: Path) -> None:
+    target = '{ingress: shop, via: service/ingress/nginx, tls: {ca: "secret/shop-ca:ca.crt"}}'
+    needed = _background(project, target, "namespace: shop")
+    rules = needed.roles()["shop"]
+    assert {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["shop-ca"]} in rules
+    assert {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get"]} in rules
+    # The controller's Service is in another namespace.
+    assert needed.roles()["ingress"] == [{"apiGroups": [""], "resources": ["services"], "verbs": ["get"]}]
+
+
+def test_background_load_on_a_url_needs_no_role(project: Path) -> None:
+    needed = _background(project, '"https://shop.example/"')
+    assert set(needed.roles()) == {SYSTEM_NAMESPACE}
+
+
+def test_rbac_prints_the_roles_of_a_game_day(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _background(project, "service/checkout:http", "namespace: shop")
+    assert main(["rbac", "experiments/gamedays/friday.yaml"]) == 0
+    roles = [item for item in yaml.safe_load_all(capsys.readouterr().out) if item["kind"] == "Role"]
+    assert [role["metadata"]["namespace"] for role in roles] == [SYSTEM_NAMESPACE, "shop"]
+    (marks_rule,) = (rule for rule in roles[0]["rules"] if "configmaps" in rule["resources"])
+    assert "list" in marks_rule["verbs"]
+
+
+def test_behaviour_of_a_background_load_is_in_the_config_map(project: Path) -> None:
+    (project / "loadprofiles").mkdir(parents=True)
+    (project / "loadprofiles/shopping.py").write_text("# no code is run for this test\n")
+    needed = _background(project, "service/checkout:http", "namespace: shop", "behaviour: shopping")
+    paths = [file.path for file in bundle(project, needed.experiments, needed.days)]
+    assert "loadprofiles/shopping.py" in paths
 
 
 def test_project_that_is_too_large_names_its_largest_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
