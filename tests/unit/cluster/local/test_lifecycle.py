@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.cli.main import main
-from harness.cluster.local import commands, lifecycle
+from harness.cluster.local import commands, lifecycle, teardown
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.lifecycle import ClusterStatus, NodeStatus, ProgramStatus
 from harness.cluster.local.locks import locked
@@ -144,6 +144,30 @@ class Remains:
 
     def bring_up(self) -> bool:
         return lifecycle.bring_up("shop", 2, self.said.append, FakeClock())
+
+
+class TestRemoval:
+    @pytest.fixture(autouse=True)
+    def no_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(teardown, "end_processes", lambda *_: None)
+        (ClusterPaths.of("shop").root / "nodes").mkdir(parents=True)
+
+    def test_slow_disk_is_no_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = FakeClock()
+
+        def slow(root: Path, **_: bool) -> None:
+            clock.sleep(10 * teardown.END_SECONDS)
+            (root / "nodes").rmdir()
+            root.rmdir()
+
+        monkeypatch.setattr(teardown.shutil, "rmtree", slow)
+        teardown.remove("shop", clock)
+        assert not ClusterPaths.of("shop").root.exists()
+
+    def test_files_that_stay_are_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(teardown.shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(ClusterBroken, match="shop cannot be removed"):
+            teardown.remove("shop", FakeClock())
 
 
 class TestClusterThatDoesNotAnswer:
