@@ -187,7 +187,7 @@ def delete(api: KubeApi, name: str, clock: Clock, progress: Progress, *, results
     claims = api.list(VOLUME_CLAIMS, SYSTEM_NAMESPACE, _selector(name)).items
     if not found and not rest and not (results and claims):
         find(api, name)
-    bucket = _bucket(found)
+    bucket = bucket_of(found)
     for item in found:
         _remove(api, CRON_JOBS, item, done, propagation="Background")
     _await_pods(api, name, found, clock, progress)
@@ -196,6 +196,7 @@ def delete(api: KubeApi, name: str, clock: Clock, progress: Progress, *, results
     for item in claims:
         if results:
             _remove(api, VOLUME_CLAIMS, item, done)
+            _await_claim(api, str(item["metadata"]["name"]), clock)
         else:
             done.left.append(f"{_named(item)} with the reports: --results deletes it")
     done.left += bucket
@@ -223,7 +224,18 @@ def _await_pods(api: KubeApi, name: str, found: Sequence[Object], clock: Clock, 
         ) from error
 
 
-def _bucket(found: Sequence[Object]) -> list[str]:
+def _await_claim(api: KubeApi, claim: str, clock: Clock) -> None:
+    """Wait until a claim is gone: a schedule that is applied again must not use one that is being deleted."""
+
+    def look() -> tuple[bool | None, str]:
+        found = api.find(VOLUME_CLAIMS, claim, SYSTEM_NAMESPACE)
+        return (True if found is None else None), "a pod may still use it"
+
+    wait_until(f"persistentvolumeclaim/{claim} to be deleted", look, _MARGIN, clock)
+
+
+def bucket_of(found: Sequence[Object]) -> list[str]:
+    """Return the bucket of a schedule's CronJob as text, and the Secrets that it names."""
     left = []
     for item in found:
         (container,) = item["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]

@@ -168,6 +168,13 @@ def test_delete_keeps_the_results(applied: FakeCluster) -> None:
     assert applied.api.find(VOLUME_CLAIMS, f"{NAME}-results", SYSTEM_NAMESPACE) is None
 
 
+def test_claim_that_a_pod_uses_is_not_reported_as_deleted(applied: FakeCluster) -> None:
+    body = {"metadata": {"finalizers": ["kubernetes.io/pvc-protection"]}}
+    applied.api.patch(VOLUME_CLAIMS, f"{NAME}-results", body, SYSTEM_NAMESPACE)
+    with pytest.raises(TimedOut, match=f"persistentvolumeclaim/{NAME}-results to be deleted.*a pod may still use it"):
+        operations.delete(applied.api, "nightly", applied.clock, _silent, results=True)
+
+
 def test_permissions_stay_until_the_pod_has_ended(applied: FakeCluster) -> None:
     pod: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {SCHEDULE_LABEL: "nightly"}}}
     applied.server.seed(pod, namespace=SYSTEM_NAMESPACE)
