@@ -13,6 +13,7 @@ from harness.cli.selection import add_cluster_options, existing_cluster
 from harness.common.clock import SystemClock
 from harness.common.errors import InputError, Problem
 from harness.common.progress import Lines
+from harness.model.quantities import counted
 from harness.results.reporting.plain import harmless
 
 if TYPE_CHECKING:
@@ -52,6 +53,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_cluster_options(listing)
     listing.set_defaults(command=_list)
+    fetch = verbs.add_parser("fetch", help="copy the reports from the schedule's volume to a folder of this machine")
+    fetch.add_argument("name", help="name of the schedule")
+    fetch.add_argument(
+        "--to", type=Path, required=True, metavar="DIR", help="folder for the runs that it does not have"
+    )
+    fetch.add_argument("--run", default="", help="copy only this run, also if the folder has it")
+    fetch.add_argument("--image", default="", metavar="REF", help="image with Python, if the schedule was deleted")
+    add_cluster_options(fetch)
+    fetch.set_defaults(command=_fetch)
     for name, about, function in (
         ("run-now", "start a run now, in addition to the scheduled ones", _run_now),
         ("suspend", "start no further runs; an active one goes on (`harness halt` stops it)", _suspend),
@@ -242,6 +252,20 @@ def _write_results(log: str, folder: Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         print(f"{target}; to render the report: harness report {target.parent}")
+    return 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from harness.schedule.fetch import fetch
+
+    def progress(message: str) -> None:
+        print(harmless(message))
+
+    with existing_cluster(options, Lines()) as cluster:
+        count = fetch(
+            cluster.api, options.name, options.to, SystemClock(), progress, run=options.run, image=options.image
+        )
+    print(f"{counted(count, 'run')} copied to {options.to}; to see one: RUN/index.html")
     return 0
 
 

@@ -24,10 +24,18 @@ _CLONE = (
     'git init -q "$2" && cd "$2" && git -c credential.helper=\'!f() { echo username=$GIT_USERNAME; '
     'echo password=$GIT_PASSWORD; }; f\' fetch -q --depth=1 "$0" "$1" && git checkout -q FETCH_HEAD'
 )
-_SECURE = {
+SECURE = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
+}
+SECURE_POD: dict[str, Any] = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "fsGroupChangePolicy": "OnRootMismatch",
+    "seccompProfile": {"type": "RuntimeDefault"},
 }
 _MOUNTS = [{"name": "work", "mountPath": WORK}, {"name": "temporary", "mountPath": TEMPORARY}]
 
@@ -40,14 +48,7 @@ def pod_template(values: Values, labels: dict[str, str]) -> Object:
         "enableServiceLinks": False,
         # A stopped run undoes its faults and stores its report.
         "terminationGracePeriodSeconds": values.grace_seconds,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": SECURE_POD,
         "containers": [_container(values)],
         "volumes": _volumes(values),
     }
@@ -105,7 +106,7 @@ def _container(values: Values) -> Object:
             "requests": _amounts(values.resources.requests),
             "limits": _amounts(values.resources.limits),
         },
-        "securityContext": _SECURE,
+        "securityContext": SECURE,
         "volumeMounts": mounts,
     }
 
@@ -124,7 +125,7 @@ def _clone(git: Git) -> Object:
         "args": [git.url, git.ref, PROJECT],
         "env": environment,
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        "securityContext": _SECURE,
+        "securityContext": SECURE,
         "volumeMounts": [*_MOUNTS],
     }
 

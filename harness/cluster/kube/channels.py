@@ -47,13 +47,14 @@ def read_channels(
     """
     deadline = time.monotonic() + timeout
     websocket = open_websocket(link, url, headers, timeout)
-    channels: dict[int, bytes] = defaultdict(bytes)
+    # Adding to bytes would copy a large output for each of its frames.
+    channels: dict[int, bytearray] = defaultdict(bytearray)
     try:
         while (left := deadline - time.monotonic()) > 0:
             websocket.settimeout(left)
             opcode, frame = websocket.recv_data_frame(control_frame=True)
             if opcode == ABNF.OPCODE_CLOSE:
-                return channels
+                return {number: bytes(data) for number, data in channels.items()}
             if opcode in {ABNF.OPCODE_BINARY, ABNF.OPCODE_TEXT} and frame.data:
                 channels[frame.data[0]] += frame.data[1:]
     finally:
