@@ -14,6 +14,13 @@ SAFETY = re.compile(
 )
 
 
+# A verdict's reason names the objectives, and "none of 900 requests failed" says nothing about safety.
+_VERDICT = re.compile(r": (HELD|BROKEN|INCONCLUSIVE): ")
+_STILL_THERE = re.compile("UNDO FAILED|LEFT BEHIND|Lease")
+# The normal end of a fault.
+_UNDOING = ": undoing"
+
+
 class SealedProgress:
     """Shows lines about safety, and keeps all others with their time of day."""
 
@@ -22,7 +29,7 @@ class SealedProgress:
         self._kept: list[str] = []
 
     def __call__(self, message: str, /) -> None:
-        if SAFETY.search(message):
+        if _is_about_safety(message):
             self._show(message)
         self._kept.append(f"{iso(self._clock.wall())} {message}")
 
@@ -31,3 +38,9 @@ class SealedProgress:
         kept, self._kept = self._kept, []
         for line in kept:
             self._show(line)
+
+
+def _is_about_safety(message: str) -> bool:
+    if _VERDICT.search(message):
+        return bool(_STILL_THERE.search(message))
+    return not message.endswith(_UNDOING) and bool(SAFETY.search(message))

@@ -83,8 +83,16 @@ def test_messages_about_safety_are_shown_at_once(tmp_path: Path) -> None:
         "LEFT BEHIND in namespace rh-two: pod x",
         "halted by ann: the shop is on fire",
         "Lease not renewed for 42 s",
+        "sealed-1: INCONCLUSIVE: UNDO FAILED: scale deployment/two back to 3",
     ]
-    for line in [*loud, "two: baseline 10 s", "two: phase fault"]:
+    quiet = [
+        "two: baseline 10 s",
+        "two: phase fault",
+        "sealed-1: undoing",
+        "sealed-1: HELD: recovery of deployment/podinfo within 15 s: none of 1450 requests failed",
+        "sealed-1: BROKEN: rollout of deployment/podinfo halts within 20 s: it did not halt",
+    ]
+    for line in [*loud, *quiet]:
         run.progress(line)
     assert fake.stage.said == loud
 
