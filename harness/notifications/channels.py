@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from harness.common.clock import Clock
+from harness.common.documents import Document, show_place
 from harness.common.errors import InputError, Problem, SecretValueError
-from harness.common.secret_values import located_files, secret_value
+from harness.common.secret_values import SecretValue, located_files
 from harness.engine.addresses import (
     INSTALL_APPRISE,
     Addresses,
@@ -76,36 +76,52 @@ def channels_of(addresses: Addresses, clock: Clock) -> list[Channel]:
 
 
 def channels_of_recipients(
-    recipients: Sequence[Recipient], clock: Clock, environ: Mapping[str, str], file: Path | None = None
+    recipients: Sequence[Recipient], clock: Clock, environ: Mapping[str, str], document: Document | None = None
 ) -> list[Channel]:
     """Return the channels of a game day file. Raises InputError with all mistakes, by the place in the list.
 
-    A relative ``file:PATH`` is relative to the folder of ``file``."""
+    A relative ``file:PATH`` is relative to the folder of ``document``, which also has the lines."""
     problems: list[Problem] = []
     channels = []
     for index, recipient in enumerate(recipients):
-        place = f"notify[{index}]"
-        try:
-            located = recipient.located(file.parent) if file else recipient
-            channels.append(Channel(_sender(located, clock, environ, place), frozenset(recipient.events)))
-        except InputError as error:
-            problems += [replace(problem, file=file) for problem in error.problems]
-        except ValueError as error:
-            problems.append(Problem(str(error), file, field=place))
+        located = recipient.located(document.file.parent) if document else recipient
+        wrong: dict[str, str] = {}
+        sender = _sender(located, clock, environ, wrong)
+        for name, message in wrong.items():
+            place = ("notify", index, name)
+            problems.append(document.problem(place, message) if document else Problem(message, field=show_place(place)))
+        if sender is not None:
+            channels.append(Channel(sender, frozenset(recipient.events)))
     if problems:
         raise InputError(problems)
     return channels
 
 
-def _sender(recipient: Recipient, clock: Clock, environ: Mapping[str, str], place: str) -> AppriseSender | Webhook:
+def _sender(
+    recipient: Recipient, clock: Clock, environ: Mapping[str, str], wrong: dict[str, str]
+) -> AppriseSender | Webhook | None:
+    """Return the sender of a recipient, or None after adding what is wrong to ``wrong``, by field."""
+
+    def read(name: str, text: str, check: Callable[[str], None]) -> SecretValue | None:
+        try:
+            return read_address(text, environ, check)
+        except ValueError as error:
+            wrong[name] = str(error)
+            return None
+
     if recipient.to is not None:
         if apprise_missing():
-            raise ValueError(INSTALL_APPRISE)
-        url = secret_value(recipient.to, environ)
-        check_urls([url], f"{place}.to")
-        return AppriseSender(url, clock)
-    url = read_address(recipient.webhook or "", environ, checked_url)
-    return Webhook(url, read_address(recipient.secret or "", environ, check_secret), clock)
+            wrong["to"] = INSTALL_APPRISE
+            return None
+        address = read("to", recipient.to, lambda _text: None)
+        try:
+            check_urls([address] if address else [], "to")
+        except InputError as error:
+            wrong["to"] = error.problems[0].message
+        return AppriseSender(address, clock) if address and not wrong else None
+    url = read("webhook", recipient.webhook or "", checked_url)
+    secret = read("secret", recipient.secret or "", check_secret)
+    return Webhook(url, secret, clock) if url and secret else None
 
 
 def veto_of(addresses: Addresses, run_id: str, clock: Clock) -> VetoWebhook | None:

@@ -60,7 +60,9 @@ class Notifications:
             return
         day = planned.game_day
         try:
-            self.notifier.add(channels_of_recipients(day.declared.notify, self._session.clock, os.environ, day.file))
+            self.notifier.add(
+                channels_of_recipients(day.declared.notify, self._session.clock, os.environ, day.document)
+            )
         except InputError as error:
             raise pytest.UsageError(with_excerpts(error)) from error
 

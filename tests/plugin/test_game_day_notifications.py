@@ -33,6 +33,7 @@ def test_missing_secret_stops_the_day_before_it_starts(project: Project) -> None
     result = project.run("--cluster", FILE)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert (
-        "notify[0]: found env:MISSING, but the environment variable MISSING is not set or empty" in result.stderr.str()
+        "friday.yaml:6: notify[0].secret: found env:MISSING, but the environment variable MISSING is not set or empty"
+        in result.stderr.str()
     )
     assert not project.happened()

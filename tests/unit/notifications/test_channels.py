@@ -64,10 +64,13 @@ def test_all_mistakes_are_listed_by_their_place() -> None:
         recipient(to="env:MISSING"),
         recipient(webhook="ftp://canary", secret="env:KEY"),
         recipient(webhook="https://a.test", secret="env:SHORT"),
+        recipient(webhook="ftp://canary", secret="env:MISSING"),
     ]
     with pytest.raises(InputError) as caught:
         channels_of_recipients(given, FakeClock(), ENVIRON)
-    assert [problem.field for problem in caught.value.problems] == ["notify[0]", "notify[1]", "notify[2]"]
+    assert [problem.field for problem in caught.value.problems] == [
+        "notify[0].to", "notify[1].webhook", "notify[2].secret", "notify[3].webhook", "notify[3].secret"
+    ]  # fmt: skip
     assert "canary" not in str(caught.value)
 
 
