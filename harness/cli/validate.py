@@ -77,6 +77,7 @@ def _game_days(files: Sequence[Path], project: Project) -> tuple[list[str], list
     from harness.gameday.expectation import expectation
     from harness.gameday.history import read_history
     from harness.gameday.loading import load_game_day
+    from harness.gameday.part_problems import part_problems
     from harness.gameday.selection import experiments_of
 
     now = time.time()
@@ -95,6 +96,7 @@ def _game_days(files: Sequence[Path], project: Project) -> tuple[list[str], list
         if (first := names.setdefault(day.name, file)) != file:
             message = f"found {day.name!r}, which is also the name of the game day in {first}; expected unique names"
             problems.append(day.document.problem(("metadata", "name"), message))
+        problems += part_problems(day, experiments, Sources.for_file(file, project), now)
         lines += expectation(day, experiments, history, now)
     return lines, problems
 

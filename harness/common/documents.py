@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,23 @@ MAX_KEY = 1024
 MAX_PROBLEMS = 100
 # A lone surrogate cannot be encoded in UTF-8.
 _HALVES = re.compile("[\ud800-\udfff]")
+
+# Pydantic's own messages for these name Python types, such as "dictionary or instance of Freeze".
+_EXPECTED = {
+    "model_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+}
 
 Place = tuple[str | int, ...]
 
@@ -73,7 +90,7 @@ class Document:
         """
         found = []
         for detail in error.errors(include_url=False):
-            sentence = _sentence(detail["type"], detail["msg"], detail["input"])
+            sentence = _sentence(detail["type"], detail["msg"], detail["input"], detail.get("ctx", {}))
             if detail["type"] == "extra_forbidden" and model is not None:
                 sentence += one_of(str(detail["loc"][-1]), known_fields(model, detail["loc"][:-1]))
             if sentence:
@@ -218,7 +235,7 @@ class _Walk:
             raise InputError(self.problems)
 
 
-def _sentence(kind: str, message: str, found: object) -> str:
+def _sentence(kind: str, message: str, found: object, context: Mapping[str, Any]) -> str:
     if kind == "default_factory_not_called":
         # The default depends on another field that is invalid; that field's own problem is enough.
         return ""
@@ -228,4 +245,6 @@ def _sentence(kind: str, message: str, found: object) -> str:
         return "missing, and it is required"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
+    if kind in _EXPECTED:
+        return f"found {shown(found)}, expected {_EXPECTED[kind].format_map(context)}"
     return f"found {shown(found)}, expected: {message[:1].lower()}{message[1:]}"

@@ -109,8 +109,10 @@ def too_deep(file: Path, line: int) -> Problem:
 
 
 def shown(found: object) -> str:
-    """Format a value for a message, shortened to 80 characters."""
-    text = repr(found)
+    """Format a value for a message as YAML has it, shortened to 80 characters."""
+    if found is None:
+        return "nothing"
+    text = str(found).lower() if isinstance(found, bool) else repr(found)
     return text if len(text) <= 80 else text[:77] + "…"
 
 

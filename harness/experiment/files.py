@@ -21,6 +21,10 @@ _LOAD_PROFILE = re.compile(r"""["']?kind["']?\s*:\s*["']?LoadProfile\b""")
 _GAME_DAY = re.compile(r"""(?:^|[{,\s])["']?kind["']?\s*:\s*["']?game[-_]?day\b""", re.IGNORECASE)
 
 
+# Without any apiVersion a file belongs to no other program, so that a forgotten one is reported and not ignored.
+_ANY_API_VERSION = re.compile(r"""(?:^|[{,\s])["']?apiVersion["']?\s*:""")
+
+
 def is_experiment(path: Path) -> bool:
     """Return whether a YAML or JSON file has the apiVersion of an experiment in its first ``HEAD`` bytes."""
     # Decided by the apiVersion, not by the kind, so that a file with a misspelt kind is reported and not ignored.
@@ -29,9 +33,11 @@ def is_experiment(path: Path) -> bool:
 
 
 def is_game_day(path: Path) -> bool:
-    """Return whether a YAML or JSON file has the apiVersion and the kind of a game day in its first ``HEAD`` bytes."""
+    """Return whether a YAML or JSON file has the kind of a game day in its first ``HEAD`` bytes, and its apiVersion
+    or none at all."""
     head = _head(path)
-    return bool(_API_VERSION.search(head)) and bool(_GAME_DAY.search(head))
+    ours = _API_VERSION.search(head) or not _ANY_API_VERSION.search(head)
+    return bool(ours) and bool(_GAME_DAY.search(head))
 
 
 def _head(path: Path) -> str:

@@ -8,9 +8,9 @@ rules, background load) have a model in a module beside this one, a field in :cl
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from harness.common.clock import SystemClock
@@ -121,12 +121,14 @@ class GameDayDeclaration(Part):
         description="where the times of detection and mitigation come from, in addition to the marks",
     )
 
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if self.duration is not None and (self.rounds is not None or self.budget is not None):
-            other = "rounds" if self.rounds is not None else "budget"
-            raise ValueError(f"found duration and {other}, expected at most one of them")
-        return self
+    @field_validator("duration", "budget")
+    @classmethod
+    def _one_length(cls, value: float | None, info: ValidationInfo) -> float | None:
+        # Of a field, not of the model, so that the problem has a line. Only the fields above it are known here.
+        other = "rounds" if info.field_name == "duration" else "duration"
+        if value is not None and info.data.get(other) is not None:
+            raise ValueError(f"found {info.field_name} and {other}, expected at most one of them")
+        return value
 
     @property
     def calendar(self) -> Calendar:

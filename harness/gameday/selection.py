@@ -14,6 +14,7 @@ from harness.common.suggestions import one_of
 from harness.experiment.declaration import Experiment
 from harness.experiment.files import experiment_files, is_experiment, is_game_day
 from harness.gameday.loading import GameDay
+from harness.model.quantities import counted
 
 Load = Callable[[Path], Experiment]
 
@@ -44,7 +45,7 @@ def experiments_of(game_day: GameDay, load: Load) -> list[Experiment]:
             problems.append(game_day.document.problem(("experiments", "exclude", index), message))
     kept = [each for each in found if _is_selected(game_day, each)]
     if not kept and not problems:
-        message = f"selects none of the {len(found)} experiments below paths, expected at least one"
+        message = f"selects none of {counted(len(found), 'experiment')} below paths, expected at least one"
         problems.append(game_day.document.problem(("experiments",), message))
     if problems:
         raise InputError(problems)

@@ -29,15 +29,19 @@ def parse_duration(value: object) -> object:
     # `findall` skips what it does not recognise, so the parts must be compared with the whole text.
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
+        if text.startswith("-"):
+            raise ValueError(f"found {value!r}, expected a duration of at least 0s, such as 20s")
         raise ValueError(f"found {value!r}, expected a duration such as 200ms, 20s or 1m30s")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def _duration(value: object, info: ValidationInfo) -> object:
-    bare = isinstance(value, int | float) and not isinstance(value, bool)
-    # Zero needs no unit: it is the same in all of them.
-    if bare and value and (info.context or {}).get("unitsRequired"):
-        raise ValueError(f"found {value}, expected a duration with its unit, such as {value}s or {value}ms")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value < 0:
+            raise ValueError(f"found {value}, expected a duration of at least 0s, such as 20s")
+        # Zero needs no unit: it is the same in all of them.
+        if value and (info.context or {}).get("unitsRequired"):
+            raise ValueError(f"found {value}, expected a duration with its unit, such as {value}s or {value}ms")
     return parse_duration(value)
 
 

@@ -148,3 +148,40 @@ def test_validate_notes_another_name_and_missing_twins(
     assert name == "experiments/a.yaml: found metadata.name one-killed, expected a: reports and -k use the name"
     assert twins.startswith("experiments/a.yaml: found no twins, expected at least one")
     assert count == "1 experiment file: no problems found"
+
+
+DAY = """\
+apiVersion: resilience/v1
+kind: GameDay
+metadata: {name: friday}
+hypothesis: Users notice nothing.
+experiments: {paths: [one-killed.yaml]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ("windows: {allow: [Mon 09:00-09:00:05]}", "6: windows.allow[0]"),
+        ("windows: {allow: [Mon 23:59-24:00], freeze: [{from: 2020-01-01, to: 2050-01-01, reason: x}]}", "6: windows"),
+        ("load: {target: service/shop, namespace: shop, rate: 5/s, behaviour: nope}", "6: load.behaviour"),
+    ],
+)
+def test_validate_checks_the_parts_of_a_game_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: str, wrong: str
+) -> None:
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments" / "friday.yaml").write_text(f"{DAY}{more}\n")
+    assert main(["validate"]) == BAD_INPUT
+    assert f"friday.yaml:{wrong}: " in capsys.readouterr().err
+
+
+def test_validate_refuses_windows_shorter_than_an_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(tmp_path, EXPERIMENT.replace("recovery: 5s", "recovery: 2m"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments" / "friday.yaml").write_text(DAY + "windows: {allow: [Mon 09:00-09:01]}\n")
+    assert main(["validate"]) == BAD_INPUT
+    assert "expected a window as long as the shortest experiment" in capsys.readouterr().err

@@ -57,7 +57,8 @@ def test_selector_that_cannot_be_parsed_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", ["rounds: 2", "budget: 45m"])
 def test_duration_excludes_rounds_and_budget(tmp_path: Path, other: str) -> None:
     (found,) = _problems(tmp_path, f"{PLAIN}duration: 4h\n{other}\n")
-    assert "found duration and" in found
+    assert found.startswith(("7 ", "6 "))
+    assert "duration" in found
 
 
 def test_digest_depends_on_the_content_only(tmp_path: Path) -> None:
@@ -78,3 +79,37 @@ def test_game_day_is_no_experiment(tmp_path: Path, kind: str) -> None:
 def test_misspelt_kind_is_reported(tmp_path: Path) -> None:
     (found,) = _problems(tmp_path, PLAIN.replace("kind: GameDay", "kind: Gameday"))
     assert found.startswith("2 kind: found 'Gameday', expected")
+
+
+def test_game_day_without_an_api_version_is_reported(tmp_path: Path) -> None:
+    file = _file(tmp_path, PLAIN.replace("apiVersion: resilience/v1\n", ""))
+    assert is_game_day(file)
+    assert not is_experiment(file)
+    (found,) = _problems(tmp_path, file.read_text())
+    assert found.endswith("apiVersion: missing, and it is required")
+
+
+def test_game_day_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    assert not is_game_day(_file(tmp_path, PLAIN.replace("resilience/v1", "other.example/v1")))
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ("surprise: yes", "6 surprise: found true, expected a mapping"),
+        ("abort: {}", "6 abort: found {}, expected a list"),
+        ("load: 3", "6 load: found 3, expected a mapping"),
+        ("rounds: 0", "6 rounds: found 0, expected at least 1"),
+        ("rounds: none", "6 rounds: found 'none', expected a whole number"),
+        ("order: sideways", "6 order: found 'sideways', expected 'listed', 'random' or 'value'"),
+        ("twins: perhaps", "6 twins: found 'perhaps', expected true or false"),
+        ("pause: -1", "6 pause: found -1, expected a duration of at least 0s, such as 20s"),
+        ("pause: -5s", "6 pause: found '-5s', expected a duration of at least 0s, such as 20s"),
+        ("budget: 0s", "6 budget: found '0s', expected more than 0"),
+        ("response: {alerts: ['']}", "6 response.alerts[0]: found '', expected"),
+        ("metadata:", "6 metadata: duplicate key"),
+    ],
+)
+def test_message_has_the_words_of_yaml(tmp_path: Path, more: str, wrong: str) -> None:
+    (found,) = _problems(tmp_path, f"{PLAIN}{more}\n")
+    assert found.startswith(wrong)
