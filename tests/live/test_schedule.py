@@ -126,8 +126,10 @@ def _ended(api: KubeApi, name: str, count: int = 1) -> Ended:
 
 
 def _pod(api: KubeApi, name: str) -> str:
+    """The newest pod of a schedule; empty before the Job's controller has created it."""
     pods = api.list(PODS, SYSTEM_NAMESPACE, f"{SCHEDULE_LABEL}={name}").items
-    return str(max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])["metadata"]["name"])
+    found = sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    return str(found[-1]["metadata"]["name"]) if found else ""
 
 
 def _experiments(api: KubeApi) -> list[str]:
@@ -136,8 +138,11 @@ def _experiments(api: KubeApi) -> list[str]:
 
 
 def _in_fault(api: KubeApi, name: str) -> bool:
+    pod = _pod(api, name)
+    if not pod:
+        return False
     with suppress(ApiError):
-        log = api.logs(SYSTEM_NAMESPACE, _pod(api, name), CONTAINER)
+        log = api.logs(SYSTEM_NAMESPACE, pod, CONTAINER)
         scaled = [item for item in api.list(DEPLOYMENTS).items if item["metadata"]["namespace"].startswith("rh-long-")]
         return "long: fault" in log and any(item["spec"]["replicas"] == 2 for item in scaled)
     return False
