@@ -108,11 +108,8 @@ def _network_policy(values: Values) -> Object:
 
     Policies are compared after the translation of a Service's address, so that pods are matched by their own ports.
     """
-    s3 = values.results.s3
-    ports = {*values.network.api_ports, *values.network.ports, KUBELET, *([s3.port] if s3 else [])}
-    git = (
-        [{"protocol": "TCP", "port": 22}] if values.source.git and not values.source.git.url.startswith("http") else []
-    )
+    servers = [server for server in (values.results.s3, values.source.git) if server]
+    ports = {*values.network.api_ports, *values.network.ports, KUBELET, *(server.port for server in servers)}
     dns = [{"protocol": protocol, "port": DNS} for protocol in ("UDP", "TCP")]
     outside = [{"protocol": "TCP", "port": port} for port in sorted(ports)]
     return {
@@ -126,7 +123,7 @@ def _network_policy(values: Values) -> Object:
                 # Targets of load and probes, Prometheus and DNS in the cluster: experiments choose their own ports.
                 {"to": [{"namespaceSelector": {}}]},
                 # API servers, nodes and what is outside of the cluster have no pods to select.
-                {"ports": [*dns, *outside, NODE_PORTS, *git]},
+                {"ports": [*dns, *outside, NODE_PORTS]},
             ],
         },
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from harness.common.documents import Document
@@ -19,6 +19,7 @@ from harness.model.quantities import DnsLabel, matching
 RESERVED = ("janitor",)
 _QUANTITY = matching(r"[1-9][0-9]*(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?", "a quantity such as 500m, 256Mi or 1Gi")
 _TEXT = StringConstraints(min_length=1, pattern=r"^\S+$")
+_PORTS = {"https": 443, "http": 80, "ssh": 22}
 _NAME = StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
 Port = Annotated[int, Field(ge=1, le=65535)]
 Quantity = Annotated[str, _QUANTITY]
@@ -26,6 +27,23 @@ Quantity = Annotated[str, _QUANTITY]
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+def _port(url: str) -> int:
+    """Return the TCP port of a URL, or of an address such as git@HOST:PATH."""
+    if "://" not in url:
+        return _PORTS["ssh"]
+    parts = urlsplit(url)
+    try:
+        return parts.port or _PORTS[parts.scheme]
+    except ValueError as error:
+        raise ValueError(f"found the address {parts.netloc}, expected a port from 1 to 65535") from error
+
+
+def _with_port(url: str) -> str:
+    """Return a URL. Raises ValueError if its port is not valid."""
+    _port(url)
+    return url
 
 
 class Volume(_Part):
@@ -38,7 +56,7 @@ class Volume(_Part):
 class Bucket(_Part):
     """A bucket of an S3-compatible server for the results."""
 
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+/?$")] = Field(
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+/?$"), AfterValidator(_with_port)] = Field(
         description="URL of the server, such as https://s3.example.com"
     )
     bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = Field(
@@ -55,8 +73,7 @@ class Bucket(_Part):
     @property
     def port(self) -> int:
         """The TCP port of the server."""
-        parts = urlsplit(self.endpoint)
-        return parts.port or (443 if parts.scheme == "https" else 80)
+        return _port(self.endpoint)
 
 
 class Results(_Part):
@@ -79,9 +96,9 @@ class Results(_Part):
 class Git(_Part):
     """A Git repository that an init container clones."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^(https?|ssh)://\S+$|^git@\S+:\S+$")] = Field(
-        description="URL of the repository"
-    )
+    url: Annotated[
+        str, StringConstraints(pattern=r"^(https?|ssh)://\S+$|^git@\S+:\S+$"), AfterValidator(_with_port)
+    ] = Field(description="URL of the repository")
     ref: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = Field(
         default="main", description="branch, tag or full commit hash"
     )
@@ -89,6 +106,11 @@ class Git(_Part):
     secret: str = Field(
         default="", description="name of a Secret with the keys username and password, for HTTPS; by default none"
     )
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the server."""
+        return _port(self.url)
 
 
 class Source(_Part):

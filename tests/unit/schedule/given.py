@@ -50,6 +50,14 @@ SETS: dict[str, dict[str, Any]] = {
         "source": {"git": {"url": "https://git.test/shop.git", "ref": "v1", "image": "git:2", "secret": "git"}},
         "files": [],
     },
+    "git on a port": {
+        "source": {"git": {"url": "http://git.test:8080/shop.git", "image": "git.test/git:2"}},
+        "files": [],
+    },
+    "git by ssh URL": {
+        "source": {"git": {"url": "ssh://git@git.test:2222/shop.git", "image": "git.test/git:2"}},
+        "files": [],
+    },
     "git by ssh": {
         "source": {"git": {"url": "git@git.test:shop.git", "image": "git.test/git:2"}},
         "files": [],

@@ -70,6 +70,8 @@ def test_policy_opens_the_ports_of_bucket_and_repository() -> None:
     assert 9000 in _ports(_policy(**SETS["bucket"]))
     assert 22 in _ports(_policy(**SETS["git by ssh"]))
     assert 22 not in _ports(_policy(**SETS["git"]))
+    assert 8080 in _ports(_policy(**SETS["git on a port"]))
+    assert 2222 in _ports(_policy(**SETS["git by ssh URL"]))
 
 
 def test_secrets_occur_by_name_only() -> None:

@@ -23,6 +23,8 @@ from tests.unit.schedule.given import NOW, values
         ({"results": {"volume": {}, "s3": {}}}, "found volume and s3, expected one of them"),
         ({"results": {"volume": {"size": "big"}}}, "results.volume.size: found 'big', expected a quantity"),
         ({"source": {"git": {"url": "file:///x", "image": "i"}}}, "source.git.url: found 'file:///x'"),
+        ({"results": {"s3": {"endpoint": "https://s3:99999", "bucket": "abc", "secret": "s"}}}, "results.s3.endpoint"),
+        ({"source": {"git": {"url": "https://git:port/shop.git", "image": "git:2"}}}, "source.git.url"),
         ({"results": {"s3": {"endpoint": "https://u:p@s3", "bucket": "abc", "secret": "s"}}}, "results.s3.endpoint"),
     ],
 )

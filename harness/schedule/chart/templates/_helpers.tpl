@@ -25,7 +25,9 @@ capabilities:
 {{- end }}
 
 {{- define "schedule.port" -}}
-{{- $url := urlParse .Values.results.s3.endpoint }}
+{{- if contains "://" . }}
+{{- $url := urlParse . }}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
-{{- $port | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- $port | default (get (dict "https" "443" "http" "80" "ssh" "22") $url.scheme) }}
+{{- else }}22{{ end }}
 {{- end }}
