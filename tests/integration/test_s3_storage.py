@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from minio import Minio
 
-from harness.cluster.local.paths import cache_root
-from harness.cluster.local.toolchain import find
 from harness.common.errors import InputError
 from harness.schedule.storage import S3, Copier, require
-
-SOURCE = Path(__file__).parent / "s3_server"
-BUILD_SECONDS = 600
+from tests import s3_server
 
 
 @pytest.fixture(scope="module")
 def program() -> Path:
-    """The server, built once for each version of its sources. Skips where Go or its modules cannot be had."""
-    content = b"".join((SOURCE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))
-    target = cache_root() / "test-s3-server" / hashlib.sha256(content).hexdigest()[:16]
-    if target.exists():
-        return target
-    if shutil.which("go") is None:
-        pytest.skip("the S3 server is built with Go")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        if not target.exists():
-            go = find((1, 26, 4), print)
-            new = target.with_suffix(".new")
-            command = [str(go.binary), "build", "-o", str(new), "."]
-            done = subprocess.run(
-                command, cwd=SOURCE, env=go.environment(), capture_output=True, text=True, check=False,
-                timeout=BUILD_SECONDS,
-            )  # fmt: skip
-            if done.returncode:
-                pytest.skip(f"the S3 server cannot be built here: {done.stderr.strip()[-200:]}")
-            new.replace(target)
-    return target
+    """The server. Skips where it cannot be built."""
+    return s3_server.program()
 
 
 @pytest.fixture

@@ -14,19 +14,21 @@ import yaml
 
 from harness.cli.main import main
 from harness.cluster.kube.client import KubeApi
-from harness.cluster.kube.resources import DEPLOYMENTS, NAMESPACES, PODS, VOLUME_CLAIMS
+from harness.cluster.kube.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, VOLUME_CLAIMS
 from harness.cluster.local import commands
+from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.locks import locked
 from harness.common.clock import SystemClock
 from harness.common.errors import ApiError
 from harness.common.naming import SYSTEM_NAMESPACE
 from harness.common.waiting import wait_until
 from harness.model.verdict import Verdict
+from harness.results.record import RunRecord
 from harness.results.reporting.store import load
 from harness.safety.cleanup import janitor
 from harness.schedule.naming import CONTAINER, RESULTS, SCHEDULE_LABEL
 from harness.schedule.status import Ended, statuses
-from tests.live import short_experiment
+from tests.live import servers, short_experiment
 
 pytestmark = [
     pytest.mark.live,
@@ -47,15 +49,21 @@ def _silent(_message: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[KubeApi]:
-    """The API of a cluster of its own, in which the janitor runs every minute."""
+def cluster() -> Iterator[LocalCluster]:
+    """A cluster in which the janitor runs every minute."""
     with locked(f"{NAME}-tests", _silent, "another run of these tests"):
         cluster = commands.up(NAME, 1, _silent)
         with closing(cluster):
             for item in janitor.manifests(cluster.runner_image(_silent), "* * * * *"):
                 cluster.api.apply(item)
-            yield cluster.api
+            yield cluster
         commands.down(NAME, _silent)
+        servers.remove_images()
+
+
+@pytest.fixture(scope="module")
+def api(cluster: LocalCluster) -> KubeApi:
+    return cluster.api
 
 
 @pytest.fixture
@@ -106,8 +114,8 @@ def _schedule(*words: str) -> int:
     return main(["schedule", *words, *CLUSTER])
 
 
-def _apply(name: str, cron: str, path: str = "experiments") -> None:
-    assert _schedule("apply", path, "--name", name, "--cron", cron, "--prometheus", PROMETHEUS) == 0
+def _apply(name: str, cron: str, path: str = "experiments", *more: str) -> None:
+    assert _schedule("apply", path, "--name", name, "--cron", cron, "--prometheus", PROMETHEUS, *more) == 0
 
 
 def _runs(api: KubeApi, name: str) -> list[Ended]:
@@ -241,3 +249,47 @@ def test_next_run_continues_the_day_of_a_killed_pod(
     ]
     assert (day.verdict, day.runs, bool(day.finished)) == (Verdict.HELD, [before.name, after.name], True)
     assert _schedule("delete", "killed", "--results") == 0
+
+
+def test_bucket_has_the_reports_after_a_run(cluster: LocalCluster, project: Path, tmp_path: Path) -> None:
+    client = servers.start_s3(cluster, tmp_path / "image", _silent)
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": keys}
+    cluster.api.apply(secret, SYSTEM_NAMESPACE)
+    _write(project, "first")
+    options = ["--s3-endpoint", servers.S3_URL, "--bucket", servers.BUCKET, "--bucket-secret", "keys"]
+    _apply("bucket", NEVER, "experiments", *options)
+    assert _schedule("run-now", "bucket") == 0
+    run = _ended(cluster.api, "bucket")
+    assert run.outcome is not None
+    assert (run.outcome.state, run.outcome.stored) == ("HELD", f"bucket {servers.BUCKET} at {servers.S3_URL}")
+    found = [*client.list_objects(servers.BUCKET, prefix=f"bucket/{run.outcome.run}/", recursive=True)]
+    for each in found:
+        print(f"{each.object_name} {each.size}")
+    names = {str(each.object_name).removeprefix(f"bucket/{run.outcome.run}/") for each in found if each.size}
+    assert {"results.json", "index.html", "summary.md"} <= names
+    with closing(client.get_object(servers.BUCKET, f"bucket/{run.outcome.run}/results.json")) as answer:
+        record = RunRecord.model_validate_json(answer.read())
+    assert [(each.name, each.verdict) for each in record.experiments] == [("first", Verdict.HELD)]
+    assert _schedule("delete", "bucket") == 0
+
+
+def test_experiments_come_from_a_git_repository(
+    cluster: LocalCluster, project: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _write(project, "first")
+    servers.start_git(cluster, project, tmp_path_factory.mktemp("image"), _silent)
+    # Not committed, so the pod must not have it.
+    _write(project, "second")
+    _apply("git", NEVER, "experiments", "--git", servers.GIT_URL, "--git-image", servers.GIT_IMAGE)
+    assert cluster.api.list(CONFIG_MAPS, SYSTEM_NAMESPACE, f"{SCHEDULE_LABEL}=git").items == []
+    assert _schedule("run-now", "git") == 0
+    run = _ended(cluster.api, "git")
+    capsys.readouterr()
+    assert _schedule("logs", "git") == 0
+    log = capsys.readouterr().out
+    assert run.outcome is not None, log
+    assert run.outcome.state == "HELD", log
+    assert "first: HELD" in log
+    assert "second: " not in log
+    assert _schedule("delete", "git", "--results") == 0
