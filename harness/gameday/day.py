@@ -36,8 +36,9 @@ class Day:
     ``started`` is the wall time at which it was first started, also if it continues after an interruption. ``turns``
     are those that are planned, in order; with ``duration`` each further round is added when it begins. ``done`` has
     those that ended. ``connect`` returns the connected run with its cluster and Prometheus; it raises ClusterError.
-    ``sealed``: nothing that is shown may name a turn before the day is over; see ``shown``. ``folder`` is the folder
-    of this run's report. ``halted`` returns the reason of an emergency stop, or None.
+    ``sealed`` is the hash of a sealed plan: nothing that is shown may name a turn before the day is over; see
+    ``shown``. ``folder`` is the folder of this run's report. ``halted`` returns the reason of an emergency stop, or
+    None. ``continued``: it continues an interrupted day.
     """
 
     game_day: GameDay
@@ -50,7 +51,8 @@ class Day:
     halted: Callable[[], str | None] = lambda: None
     turns: list[Turn] = field(default_factory=list)
     done: list[TurnRecord] = field(default_factory=list)
-    sealed: bool = False
+    sealed: str = ""
+    continued: bool = False
 
     def shown(self, turn: Turn) -> str:
         """Return the name of a turn for the terminal: its number if the plan is sealed."""

@@ -5,7 +5,7 @@ The first source wins; the later ones are named beside it. A moment without a so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from harness.common.clock import iso, parse_kubernetes_time
 from harness.gameday.alerts import AlertTimes
-from harness.gameday.marks import Mark, MarkKind, first_between
+from harness.gameday.marks import KINDS, Mark, MarkKind, first_between
 from harness.model.quantities import show_seconds
 from harness.results.game_day_response import MomentRecord, ResponseRecord
 from harness.results.record import ClockRecord, ExperimentRecord
@@ -63,13 +63,13 @@ def response_to(
     outage: Outage, marks: Sequence[Mark], alerts: Sequence[AlertTimes], expected: Sequence[str], unread: str = ""
 ) -> ResponseRecord:
     """Return the response to an outage. ``alerts`` are the ``expected`` ones; ``unread`` is why marks are missing."""
-    no_mark = f"marks could not be read: {unread}" if unread else "no mark was entered (`harness gameday mark {}`)"
+    missing = {kind: _no_mark(outage, marks, kind, unread) for kind in KINDS}
     return ResponseRecord(
         experiment=outage.title,
         injected=iso(outage.injected),
-        detected=_moment(outage, _detections(outage, marks, alerts), _why_not("detected", no_mark, alerts, expected)),
+        detected=_moment(outage, _detections(outage, marks, alerts), _why_not("detected", missing, alerts, expected)),
         mitigated=_moment(
-            outage, _mitigations(outage, marks, alerts), _why_not("mitigated", no_mark, alerts, expected)
+            outage, _mitigations(outage, marks, alerts), _why_not("mitigated", missing, alerts, expected)
         ),
         # The clocks are ordered by what they mean, not by their times.
         recovered=_first(outage, outage.recovered, outage.not_recovered),
@@ -108,8 +108,20 @@ def _first(outage: Outage, found: Sequence[tuple[float, str]], reason: str) -> M
     return MomentRecord(seconds=at - outage.injected, at=iso(at), source=source, others=others)
 
 
-def _why_not(kind: MarkKind, no_mark: str, alerts: Sequence[AlertTimes], expected: Sequence[str]) -> str:
-    reasons = [no_mark.replace("{}", kind)]
+def _no_mark(outage: Outage, marks: Sequence[Mark], kind: MarkKind, unread: str) -> str:
+    if unread:
+        return f"marks could not be read: {unread}"
+    earlier = [mark.at for mark in marks if mark.kind == kind and mark.at < outage.injected]
+    if earlier:
+        before = show_seconds(round(outage.injected - max(earlier), 1))
+        return f"no mark was entered after the injection, the last one is from {before} before it"
+    return f"no mark was entered (`harness gameday mark {kind}`)"
+
+
+def _why_not(
+    kind: MarkKind, missing: Mapping[MarkKind, str], alerts: Sequence[AlertTimes], expected: Sequence[str]
+) -> str:
+    reasons = [missing[kind]]
     for name in expected:
         times = next((each for each in alerts if each.name == name), None)
         if times is None or times.error:

@@ -42,7 +42,7 @@ class DayRun:
     _skips: dict[str, str] = field(default_factory=dict)
 
     def before(self, turn: Turn) -> str:
-        """Pause, then ask the rules; return why this turn is skipped, or "" if it may run. Raises OSError."""
+        """Pause, then ask the rules; return why this turn is skipped, or "" if it may run."""
         if not self._begun:
             self._begin()
         elif not self._over and self._ran:
@@ -50,13 +50,15 @@ class DayRun:
         if self._over:
             return self._over
         self._mark(turn.title)
+        if self._over:
+            return self._over
         answer = self._ask(lambda rule: rule.before_experiment(self.day, turn))
         if answer.action is Action.ABORT:
             self._abort(answer.reason)
         return answer.reason if answer.action is not Action.GO else self.day.halted() or ""
 
     def after(self, turn: Turn, node_id: str, record: ExperimentRecord | None, reason: str = "") -> None:
-        """Keep the result of a turn, and ask the rules; ``reason`` is why there is no record. Raises OSError."""
+        """Keep the result of a turn, and ask the rules; ``reason`` is why there is no record."""
         self._ran += record is not None
         # What was interrupted, and what an emergency stop left out, runs when the day continues.
         unfinished = record.interrupted if record is not None else bool(self._over or self.day.halted())
@@ -101,7 +103,7 @@ class DayRun:
             for rule in self.rules:
                 try:
                     rule.after_day(self.day, record)
-                except HarnessError as error:
+                except (HarnessError, OSError) as error:
                     self.day.progress(f"game day: {rule.name}: {error}")
         self._mark("")
         return record
@@ -129,6 +131,11 @@ class DayRun:
             turns=turns,
             choice=self.state.choice,
         )
+
+    @property
+    def begun(self) -> bool:
+        """Whether the rules were asked for the day."""
+        return self._begun
 
     @property
     def _over(self) -> str:
@@ -234,4 +241,9 @@ class DayRun:
         if self._refused or not self._begun:
             return
         self.state.current = title
-        self.store.save(self.state)
+        try:
+            self.store.save(self.state)
+        except OSError as error:
+            # Nobody could continue such a day, or see that it was interrupted. What has run stays in the record.
+            if not self._over:
+                self._abort(f"the state of the game day cannot be stored in {self.store.file}: {error.strerror}")

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -17,8 +17,10 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
+from harness.common.clock import iso
 from harness.common.errors import InputError, Problem
 from harness.gameday.loading import GameDay
+from harness.model.quantities import show_seconds
 from harness.results.fact import Fact
 from harness.results.game_day_record import ChoiceRecord, TurnRecord
 from harness.results.reporting.store import write_atomically
@@ -56,26 +58,33 @@ class DayStore:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the lock of the game day. Raises InputError if another process has it, OSError."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Hold the lock of the game day. Raises InputError if another process has it, or it cannot be taken."""
         lock = FileLock(self._folder / f"{self._name}.lock")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout as error:
             state = self.load()
             run = f" (run {state.runs[-1]})" if state and state.runs else ""
             message = f"the game day {self._name} is running already{run}: expected one at a time; wait for its end"
             raise InputError([Problem(message, Path(lock.lock_file))]) from error
+        # A Timeout is an OSError too.
+        except OSError as error:
+            message = f"the state of the game day cannot be stored: {error.strerror}: {error.filename}"
+            raise InputError([Problem(f"{message}; expected a folder that can be written", self._folder)]) from error
         try:
             yield
         finally:
             lock.release()
 
-    def load(self) -> DayState | None:
-        """Return the stored state; None if there is none, or it cannot be used."""
+    def load(self, note: Callable[[str], None] = lambda _: None) -> DayState | None:
+        """Return the stored state; None if there is none, or it cannot be used, which is noted."""
         try:
             return DayState.model_validate_json(self.file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
         except (OSError, UnicodeDecodeError, ValidationError):
+            note(f"{self.file}: not the state of a game day, so that an interrupted one does not continue")
             return None
 
     def save(self, state: DayState) -> None:
@@ -83,14 +92,35 @@ class DayStore:
         write_atomically(self.file, state.model_dump_json(indent=1) + "\n")
 
 
-def to_continue(state: DayState | None, game_day: GameDay, now: float, until: float | None = None) -> DayState | None:
+def to_continue(
+    state: DayState | None,
+    game_day: GameDay,
+    now: float,
+    until: float | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> DayState | None:
     """Return the state if this start continues it, or None if the day starts anew.
 
     It continues if the file declares the same as before, something is left to run, and it is not too late: ``until``
     is the end of the window in which it started, in Unix seconds; without a window it is ``CONTINUES`` after the start.
+    Why an interrupted day does not continue is noted.
     """
-    if state is None or state.finished or state.digest != game_day.digest:
+    if state is None or state.finished:
         return None
-    last = until if until is not None else state.started + CONTINUES
+    why = _why_not(state, game_day, now, until)
+    if why:
+        note(f"the interrupted game day of run {', '.join(state.runs)} does not continue: {why}")
+    return None if why else state
+
+
+def _why_not(state: DayState, game_day: GameDay, now: float, until: float | None) -> str:
+    if state.digest != game_day.digest:
+        return "its file was changed"
     # A clock that was stepped back could otherwise continue a day of the future.
-    return state if state.started <= now <= last else None
+    if now < state.started:
+        return f"it started at {iso(state.started)}, which is later than now"
+    if until is None and now > state.started + CONTINUES:
+        return f"it started at {iso(state.started)}, more than {show_seconds(CONTINUES)} ago"
+    if until is not None and now > until:
+        return f"its window ended at {iso(until)}"
+    return ""

@@ -71,22 +71,23 @@ class SurpriseStart(DayRule):
         if plan is None:
             return
         record.sealed = SealRecord(hash=plan.hash)
-        if not record.finished and not record.aborted:
+        # Before the first experiment nothing is stored, so that the next start draws a new plan.
+        if not record.finished and not record.aborted and (day.continued or self._prepared):
             day.progress("the day was interrupted: its plan stays sealed, since the day may continue")
             return
-        day.folder.mkdir(parents=True, exist_ok=True)
-        (day.folder / OPENED).write_text(plan.text, encoding="utf-8")
         record.sealed = SealRecord(hash=plan.hash, salt=plan.salt, content=plan.content, command=plan.command)
         if self._progress:
             self._progress.open()
         day.progress(f"the plan is opened: salt {plan.salt}, content {plan.content}")
         day.progress(f"to compare its hash with the one at the start, run: {plan.command}")
+        day.folder.mkdir(parents=True, exist_ok=True)
+        (day.folder / OPENED).write_text(plan.text, encoding="utf-8")
         for file in _secret_files(day):
             file.unlink(missing_ok=True)
 
     def _seal(self, day: Day) -> Answer | None:
         """Draw or continue the plan, and order the turns; return why the day cannot begin."""
-        self._plan = _earlier(day) if day.done else None
+        self._plan = _earlier(day) if day.continued else None
         seconds = max(map(may_take, day.turns), default=0.0)
         now = day.clock.wall()
         if self._plan is None:
@@ -106,7 +107,7 @@ class SurpriseStart(DayRule):
         self._begin = day.clock.monotonic() + max(0.0, self._draw.start - now)
         places = {title: number for number, title in enumerate(self._draw.turns)}
         day.turns.sort(key=lambda turn: places.get(turn.title, len(places)))
-        day.sealed = True
+        day.sealed = self._plan.hash
         day.progress(f"the plan of {day.game_day.name} is sealed: SHA-256 {self._plan.hash}")
         return None
 

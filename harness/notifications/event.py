@@ -35,6 +35,15 @@ class ClusterFacts(Fact):
     kubernetes: str
 
 
+class GameDayFacts(Fact):
+    """The game day of a run."""
+
+    name: str
+    sealed: str = Field(default="", description="SHA-256 of the sealed plan; empty: the day is no surprise")
+    verdict: Verdict | None = Field(default=None, description="verdict of the day; null: it has not ended yet")
+    reason: str = Field(default="", description="what the verdict consists of, in one line")
+
+
 class Missed(Fact):
     """An objective that is not HELD, of an experiment that did not pass."""
 
@@ -54,6 +63,7 @@ class Notification(Message):
     title: str = Field(description="one line for people")
     text: str = Field(description="the same in full, as plain text of several lines")
     cluster: ClusterFacts | None = Field(default=None, description="null: the run did not connect to a cluster")
+    game_day: GameDayFacts | None = Field(default=None, description="null: the run has no game day")
     verdict: Verdict | None = Field(default=None, description="verdict of the run; null: there is none (yet)")
     reason: str = Field(default="", description="why the run was aborted")
     missed: list[Missed] = Field(default_factory=list)

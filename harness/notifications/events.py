@@ -11,7 +11,7 @@ from harness.common.clock import Clock, iso
 from harness.engine.notification_options import ABORTED, FINISHED, LEFT_BEHIND, STARTED
 from harness.model.quantities import counted
 from harness.model.verdict import Verdict
-from harness.notifications.event import ClusterFacts, Missed, Notification, Urgency
+from harness.notifications.event import ClusterFacts, GameDayFacts, Missed, Notification, Urgency
 from harness.results.record import EnvironmentRecord, ExperimentRecord, RunRecord
 from harness.results.reporting import overview
 from harness.results.reporting.plain import one_line
@@ -31,17 +31,21 @@ class Events:
     clock: Clock
     link: str = ""
 
-    def started(self, run: RunRecord) -> Notification:
-        """Return the notification that the run is connected and starts its experiments."""
+    def started(self, run: RunRecord, day: GameDayFacts | None = None) -> Notification:
+        """Return the notification that the run is connected and starts its experiments, those of ``day`` if given."""
         place = run.environment
         where = f" on {place.context}" if place else ""
-        return self._made(STARTED, "info", f"Resilience run {self.run_id} started{where}", [], run)
+        title = f"Resilience run {self.run_id} started{where}{f': game day {day.name}' if day else ''}"
+        lines = [f"The plan is sealed: SHA-256 {day.sealed}"] if day and day.sealed else []
+        return self._made(STARTED, "info", title, lines, run, day=day)
 
     def finished(self, run: RunRecord, report: Path) -> Notification:
         """Return the notification of the verdict."""
-        verdict = overview.run_verdict(run)
+        verdict, headline = overview.run_verdict(run), overview.headline(run)
+        if day := run.game_day:
+            verdict, headline = day.verdict, f"game day {day.name}: {day.reason}"
         urgency: Urgency = "info" if verdict is Verdict.HELD else "warning"
-        title = f"{verdict}: {overview.headline(run)}"
+        title = f"{verdict}: {headline}"
         return self._made(FINISHED, urgency, title, _lines(run), run, report=report)
 
     def aborted(self, reason: str, run: RunRecord | None, report: Path | None) -> Notification:
@@ -67,6 +71,7 @@ class Events:
         reason: str = "",
         report: Path | None = None,
         left: Sequence[str] = (),
+        day: GameDayFacts | None = None,
     ) -> Notification:
         shown = [one_line(line, LONGEST_LINE) for line in lines[:MOST_LINES]]
         shown += [f"… and {len(lines) - MOST_LINES} more"] * (len(lines) > MOST_LINES)
@@ -84,6 +89,7 @@ class Events:
                 "title": title,
                 "text": "\n".join(shown),
                 "cluster": _cluster(place),
+                "game_day": day or _day(run),
                 "verdict": overview.run_verdict(run) if run and experiments else None,
                 "reason": reason,
                 "missed": list(missed(experiments)),
@@ -126,6 +132,14 @@ def _lines(run: RunRecord) -> list[str]:
         + ": ".join(filter(None, (each.objective, each.reason)))
         for each in missed(run.experiments)
     ]
+
+
+def _day(run: RunRecord | None) -> GameDayFacts | None:
+    if run is None or run.game_day is None:
+        return None
+    day = run.game_day
+    sealed = day.sealed.hash if day.sealed else ""
+    return GameDayFacts(name=day.name, sealed=sealed, verdict=day.verdict, reason=day.reason)
 
 
 def _cluster(place: EnvironmentRecord | None) -> ClusterFacts | None:

@@ -49,6 +49,7 @@ class PlannedDay:
     state: DayState
     store: DayStore
     continued: bool = False
+    notes: list[str] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     held: ExitStack = field(default_factory=ExitStack)
 
@@ -96,7 +97,7 @@ class PlannedDay:
             f"{often}, order {declared.shown_order}{pause}: {counted(len(self.turns), 'run')}, "
             f"about {show_seconds(round(self.expected))}{' a round' if declared.duration else ''}"
         )
-        yield from (f"note: {note}" for note in self.history.notes)
+        yield from (f"note: {note}" for note in (*self.notes, *self.history.notes))
 
 
 DAY_KEY = pytest.StashKey[PlannedDay]()
@@ -214,9 +215,9 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
         raise InputError([game_day.document.problem(("experiments",), f"no experiment can run: {left}")])
     state = DayState(name=game_day.name, digest=game_day.digest, seed=session.seed, started=now, choice=choice)
     planned = PlannedDay(game_day, collector, experiments, history, wanted, state, store, held=held)
-    stored = None if settings.fresh else store.load()
+    stored = None if settings.fresh else store.load(planned.notes.append)
     until = continues_until(game_day, stored.started) if stored else None
-    if (found := to_continue(stored, game_day, now, until)) is not None:
+    if (found := to_continue(stored, game_day, now, until, planned.notes.append)) is not None:
         again = replace(planned, wanted=replace(wanted, seed=found.seed), state=found, continued=True)
         again.turns = again.first_turns()
         # Nothing is left if the run was killed after its last experiment.

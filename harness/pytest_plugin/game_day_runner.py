@@ -66,13 +66,18 @@ class GameDayRunner:
             halted=lambda: ours.halted,
             turns=kept,
             done=list(planned.state.turns),
+            continued=planned.continued,
         )
         rules = rules_for(planned.game_day)
         self._run = DayRun(
             day, planned.state, planned.store, rules, ours.run_id, planned.rounds, expected=planned.expected
         )
         self._config.stash[RUNNING_KEY] = self._run
-        self._run.arrange(kept)
+        try:
+            self._run.arrange(kept)
+        except OSError as error:
+            why = f"the sealed plan cannot be stored: {error.strerror}: {error.filename}"
+            pytest.exit(why, returncode=pytest.ExitCode.USAGE_ERROR)
         if day.sealed:
             session.items[:] = items_of(planned, kept, sealed_from=len(day.done) + 1)
 
@@ -83,10 +88,7 @@ class GameDayRunner:
         if self._run is None or not isinstance(item, TurnItem):
             yield
             return
-        try:
-            item.stash[LEFT_OUT_KEY] = self._run.before(item.turn)
-        except OSError as error:
-            pytest.exit(f"the state of the game day cannot be stored: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+        item.stash[LEFT_OUT_KEY] = self._run.before(item.turn)
         outcome = yield
         # After Ctrl-C the turn has not ended: it runs again when the day continues.
         if outcome.excinfo is None:
@@ -107,16 +109,16 @@ class GameDayRunner:
         if run is None or planned is None:
             return
         try:
-            record = run.end()
-        except OSError as error:
-            progress(self._config, f"the state of the game day cannot be stored: {error}")
-            return
+            # A session that ends before its first item has nothing to report: its error says why.
+            record = run.end() if run.begun else None
         finally:
             planned.held.close()
+        if record is None:
+            return
         self._config.stash[SESSION_KEY].parts["game_day"] = record
         progress(self._config, f"game day {record.name}: {record.verdict}: {record.reason}")
-        if record.verdict is not Verdict.HELD and record.turns and session.exitstatus == pytest.ExitCode.OK:
-            # Each run passed, but the day did not end as planned.
+        if record.verdict is not Verdict.HELD and session.exitstatus == pytest.ExitCode.OK:
+            # Each run passed, but the day did not begin or end as planned.
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _add_round(self, session: pytest.Session) -> None:

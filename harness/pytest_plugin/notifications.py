@@ -14,9 +14,10 @@ from harness.common.excerpts import with_excerpts
 from harness.engine.outcome import leftovers
 from harness.engine.settings import Settings
 from harness.notifications.channels import channels_of, channels_of_recipients
+from harness.notifications.event import GameDayFacts
 from harness.notifications.events import Events, link_of
 from harness.notifications.notifier import Notifier
-from harness.pytest_plugin.game_day import DAY_KEY
+from harness.pytest_plugin.game_day import DAY_KEY, RUNNING_KEY
 from harness.pytest_plugin.items import SESSION_KEY
 from harness.pytest_plugin.session import Session
 from harness.pytest_plugin.terminal import reported
@@ -39,6 +40,7 @@ class Notifications:
     def __init__(self, session: Session, notifier: Notifier, events: Events) -> None:
         self.notifier = notifier
         self._session = session
+        self._day: GameDayFacts | None = None
         self._events = events
         self._started = False
         self._left: set[str] = set()
@@ -54,11 +56,14 @@ class Notifications:
         notifier = Notifier(session.clock, channels_of(settings.addresses, session.clock))
         return cls(session, notifier, Events(session.run_id, session.clock, link))
 
+    # Last: the plan of a surprise is sealed in this hook too.
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         planned = session.config.stash.get(DAY_KEY, None)
         if planned is None or session.config.option.collectonly:
             return
-        day = planned.game_day
+        day, running = planned.game_day, session.config.stash.get(RUNNING_KEY, None)
+        self._day = GameDayFacts(name=day.name, sealed=running.day.sealed if running else "")
         try:
             self.notifier.add(
                 channels_of_recipients(day.declared.notify, self._session.clock, os.environ, day.document)
@@ -68,7 +73,7 @@ class Notifications:
 
     def pytest_resilience_run_started(self, run: RunRecord) -> None:
         self._started = True
-        self.notifier.send(self._events.started(run))
+        self.notifier.send(self._events.started(run, self._day))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._left_behind(vars(report).get(_LEFT, []))
@@ -107,6 +112,8 @@ class Notifications:
     def _send_last(self, reason: str, report: Path | None) -> None:
         if reason and (self._started or self._session.settings.cluster):
             self.notifier.send(self._events.aborted(reason, self._run or self._session.record, report))
+        elif self._run and self._run.game_day and self._run.game_day.aborted:
+            self.notifier.send(self._events.aborted(self._run.game_day.aborted, self._run, report))
         elif self._run and report:
             self.notifier.send(self._events.finished(self._run, report))
 

@@ -198,7 +198,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     ours = session.config.stash[SESSION_KEY]
     chosen = [item for item in session.items if is_disruptive(item) and _needs_cluster(item)]
     ours.disruptive = bool(chosen) and ours.settings.allow_disruptive
-    ours.files.add(folder_of(item) for item in session.items if _needs_cluster(item))
+    # A game day has added its folders; in the order of its items they would show a sealed order.
+    if DAY_KEY not in session.config.stash:
+        ours.files.add(folder_of(item) for item in session.items if _needs_cluster(item))
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:

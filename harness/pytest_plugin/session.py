@@ -272,8 +272,10 @@ class Session:
         return header(run, self._environment or environment(run.cluster, run.prometheus))
 
     def write_report(self, skipped: Sequence[SkipRecord] = ()) -> RunRecord | None:
-        """Merge the records of all processes into results.json and the HTML report; None if nothing ran."""
-        if not (self.store.folder / EXPERIMENTS).is_dir():
+        """Merge the records of all processes into results.json and the HTML report; None if nothing ran.
+
+        A game day has a report also if it did not begin: its reason."""
+        if not (self.store.folder / EXPERIMENTS).is_dir() and "game_day" not in self.parts:
             return None
         run = self.record.model_copy(update={"finished": iso(self.clock.wall()), "skipped": list(skipped)})
         run = self.store.merge(run)

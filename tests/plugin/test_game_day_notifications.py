@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -37,3 +38,37 @@ def test_missing_secret_stops_the_day_before_it_starts(project: Project) -> None
         in result.stderr.str()
     )
     assert not project.happened()
+
+
+def notified(project: Project, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, more: str) -> list[dict[str, Any]]:
+    monkeypatch.setenv("no_proxy", "*")
+    project.experiment("a")
+    file = write_day(project, "a.yaml", f'notify: [{{webhook: "{receiver.url}", secret: "file:key"}}]\n{more}')
+    (file.parent / "key").write_text("0123456789abcdef\n")
+    project.run("--cluster", FILE)
+    return [request.json for request in receiver.requests]
+
+
+def test_start_of_a_surprise_has_the_hash_and_no_plan(
+    project: Project, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, finished = notified(project, receiver, monkeypatch, "surprise: {within: 0s}\n")
+    run = project.record()
+    assert run.game_day
+    assert run.game_day.sealed
+    digest = run.game_day.sealed.hash
+    assert started["game_day"] == {"name": "friday", "sealed": digest, "verdict": None, "reason": ""}
+    assert f"The plan is sealed: SHA-256 {digest}" in started["text"]
+    assert started["title"].endswith("game day friday")
+    assert finished["title"] == "HELD: game day friday: 1 run: 1 passed"
+    assert finished["game_day"]["verdict"] == "HELD"
+
+
+def test_aborted_day_is_notified_as_aborted(
+    project: Project, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = "abort: [{promql: {name: errors, query: up, above: 1}}]\n"
+    started, aborted = notified(project, receiver, monkeypatch, more)
+    assert (started["event"], aborted["event"]) == ("started", "aborted")
+    assert aborted["reason"] == "the game day did not begin: no Prometheus found, needed to evaluate: errors"
+    assert aborted["game_day"]["verdict"] == "INCONCLUSIVE"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.gameday.running import DayRun
+from harness.gameday.surprise import place
 from harness.model.verdict import Verdict
 from tests.plugin.conftest import HANGS, Project
 
@@ -277,3 +278,51 @@ def test_surprise_shows_nothing_of_the_plan_before_its_end(project: Project) -> 
     assert sorted(plan["turns"]) == names
     assert {record.namespace.partition("-run")[0][:9] for record in run.experiments} == {"rh-sealed"}
     assert [line for line in between if any(name in line for name in names)] == []
+
+
+def test_guard_line_does_not_show_the_sealed_order(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("first", "last"):
+        text = project.experiment(folder).read_text()
+        (project.root / "experiments" / folder).mkdir()
+        (project.root / "experiments" / f"{folder}.yaml").unlink()
+        (project.root / "experiments" / folder / f"{folder}.yaml").write_text(text)
+    salt = next(salt for salt in map(str, range(100)) if place("last", salt) < place("first", salt))
+    monkeypatch.setattr("harness.gameday.surprise_rule.new_salt", lambda: salt)
+    write_day(project, "first/first.yaml, last/last.yaml", "surprise: {within: 0s}\n")
+    result = project.run("--cluster", FILE)
+    result.assert_outcomes(passed=2)
+    day = project.record().game_day
+    assert day
+    assert [turn.name for turn in day.turns] == ["last", "first"]
+    result.stdout.fnmatch_lines(["*searched upwards from *experiments/first, *experiments/last*"])
+
+
+def test_day_that_does_not_begin_fails_and_has_a_report(two: Project) -> None:
+    write_day(two, more="abort: [{promql: {name: errors, query: up, above: 1}}]\n")
+    result = two.run("--cluster", FILE)
+    result.assert_outcomes(skipped=2)
+    # Nothing was shown, which is never a pass.
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    run = two.record()
+    assert run.game_day
+    assert run.game_day.aborted == "the game day did not begin: no Prometheus found, needed to evaluate: errors"
+    assert run.game_day.aborted in (two.root / "reports" / run.run / "summary.md").read_text()
+    assert (two.root / "reports" / run.run / "index.html").exists()
+
+
+def test_report_folder_that_is_a_file_is_one_message(two: Project) -> None:
+    write_day(two)
+    (two.root / "reports").touch()
+    result = two.run("--cluster", FILE)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*the state of the game day cannot be stored: Not a directory: *expected a folder*"])
+    result.stdout.no_fnmatch_line("*Error: *Errno*")
+
+
+def test_changed_day_notes_that_it_does_not_continue(two: Project) -> None:
+    two.experiment("a", BROKEN)
+    write_day(two)
+    two.run("--cluster", "-x", FILE)
+    write_day(two, more="pause: 10ms\n")
+    result = two.run("--cluster", FILE)
+    result.stdout.fnmatch_lines(["note: the interrupted game day of run * does not continue: its file was changed"])

@@ -132,7 +132,8 @@ def junit_properties(record: ExperimentRecord, report: Path | None = None) -> li
 
     Recovery times are in seconds.
     """
-    properties = [("verdict", str(record.verdict)), ("reason", overview.reason(record))]
+    # The name of a surprise's item does not show which experiment it was.
+    properties = [("experiment", record.name), ("verdict", str(record.verdict)), ("reason", overview.reason(record))]
     if record.twin:
         properties += [("twin", record.twin), ("twin.outcome", overview.outcome(record))]
     properties += _series_properties(record)

@@ -103,3 +103,9 @@ def test_query_names_the_alert_and_unreadable_is_an_error() -> None:
     assert "does not answer" in found.error
     query = script.queries("query_range")[0].query
     assert query["query"] == 'count(ALERTS{alertname="a\\"b",alertstate="firing"})'
+
+
+def test_mark_before_the_injection_does_not_count() -> None:
+    found = response_to(OUTAGE, [Mark("detected", ZERO - 12, "ann")], [], [])
+    assert found.detected.reason == "no mark was entered after the injection, the last one is from 12 s before it"
+    assert found.mitigated.reason == "no mark was entered (`harness gameday mark mitigated`)"

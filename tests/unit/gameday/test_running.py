@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from harness.common.clock import FakeClock
 from harness.common.errors import ClusterError
 from harness.gameday.day import Day, Turn
 from harness.gameday.rules import Action, Answer, DayRule
+from harness.gameday.state import DayState, DayStore
 from harness.model.verdict import Verdict
 from harness.results.game_day_record import GameDayRecord
 from harness.results.record import ExperimentRecord
@@ -189,3 +191,32 @@ def test_interrupt_ends_a_pause(tmp_path: Path) -> None:
         played.run.before(played.turns[1])
     assert "interrupted, 2 not run" in played.run.end().reason
     assert isinstance(played.clock, FakeClock)
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["before", "after"])
+def test_state_that_cannot_be_stored_ends_the_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    saves: list[DayState] = []
+
+    def save(_store: DayStore, state: DayState) -> None:
+        saves.append(state)
+        if len(saves) > first:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(DayStore, "save", save)
+    played = Played(tmp_path, ["a", "b", "c"])
+    found = played.play_all()
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.aborted.endswith("friday.json: No space left on device")
+    # What has run is in the record.
+    assert [turn.name for turn in found.turns] == ["a"][:first]
+
+
+def test_rule_that_cannot_write_at_the_end_keeps_the_record(tmp_path: Path) -> None:
+    class Full(DayRule):
+        name = "surprise"
+
+        def after_day(self, day: Day, record: GameDayRecord) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    played = Played(tmp_path, ["a"], rules=[Full()])
+    assert played.play_all().verdict is Verdict.HELD

@@ -51,7 +51,46 @@ def test_unreadable_state_starts_from_the_beginning(tmp_path: Path, text: str) -
     store = DayStore(tmp_path, "friday")
     store.file.parent.mkdir()
     store.file.write_text(text)
-    assert store.load() is None
+    notes: list[str] = []
+    assert store.load(notes.append) is None
+    (note,) = notes
+    assert note.startswith(f"{store.file}: not the state of a game day")
+
+
+@pytest.mark.parametrize(
+    ("values", "later", "why"),
+    [
+        ({"digest": "sha256:other"}, 60, "its file was changed"),
+        ({"started": NOW + 3600}, 60, "it started at 2023-11-14T23:13:20.000Z, which is later than now"),
+        ({}, CONTINUES + 60, "it started at 2023-11-14T22:13:20.000Z, more than 24 h ago"),
+    ],
+)
+def test_why_a_day_does_not_continue_is_noted(
+    tmp_path: Path, values: dict[str, object], later: float, why: str
+) -> None:
+    notes: list[str] = []
+    assert (
+        to_continue(state(tmp_path, runs=["r1"], **values), game_day(tmp_path), NOW + later, note=notes.append) is None
+    )
+    assert notes == [f"the interrupted game day of run r1 does not continue: {why}"]
+
+
+def test_finished_day_needs_no_note(tmp_path: Path) -> None:
+    notes: list[str] = []
+    assert to_continue(state(tmp_path, finished=True), game_day(tmp_path), NOW, note=notes.append) is None
+    assert notes == []
+
+
+@pytest.mark.parametrize("what", ["gamedays", "gamedays/friday.lock/x"], ids=["folder", "lock"])
+def test_folder_that_cannot_be_written_is_one_problem(tmp_path: Path, what: str) -> None:
+    blocked = tmp_path / what
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.touch()
+    with (
+        pytest.raises(InputError, match=r"the state of the game day cannot be stored: .*expected a folder"),
+        DayStore(tmp_path, "friday").alone(),
+    ):
+        pass
 
 
 def test_second_day_of_the_same_name_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from harness.engine.runner import Runner
 from harness.gameday.rules import Action, Answer, DayRule, rules_for
 from harness.gameday.sealing import SealedPlan
@@ -114,9 +116,11 @@ def test_plan_is_kept_where_only_the_user_may_read_it(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_interrupted_day_continues_with_the_same_plan(tmp_path: Path) -> None:
+@pytest.mark.parametrize("done", [0, 1], ids=["in the first", "after it"])
+def test_interrupted_day_continues_with_the_same_plan(tmp_path: Path, done: int) -> None:
     fake, rule, _ = _begun(tmp_path)
     titles = [turn.title for turn in fake.day.turns]
+    rule.prepare(fake.day, fake.run, fake.day.turns[0].experiment)
     record = _finish(fake, rule, finished="")
     assert record.sealed
     assert record.sealed.salt == ""
@@ -124,7 +128,8 @@ def test_interrupted_day_continues_with_the_same_plan(tmp_path: Path) -> None:
     again = FakeDay(tmp_path, SURPRISE)
     again.clock.set_wall(fake.clock.wall() - again.clock.wall())
     again.day.folder = tmp_path / "reports" / "run2"
-    again.day.done = [TurnRecord(id="x", name=titles[0])]
+    again.day.done = [TurnRecord(id="x", name=titles[0])][:done]
+    again.day.continued = True
     rule = rules_for(again.day.game_day)[0]
     assert _wait(again, rule)[-1].action is Action.GO
     assert [turn.title for turn in again.day.turns] == titles
@@ -133,6 +138,14 @@ def test_interrupted_day_continues_with_the_same_plan(tmp_path: Path) -> None:
     assert opened.sealed
     assert opened.sealed.hash == record.sealed.hash
     assert list((tmp_path / "reports").glob("*/.sealed-plan-*")) == []
+
+
+def test_plan_of_a_day_that_never_began_is_opened(tmp_path: Path) -> None:
+    fake, rule, _ = _begun(tmp_path)
+    # Nothing is stored before the first experiment, so that this plan is never continued.
+    record = _finish(fake, rule, finished="")
+    assert record.sealed
+    assert SealedPlan(record.sealed.salt, record.sealed.content).hash == record.sealed.hash == fake.day.sealed
 
 
 def test_new_day_draws_a_new_plan(tmp_path: Path) -> None:
