@@ -103,6 +103,22 @@ def _choose(target: ClusterRequest, progress: Progress) -> Chosen:
     return Chosen(_attach(target, context, named_in_full=bool(named)))
 
 
+def expected_context(target: ClusterRequest) -> str | None:
+    """Return the context of the requested cluster without connecting; None if that is known only afterwards."""
+    if target.selection in ("local", "kind"):
+        return f"{_LOCAL if target.selection == 'local' else CONTEXT_PREFIX}{target.name}"
+    if target.selection not in ("auto", "current"):
+        return target.selection
+    try:
+        context = target.context or _current_context(target.kubeconfig)
+        if context and target.selection == "auto":
+            check_context(context, target.allowed, named_in_full=bool(target.context), patterns=target.patterns)
+    except (ClusterRefused, KubeconfigInvalid):
+        # Connecting reports it, or selects another cluster.
+        return None
+    return context
+
+
 def _in_cluster(target: ClusterRequest) -> Cluster:
     """Return the foreign cluster of this pod. Two separate acts allow it, as for any context outside the patterns."""
     _check(target, IN_CLUSTER, named_in_full=True)

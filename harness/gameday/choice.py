@@ -77,7 +77,7 @@ def worth(candidate: Candidate, history: History, now: float) -> Worth:
     """Return what a run of an experiment and its twins may say, and why."""
     runs = {twin: history.of(candidate.name, twin) for twin in ("", *candidate.twins)}
     if not runs[""]:
-        return Worth(NEVER, "never run")
+        return Worth(NEVER, "never run on this cluster" if history.ran(candidate.name) else "never run")
     missing = [twin for twin, found in runs.items() if not found]
     if missing:
         return Worth(NEVER, f"its twin {missing[0]} never ran")

@@ -13,8 +13,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
+from harness.cluster.protocol import Capability
 from harness.common.clock import SystemClock
 from harness.common.labels import parse_selector
+from harness.common.suggestions import one_of
 from harness.experiment.declaration import API_VERSION
 from harness.gameday.abort_rules import AbortRule
 from harness.gameday.background import Background
@@ -35,6 +37,18 @@ def _opens(calendar: Calendar) -> Calendar:
 
 def _selector(text: str) -> str:
     parse_selector(text)
+    return text
+
+
+def capability_name(capability: Capability) -> str:
+    """Return the name of a capability in a file: node-power."""
+    return capability.name.lower().replace("_", "-")
+
+
+def _capability(text: str) -> str:
+    known = [capability_name(each) for each in Capability]
+    if text not in known:
+        raise ValueError(f"found {text!r}, expected a capability of a cluster{one_of(text, known)}")
     return text
 
 
@@ -65,6 +79,11 @@ class Selection(Part):
     promises: list[_Text] = Field(
         default_factory=list,
         description="names of folders, such as self_healing: only experiments that are directly in one of them",
+    )
+    capabilities: list[Annotated[str, AfterValidator(_capability)]] = Field(
+        default_factory=list,
+        description="abilities that only some clusters have, such as node-power or metrics-server: only experiments "
+        "that need at least one of them",
     )
     exclude: list[_Text] = Field(
         default_factory=list, description="names of experiments that are left out, or patterns such as node-*"

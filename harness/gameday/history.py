@@ -7,7 +7,7 @@ read. A file that cannot be read, or is of another version, is left out with a n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +37,8 @@ class Past:
     """One run of an experiment or twin.
 
     ``finished`` is in Unix seconds. ``seconds`` is the length of one attempt; None if it says nothing about the next
-    run, since the run ended early. ``overhead`` is what it took beside its phases.
+    run, since the run ended early. ``overhead`` is what it took beside its phases. ``context`` is that of the cluster,
+    empty if the run was killed; ``owned``: the harness created that cluster.
     """
 
     name: str
@@ -47,18 +48,36 @@ class Past:
     content: str = ""
     seconds: float | None = None
     overhead: float | None = None
+    context: str = ""
+    owned: bool = False
+
+
+def anywhere(_past: Past) -> bool:
+    """Count the runs on all clusters."""
+    return True
+
+
+def on_context(context: str | None) -> Callable[[Past], bool]:
+    """Count the runs on the cluster of a context; None if it is known only once it is connected: those on clusters
+    that the harness created, since any other must be named."""
+    return lambda past: past.owned if context is None else past.context == context
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The runs of all experiments, the oldest first. ``notes`` says what could not be read."""
+    """The runs of all experiments, the oldest first. ``notes`` says what could not be read.
+
+    Only runs on the cluster of this run (``here``) show what was tried on it. Where it has no run of an experiment,
+    those on other clusters still show how long it takes.
+    """
 
     runs: Sequence[Past] = ()
     notes: Sequence[str] = field(default_factory=tuple)
+    here: Callable[[Past], bool] = anywhere
 
     def of(self, name: str, twin: str = "") -> list[Past]:
-        """Return the runs of an experiment or twin, the oldest first."""
-        return [past for past in self.runs if (past.name, past.twin) == (name, twin)]
+        """Return the runs of an experiment or twin on this cluster, the oldest first."""
+        return [past for past in self._everywhere(name, twin) if self.here(past)]
 
     def expected(self, experiment: Experiment) -> float:
         """Return how many seconds one attempt of an experiment or twin probably takes.
@@ -67,14 +86,19 @@ class History:
         workload must be deployed and deleted. If it has not run with this content, its phases count in full, and the
         overhead of the other experiments is added.
         """
-        measured = [
-            past.seconds
-            for past in self.of(experiment.name, experiment.twin)
-            if past.seconds is not None and past.content in {"", experiment.content}
-        ]
-        if measured:
-            return median(measured[-MEASURED_RUNS:])
+        runs = self._everywhere(experiment.name, experiment.twin)
+        fitting = [past for past in runs if past.seconds is not None and past.content in {"", experiment.content}]
+        for found in ([past for past in fitting if self.here(past)], fitting):
+            if measured := [past.seconds for past in found if past.seconds is not None]:
+                return median(measured[-MEASURED_RUNS:])
         return experiment.phases.total + self.overhead
+
+    def ran(self, name: str) -> bool:
+        """Return whether an experiment has run on any cluster."""
+        return bool(self._everywhere(name, ""))
+
+    def _everywhere(self, name: str, twin: str) -> list[Past]:
+        return [past for past in self.runs if (past.name, past.twin) == (name, twin)]
 
     @property
     def overhead(self) -> float:
@@ -82,7 +106,9 @@ class History:
         return median([past.overhead for past in self.runs if past.overhead is not None] or [OVERHEAD])
 
 
-def read_history(reports: Path, before: float, others: Iterable[Path] = ()) -> History:
+def read_history(
+    reports: Path, before: float, others: Iterable[Path] = (), here: Callable[[Past], bool] = anywhere
+) -> History:
     """Return the history in these folders and all below them: what had ended at ``before`` (Unix seconds).
 
     ``reports`` is the report folder, which does not exist before the first run; another folder that does not exist
@@ -97,13 +123,14 @@ def read_history(reports: Path, before: float, others: Iterable[Path] = ()) -> H
             notes.append(f"{folder}: only the newest {MOST_RUNS} of {counted(len(files), 'run')} were read")
         for file in files[:MOST_RUNS]:
             try:
-                found = [_past(record) for record in _records(file)]
+                place, records = _read(file)
+                found = [_past(record, place) for record in records]
             except (OSError, ValueError, RecursionError) as error:
                 notes.append(f"{file}: left out of the history: {str(error).splitlines()[0]}")
                 continue
             # A run may be in several folders, such as a report folder and a copy of it.
             runs |= {(id_, past.name, past.twin, past.finished): past for id_, past in found if past.finished <= before}
-    return History(sorted(runs.values(), key=lambda past: (past.finished, past.name, past.twin)), notes)
+    return History(sorted(runs.values(), key=lambda past: (past.finished, past.name, past.twin)), notes, here)
 
 
 def _files(folder: Path) -> Iterable[Path]:
@@ -121,8 +148,9 @@ def _changed(file: Path) -> tuple[float, str]:
         return 0.0, str(file)
 
 
-def _records(file: Path) -> list[ExperimentRecord]:
-    """Return the records of a run. Raises OSError, ValueError."""
+def _read(file: Path) -> tuple[tuple[str, bool], list[ExperimentRecord]]:
+    """Return the context of a run and whether its cluster is owned, and its records. Raises OSError, ValueError."""
+    place = ("", False)
     if file.is_dir():
         texts = [json.loads(each.read_text(encoding="utf-8")) for each in sorted(file.glob("*.json"))]
     else:
@@ -130,7 +158,16 @@ def _records(file: Path) -> list[ExperimentRecord]:
         if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(f"not the results of a run in version {SCHEMA_VERSION}")
         texts = data.get("experiments") or []
-    return [_record(each) for each in texts]
+        place = _place(data.get("environment"))
+    return place, [_record(each) for each in texts]
+
+
+def _place(environment: Any) -> tuple[str, bool]:  # noqa: ANN401 - JSON of a file
+    if not isinstance(environment, dict):
+        return "", False
+    # Older records have no ownership.
+    owned = (environment.get("ownership") or ("owned" if environment.get("provider") == "local" else "")) == "owned"
+    return str(environment.get("context", "")), owned
 
 
 def _record(data: Any) -> ExperimentRecord:  # noqa: ANN401 - JSON of a file
@@ -147,7 +184,7 @@ def _record(data: Any) -> ExperimentRecord:  # noqa: ANN401 - JSON of a file
     return record.model_copy(update={"attempt": many})
 
 
-def _past(record: ExperimentRecord) -> tuple[str, Past]:
+def _past(record: ExperimentRecord, place: tuple[str, bool]) -> tuple[str, Past]:
     started, finished = _seconds(record.started), _seconds(record.finished) or _seconds(record.started)
     verdict = contribution(record)
     # One that ended early says nothing about the length of the next run.
@@ -156,7 +193,7 @@ def _past(record: ExperimentRecord) -> tuple[str, Past]:
     seconds = length / record.attempt if conclusive and length > 0 and record.attempt else None
     phases = sum(phase.end - phase.start for phase in record.phases if phase.end is not None)
     overhead = max(0.0, length - phases) if seconds is not None and record.attempt == 1 and phases else None
-    return record.id, Past(record.name, record.twin, finished, verdict, record.content, seconds, overhead)
+    return record.id, Past(record.name, record.twin, finished, verdict, record.content, seconds, overhead, *place)
 
 
 def _seconds(moment: str) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.common.clock import parse_kubernetes_time
 from harness.gameday.choice import Budget, Candidate, choose
-from harness.gameday.history import History, read_history
+from harness.gameday.history import History
 from harness.gameday.planning import NO_OPT_IN
 from harness.model.quantities import counted
 from harness.pytest_plugin.items import SESSION_KEY, ExperimentItem, opt_in_missing
@@ -35,8 +35,7 @@ def deselect(config: pytest.Config, items: list[pytest.Item], day: bool) -> None
     for item in experiments:
         families.setdefault(item.experiment.name, []).append(item)
     now = parse_kubernetes_time(session.started)
-    folders = [session.here / each for each in settings.history]
-    history = read_history(session.here / settings.report_dir, now, folders)
+    history = session.history(now)
     workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
     allowed = [family for family in families.values() if not opt_in_missing(family[0], settings)]
     candidates = [_candidate(family, history, settings.repeats.at_most) for family in allowed]

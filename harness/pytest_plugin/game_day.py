@@ -24,7 +24,7 @@ from harness.experiment.loading import load_experiment
 from harness.gameday import planning
 from harness.gameday.choice import Budget
 from harness.gameday.day import Turn
-from harness.gameday.history import History, read_history
+from harness.gameday.history import History
 from harness.gameday.loading import GameDay, load_game_day
 from harness.gameday.part_problems import part_problems
 from harness.gameday.rules import continues_until
@@ -193,7 +193,7 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
         held.enter_context(store.alone())
         config.add_cleanup(held.close)
     now = session.clock.wall()
-    history = read_history(reports, now, [session.here / each for each in settings.history])
+    history = session.history(now)
     wanted = planning.Wanted(
         twins=declared.twins or settings.twins,
         disruptive=settings.allow_disruptive,

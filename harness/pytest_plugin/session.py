@@ -16,11 +16,18 @@ from harness.cluster.command_lines import command_for
 from harness.cluster.kube.permissions import denied
 from harness.cluster.protocol import Cluster
 from harness.common.clock import Clock, SystemClock, iso
-from harness.common.errors import ApiError, ClusterRefused, HarnessError
+from harness.common.errors import ApiError, ClusterRefused, HarnessError, InputError
 from harness.common.progress import Progress
 from harness.engine.calibration import store as calibrations
 from harness.engine.calibration.calibrate import calibrate
-from harness.engine.choose_cluster import ClusterRequest, choose, keep_kind_logs, removal_command, take_down
+from harness.engine.choose_cluster import (
+    ClusterRequest,
+    choose,
+    expected_context,
+    keep_kind_logs,
+    removal_command,
+    take_down,
+)
 from harness.engine.options import Keep
 from harness.engine.preflight.permissions import needed_by_session, useful_to_session
 from harness.engine.settings import Settings
@@ -28,6 +35,7 @@ from harness.engine.steps.run import Run, cluster_uid, environment, header
 from harness.engine.steps.veto import Question, allow_all
 from harness.experiment.project_files import ProjectFiles, refuse
 from harness.experiment.sources import Sources
+from harness.gameday.history import History, on_context, read_history
 from harness.model.clock_errors import Calibration
 from harness.prometheus.client import Prometheus
 from harness.prometheus.discovery import check_named, prometheus_for
@@ -265,6 +273,17 @@ class Session:
             environment=self._environment,
             **self.parts,
         )
+
+    def history(self, before: float) -> History:
+        """Return what had ended at ``before`` (Unix seconds), of which only runs on this cluster count as tried."""
+        folders = [self.here / each for each in self.settings.history]
+        try:
+            context = expected_context(self._target)
+        except InputError:
+            # An invalid guard file, which connecting reports.
+            context = None
+        here = on_context(context)
+        return read_history(self.here / self.settings.report_dir, before, folders, here)
 
     def header(self) -> str:
         """Return one line that describes the cluster of the run. Raises ClusterError."""

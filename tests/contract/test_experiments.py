@@ -105,3 +105,19 @@ def test_the_schema_refuses_a_misspelt_key(old: str, new: str) -> None:
     assert wrong != text
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(experiment_schema()).validate(yaml.safe_load(wrong))
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "names"),
+    [
+        ("[metrics-server]", {"cpu-load-ramps"}),
+        ("[node-network]", {"node-cut-off"}),
+        ("[node-power, node-network]", {"node-cut-off", "node-frozen", "node-stopped"}),
+    ],
+)
+def test_game_day_selects_by_capability(tmp_path: Path, capabilities: str, names: set[str]) -> None:
+    file = tmp_path / "day.yaml"
+    text = "apiVersion: resilience/v1\nkind: GameDay\nmetadata: {name: day}\nhypothesis: It holds.\n"
+    file.write_text(f"{text}experiments: {{paths: [{ROOT / 'experiments'}], capabilities: {capabilities}}}\n")
+    found = experiments_of(load_game_day(file), lambda path: load_experiment(path, Sources.for_root(ROOT)))
+    assert {each.name for each in found} == names

@@ -9,9 +9,10 @@ import pytest
 from harness.common.clock import iso
 from harness.experiment.declaration import Experiment, Phases
 from harness.experiment.manifests import Workload
-from harness.gameday.history import OVERHEAD, History, Past, read_history
+from harness.gameday.choice import Candidate, worth
+from harness.gameday.history import OVERHEAD, History, Past, on_context, read_history
 from harness.model.verdict import Verdict
-from harness.results.record import ExperimentRecord, PhaseRecord, RunRecord
+from harness.results.record import EnvironmentRecord, ExperimentRecord, PhaseRecord, RunRecord
 from harness.results.reporting.store import RunStore
 
 NOW = 1_700_000_000.0
@@ -30,10 +31,16 @@ def record(name: str = "a", *, at: float = NOW - 1000, seconds: float = 40.0, **
     return ExperimentRecord(id=f"{name}.yaml::{name}", name=name, phases=phases, **values)  # type: ignore[arg-type]
 
 
-def stored(folder: Path, run: str, *records: ExperimentRecord) -> None:
+def stored(folder: Path, run: str, *records: ExperimentRecord, on: EnvironmentRecord | None = None) -> None:
     store = RunStore(folder / run)
     store.folder.mkdir(parents=True)
-    store.write(RunRecord(run=run, started="2026-01-01T00:00:00Z", seed=1, harness="0", experiments=list(records)))
+    run_record = RunRecord(run=run, started="2026-01-01T00:00:00Z", seed=1, harness="0", experiments=list(records))
+    store.write(run_record.model_copy(update={"environment": on}))
+
+
+def cluster(context: str, ownership: str = "foreign") -> EnvironmentRecord:
+    fields = {"context": context, "server": "https://x", "provider": "kubeconfig", "kubernetes": "v1.36.0"}
+    return EnvironmentRecord.model_validate({**fields, "ownership": ownership})
 
 
 def test_runs_of_all_folders_are_read_the_oldest_first(tmp_path: Path) -> None:
@@ -109,3 +116,33 @@ def test_attempts_of_a_series_share_its_length(tmp_path: Path) -> None:
 def test_missing_folder_of_earlier_runs_is_noted(tmp_path: Path) -> None:
     (note,) = read_history(tmp_path, NOW, [tmp_path / "typo"]).notes
     assert note == f"{tmp_path / 'typo'}: no such folder, so there is no history from it"
+
+
+def test_runs_on_another_cluster_do_not_count_as_tried(tmp_path: Path) -> None:
+    stored(tmp_path, "one", record(at=NOW - 900), on=cluster("staging"))
+    stored(tmp_path, "two", record("b", at=NOW - 900), on=cluster("production"))
+    found = read_history(tmp_path, NOW, here=on_context("production"))
+    assert (found.of("a"), len(found.of("b"))) == ([], 1)
+    # What it took there is still the best guess.
+    assert found.expected(experiment("a")) == 40.0
+    assert worth(Candidate("a", 40.0), found, NOW).reason == "never run on this cluster"
+    assert worth(Candidate("c", 40.0), found, NOW).reason == "never run"
+
+
+def test_time_taken_on_this_cluster_comes_first(tmp_path: Path) -> None:
+    stored(tmp_path, "one", record(at=NOW - 900, seconds=100), on=cluster("staging"))
+    stored(tmp_path, "two", record(at=NOW - 950, seconds=50), on=cluster("production"))
+    assert read_history(tmp_path, NOW, here=on_context("production")).expected(experiment()) == 50.0
+
+
+def test_unknown_context_counts_own_clusters_only(tmp_path: Path) -> None:
+    stored(tmp_path, "one", record("a"), on=cluster("kind-resilience", "owned"))
+    stored(tmp_path, "two", record("b"), on=cluster("staging"))
+    found = read_history(tmp_path, NOW, here=on_context(None))
+    assert (len(found.of("a")), found.of("b")) == (1, [])
+
+
+def test_killed_run_counts_on_no_cluster(tmp_path: Path) -> None:
+    RunStore(tmp_path / "killed").save(record(stage="observed", finished=""))
+    found = read_history(tmp_path, NOW, here=on_context("production"))
+    assert (found.of("a"), len(found.runs)) == ([], 1)

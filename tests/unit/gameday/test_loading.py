@@ -113,3 +113,9 @@ def test_game_day_of_another_program_is_left_alone(tmp_path: Path) -> None:
 def test_message_has_the_words_of_yaml(tmp_path: Path, more: str, wrong: str) -> None:
     (found,) = _problems(tmp_path, f"{PLAIN}{more}\n")
     assert found.startswith(wrong)
+
+
+def test_unknown_capability_is_reported_with_the_known_ones(tmp_path: Path) -> None:
+    (found,) = _problems(tmp_path, PLAIN.replace("[a.yaml]", "[a.yaml], capabilities: [node-powr]"))
+    assert found.startswith("5 experiments.capabilities[0]: found 'node-powr', expected a capability of a cluster, did")
+    assert "did you mean node-power?" in found
