@@ -214,7 +214,7 @@ def test_next_run_continues_the_day_of_a_killed_pod(
 ) -> None:
     _write(project, "first")
     # Long enough to find the fault and the stored state on a busy machine.
-    _long(project, "2m")
+    _long(project, "90s")
     _day(project)
     _apply("killed", NEVER, "experiments/gamedays/friday.yaml")
     assert _schedule("run-now", "killed") == 0
