@@ -73,6 +73,10 @@ class Cluster(Protocol):
         """The kubeconfig file, or None for the default of the client."""
 
     @property
+    def inside(self) -> bool:
+        """Whether this process runs in a pod of the cluster, and so dials Services at their own addresses."""
+
+    @property
     def api(self) -> KubeApi:
         """The API client of this cluster. Use one per thread: see ``KubeApi.clone``."""
 

@@ -129,7 +129,7 @@ def in_cluster(images: str = "") -> Cluster:
     """Return the cluster of the pod that this process runs in, with its ServiceAccount. Raises ClusterUnreachable."""
     api = KubeApi.in_cluster()
     api.version()
-    return KubeconfigCluster(api, None, IN_CLUSTER, images)
+    return KubeconfigCluster(api, None, IN_CLUSTER, images, inside=True)
 
 
 def _auto(target: ClusterRequest, progress: Progress) -> Chosen:

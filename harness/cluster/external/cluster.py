@@ -24,12 +24,18 @@ DIAL_SECONDS = 1.0
 
 
 class KubeconfigCluster:
-    """A cluster by its kubeconfig context. ``images`` is the registry prefix where it finds the harness's images."""
+    """A cluster by its kubeconfig context. ``images`` is the registry prefix where it finds the harness's images.
+
+    ``inside``: this process runs in one of its pods.
+    """
 
     provider: Provider = "kubeconfig"
 
-    def __init__(self, api: KubeApi, kubeconfig: Path | None, context: str, images: str = "") -> None:
+    def __init__(
+        self, api: KubeApi, kubeconfig: Path | None, context: str, images: str = "", *, inside: bool = False
+    ) -> None:
         self._api = api
+        self.inside = inside
         self._kubeconfig = kubeconfig
         self._context = context
         self._images = images.rstrip("/")

@@ -133,10 +133,12 @@ class FakeCluster:
         images: Sequence[str] | None = None,
         extra: Iterable[Resource] = (),
         ownership: Ownership = Ownership.OWNED,
+        inside: bool = False,
     ) -> None:
         """Create a cluster. ``images`` are the names that ``image`` accepts (None: all); ``extra`` adds resources."""
         self.clock = clock or FakeClock()
         self.ownership = ownership
+        self.inside = inside
         self.server = FakeApiServer(self.clock, extra)
         self.machines = FakeNodes(self.server)
         self._name = name

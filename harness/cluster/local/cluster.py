@@ -42,6 +42,8 @@ PROVIDER: Provider = "local"
 class LocalCluster:
     """A running local cluster. ``close`` only closes connections; ``commands.down`` removes the cluster."""
 
+    inside = False
+
     def __init__(self, state: ClusterState, paths: ClusterPaths, switch: Namespaces) -> None:
         self._state = state
         self._paths = paths

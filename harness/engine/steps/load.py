@@ -63,7 +63,9 @@ class TargetLoad:
         finder = Finder.of(run, namespace, beside, within)
         reach = finder.find(load.target)
         place = within(load.target) if within else namespace
-        endpoint = _as_users_do(reach.inside(), load, place) if pods_in else reach.dialled()
+        endpoint = reach.inside() if pods_in else reach.dialled()
+        if pods_in or run.cluster.inside:
+            endpoint = _as_users_do(endpoint, load, place)
         # A process in this machine's own network cannot listen in that of the cluster.
         own_network = reach.outside and bool(run.cluster.load_command())
         self._metrics_host = None if own_network else run.cluster.load_host()

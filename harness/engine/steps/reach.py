@@ -100,6 +100,8 @@ def _service(cluster: Cluster, namespace: str, name: str, wanted: str) -> Reach:
     if number is None or own is None:
         raise Inconclusive(f"Service {name} has no port {wanted}".rstrip())
     inside = Endpoint(*own)
+    if cluster.inside:
+        return Reach(inside, inside, service=name)
     if why := only_inside(found):
         return Reach(None, inside, why, service=name)
     balanced = found["spec"]["type"] == LOAD_BALANCER

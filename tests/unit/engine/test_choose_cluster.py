@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.kube.client import KubeApi
 from harness.common.errors import (
     ApiError,
     ClusterBroken,
@@ -359,3 +360,8 @@ def test_context_only_named_like_a_local_cluster_is_ordinary(reachable: Reachabl
     found = choose_cluster.attach(tmp_path / "kubeconfig", "local-elsewhere")
     assert found.provider == "kubeconfig"
     assert reachable.tried == ["local-elsewhere"]
+
+
+def test_cluster_of_this_pod_is_dialled_from_inside(fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KubeApi, "in_cluster", lambda: fake_cluster.api)
+    assert choose_cluster.in_cluster().inside

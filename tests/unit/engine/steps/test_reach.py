@@ -77,6 +77,11 @@ def test_cluster_ip_is_reached_only_inside(spec: dict[str, str], why: str) -> No
         inside.dialled()
 
 
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_pod_of_the_cluster_dials_the_service_itself(kind: str) -> None:
+    assert found("service/shop:http", service(kind), inside=True) == Reach(INSIDE, INSIDE, service="shop")
+
+
 def test_unreachable_nodes_give_the_reason() -> None:
     lost = found("service/shop", service("NodePort"), capabilities=set(Capability) - {Capability.LOAD_BALANCED_SERVICE})
     assert lost == Reach(None, INSIDE, "fake: reach a NodePort Service from the load generator", service="shop")
