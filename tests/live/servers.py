@@ -9,7 +9,6 @@ from pathlib import Path
 
 from minio import Minio
 
-from harness.cluster.kube.client import Object
 from harness.cluster.kube.resources import DEPLOYMENTS
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.supply.build import Recipe, build
@@ -17,6 +16,7 @@ from harness.cluster.local.supply.store import ImageStore
 from harness.common.clock import SystemClock
 from harness.common.timeouts import WORKLOAD_READY
 from harness.common.waiting import wait_until
+from harness.safety.guard.policy import OPT_IN_LABEL
 from tests import s3_server
 
 NAMESPACE = "selftest-servers"
@@ -37,7 +37,10 @@ def start_s3(cluster: LocalCluster, folder: Path, progress: Callable[[str], None
     (folder / "bin").mkdir(parents=True)
     shutil.copy2(s3_server.program(), folder / "bin/s3-server")
     recipe = Recipe(folder, S3_IMAGE, cmd=("/bin/s3-server", f"0.0.0.0:{S3_PORT}"))
-    _start(cluster, "s3", recipe, {"port": S3_PORT, "nodePort": NODE_PORT}, progress)
+    _start(cluster, "s3", recipe, S3_PORT, progress)
+    outside = {"type": "NodePort", "selector": {"app": "s3"}, "ports": [{"port": S3_PORT, "nodePort": NODE_PORT}]}
+    metadata = {"name": "s3-outside", "namespace": NAMESPACE}
+    cluster.api.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": outside})
     address = cluster.loopback(NODE_PORT)
     client = Minio(f"{address.host}:{address.port}", "key", "secret", secure=False)
     client.make_bucket(BUCKET)
@@ -57,7 +60,7 @@ def start_git(cluster: LocalCluster, project: Path, folder: Path, progress: Call
     script.chmod(0o755)
     command = ("busybox", "httpd", "-f", "-p", str(GIT_PORT), "-h", "/srv/www")
     recipe = Recipe(folder, GIT_IMAGE, base="debian", packages=("git", "busybox"), cmd=command)
-    _start(cluster, "git", recipe, {"port": GIT_PORT}, progress)
+    _start(cluster, "git", recipe, GIT_PORT, progress)
 
 
 def remove_images() -> None:
@@ -65,16 +68,17 @@ def remove_images() -> None:
     ImageStore.of_cache().remove([S3_IMAGE, GIT_IMAGE])
 
 
-def _start(cluster: LocalCluster, name: str, recipe: Recipe, port: Object, progress: Callable[[str], None]) -> None:
+def _start(cluster: LocalCluster, name: str, recipe: Recipe, port: int, progress: Callable[[str], None]) -> None:
     cluster.load_stored([build(recipe, ImageStore.of_cache(), progress)], progress)
     labels = {"app": name}
-    container = {"name": name, "image": recipe.name, "readinessProbe": {"tcpSocket": {"port": port["port"]}}}
+    container = {"name": name, "image": recipe.name, "readinessProbe": {"tcpSocket": {"port": port}}}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
     metadata = {"name": name, "namespace": NAMESPACE}
-    service = {"type": "NodePort" if "nodePort" in port else "ClusterIP", "selector": labels, "ports": [port]}
+    service = {"selector": labels, "ports": [{"name": "http", "port": port}]}
     for item in (
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        # A game day may send load to it.
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {OPT_IN_LABEL: "true"}}},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec},
         {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
     ):

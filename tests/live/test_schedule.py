@@ -96,8 +96,8 @@ def _long(project: Path, fault: str = "5m") -> None:
     )
 
 
-def _day(project: Path) -> None:
-    """A game day: a short experiment, then the long one."""
+def _day(project: Path, *names: str, **more: Any) -> str:
+    """Write a game day with these experiments in this order; return its path."""
     folder = project / "experiments/gamedays"
     folder.mkdir()
     body = {
@@ -105,9 +105,11 @@ def _day(project: Path) -> None:
         "kind": "GameDay",
         "metadata": {"name": "friday"},
         "hypothesis": "A day goes on in the next pod.",
-        "experiments": {"paths": ["../first.yaml", "../long.yaml"]},
+        "experiments": {"paths": [f"../{name}.yaml" for name in names]},
+        **more,
     }
     (folder / "friday.yaml").write_text(yaml.safe_dump(body))
+    return "experiments/gamedays/friday.yaml"
 
 
 def _schedule(*words: str) -> int:
@@ -215,8 +217,7 @@ def test_next_run_continues_the_day_of_a_killed_pod(
     _write(project, "first")
     # Long enough to find the fault and the stored state on a busy machine.
     _long(project, "90s")
-    _day(project)
-    _apply("killed", NEVER, "experiments/gamedays/friday.yaml")
+    _apply("killed", NEVER, _day(project, "first", "long"))
     assert _schedule("run-now", "killed") == 0
     _await("the fault", lambda: _in_fault(api, "killed"))
     _await("the stored state", lambda: '"current": "long"' in _stored(api, "killed"))
@@ -251,14 +252,16 @@ def test_next_run_continues_the_day_of_a_killed_pod(
     assert _schedule("delete", "killed", "--results") == 0
 
 
-def test_bucket_has_the_reports_after_a_run(cluster: LocalCluster, project: Path, tmp_path: Path) -> None:
+def test_bucket_has_the_reports_of_a_day_with_load(cluster: LocalCluster, project: Path, tmp_path: Path) -> None:
     client = servers.start_s3(cluster, tmp_path / "image", _silent)
     keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": keys}
     cluster.api.apply(secret, SYSTEM_NAMESPACE)
     _write(project, "first")
+    # The server has a Service of type ClusterIP too, so that the load must come from the pod of the run.
+    load = {"namespace": servers.NAMESPACE, "target": "service/s3:http", "rate": "5/s"}
     options = ["--s3-endpoint", servers.S3_URL, "--bucket", servers.BUCKET, "--bucket-secret", "keys"]
-    _apply("bucket", NEVER, "experiments", *options)
+    _apply("bucket", NEVER, _day(project, "first", load=load), *options)
     assert _schedule("run-now", "bucket") == 0
     run = _ended(cluster.api, "bucket")
     assert run.outcome is not None
@@ -271,6 +274,10 @@ def test_bucket_has_the_reports_after_a_run(cluster: LocalCluster, project: Path
     with closing(client.get_object(servers.BUCKET, f"bucket/{run.outcome.run}/results.json")) as answer:
         record = RunRecord.model_validate_json(answer.read())
     assert [(each.name, each.verdict) for each in record.experiments] == [("first", Verdict.HELD)]
+    assert record.game_day is not None
+    (background,) = record.game_day.background
+    assert background.failure == ""
+    assert background.load.achieved
     assert _schedule("delete", "bucket") == 0
 
 
