@@ -135,7 +135,8 @@ def test_each_failure_has_a_distinct_outcome_and_is_sent_once(target: Target, tm
         "    def arrive(self, client, number):\n"
         "        client.request('GET', WAYS[number % len(WAYS)], key=str(number))\n",
     )
-    limited = plan(target, options={"readTimeout": "300ms"}, **mine)
+    # Long enough that a good answer is never late, on a busy machine too.
+    limited = plan(target, options={"readTimeout": "5s"}, **mine)
     with RunningLoad.start(limited, tmp_path / "load", CLOCK) as load:
         load_for(load, 32)
         summary = load.stop()
@@ -147,7 +148,7 @@ def test_each_failure_has_a_distinct_outcome_and_is_sent_once(target: Target, tm
     assert len(target.paths) == len(seen) + 1
     assert summary.failed == sum(request.outcome != "ok" for request in seen)
     silent = [request for request in seen if request.outcome == "timeout"]
-    assert all(request.finished - request.started >= 0.3 for request in silent)
+    assert all(request.finished - request.started >= 5.0 for request in silent)
 
 
 def test_latency_counts_from_intended_start_while_target_hangs(target: Target, tmp_path: Path) -> None:
