@@ -10,6 +10,7 @@ from pathlib import Path
 from minio import Minio
 
 from harness.cluster.kube.resources import DEPLOYMENTS
+from harness.cluster.kube.services import node_port
 from harness.cluster.local.cluster import LocalCluster
 from harness.cluster.local.supply.build import Recipe, build
 from harness.cluster.local.supply.store import ImageStore
@@ -21,7 +22,7 @@ from tests import s3_server
 
 NAMESPACE = "selftest-servers"
 S3_IMAGE, GIT_IMAGE = "selftest/s3:1", "selftest/git:1"
-S3_PORT, GIT_PORT, NODE_PORT = 9000, 8080, 31990
+S3_PORT, GIT_PORT = 9000, 8080
 S3_URL = f"http://s3.{NAMESPACE}.svc:{S3_PORT}"
 GIT_URL = f"http://git.{NAMESPACE}.svc:{GIT_PORT}/cgi-bin/git/project.git"
 BUCKET = "reports"
@@ -38,10 +39,10 @@ def start_s3(cluster: LocalCluster, folder: Path, progress: Callable[[str], None
     shutil.copy2(s3_server.program(), folder / "bin/s3-server")
     recipe = Recipe(folder, S3_IMAGE, cmd=("/bin/s3-server", f"0.0.0.0:{S3_PORT}"))
     _start(cluster, "s3", recipe, S3_PORT, progress)
-    outside = {"type": "NodePort", "selector": {"app": "s3"}, "ports": [{"port": S3_PORT, "nodePort": NODE_PORT}]}
+    outside = {"type": "NodePort", "selector": {"app": "s3"}, "ports": [{"port": S3_PORT}]}
     metadata = {"name": "s3-outside", "namespace": NAMESPACE}
     cluster.api.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": outside})
-    address = cluster.loopback(NODE_PORT)
+    address = cluster.loopback(node_port(cluster.api, "s3-outside", NAMESPACE))
     client = Minio(f"{address.host}:{address.port}", "key", "secret", secure=False)
     client.make_bucket(BUCKET)
     return client
