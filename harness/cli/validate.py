@@ -12,6 +12,7 @@ from harness.common.project import Project
 
 if TYPE_CHECKING:
     from harness.experiment.declaration import Experiment
+    from harness.experiment.sources import Sources
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +45,10 @@ def _validate(options: argparse.Namespace) -> int:
     experiments: list[Experiment] = []
     for file in files:
         try:
-            experiment = load_experiment(file, Sources.for_file(file, project))
+            sources = Sources.for_file(file, project)
+            experiment = load_experiment(file, sources)
             names.claim(experiment)
-            notes |= dict.fromkeys([*_targets(experiment), *_notes(experiment)])
+            notes |= dict.fromkeys([*_targets(experiment), *_notes(experiment, sources)])
             experiments.append(experiment)
         except InputError as error:
             problems += error.problems
@@ -117,8 +119,10 @@ def _targets(experiment: Experiment) -> Iterator[str]:
             yield f"{experiment.file}: a run would be refused: {refusal}"
 
 
-def _notes(experiment: Experiment) -> Iterator[str]:
+def _notes(experiment: Experiment, sources: Sources) -> Iterator[str]:
     """Yield what is allowed, but probably a mistake."""
+    from harness.judging.sample_sizes import sample_sizes
+
     if experiment.workload.note:
         yield experiment.workload.note
     yield from (
@@ -130,3 +134,6 @@ def _notes(experiment: Experiment) -> Iterator[str]:
     # Nothing is deployed in an existing namespace, so there can be no twin.
     if not experiment.twins and not experiment.existing:
         yield f"{file}: found no twins, expected at least one: without it nothing shows that the experiment can fail"
+    for size in sample_sizes(experiment, sources.load):
+        if size.short:
+            yield f"{file}: {size.title} {size}: it is likely to be INCONCLUSIVE"

@@ -117,7 +117,7 @@ class ShareDemand:
                 return self._finding(Verdict.INCONCLUSIVE, f"{seen}: {reason}, {unsent}", hits, total, detail)
             detail = detail | {"never sent": f"{missing}, the verdict would be the same if all of them had been bad"}
         if verdict is Verdict.INCONCLUSIVE:
-            needed = samples_needed(self._least_good, self.confidence, self._bad(hits, total))
+            needed = self.samples_needed(self._bad(hits, total))
             reason += f"; {needed} requests without a further failure would show that it holds"
         return self._finding(verdict, f"{seen}: {reason}", hits, total, detail)
 
@@ -134,6 +134,10 @@ class ShareDemand:
         Equivalent to comparing the Clopper–Pearson bound with the limit, but without the search for the bound.
         """
         return bad > 0 and binomial_tail(bad, total, 1 - self._least_good) < 1 - self.confidence
+
+    def samples_needed(self, bad: int = 0) -> int:
+        """Return the fewest requests that show that the limit is met, although ``bad`` of them count against it."""
+        return samples_needed(self._least_good, self.confidence, bad)
 
     @property
     def _least_good(self) -> float:

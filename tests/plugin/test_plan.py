@@ -129,3 +129,10 @@ def test_impossible_selection_is_reported(project: Project) -> None:
     result = project.run("--cluster", "--plan", "experiments")
     result.stdout.fnmatch_lines(["*unknown until the workload runs: 9 wanted, 3 found*"])
     _nothing_changed(project)
+
+
+def test_plan_shows_the_samples_that_each_bound_needs(project: Project) -> None:
+    load = "load: {target: service/shop, rate: 50/s}\n"
+    project.experiment("kill", load + KILL.replace("told: {}", "availability: {min: 99%, phases: [settle]}"))
+    result = project.run("--cluster", "--plan", "experiments")
+    result.stdout.fnmatch_lines(["*objective availability: availability at least 99%, needs 299 requests without *"])

@@ -11,7 +11,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -103,6 +103,12 @@ class ArrivalSchedule:
         if due is not None:
             self._from, self._missing, self._next = due, 1.0, None
         return due
+
+    def due_between(self, start: float, end: float) -> float:
+        """Return the number of arrivals that are due between two times, as a fraction: the area under the rate."""
+        pieces = (piece for piece in self._pieces() if piece.start < end and piece.end > start)
+        parts = (replace(piece, end=min(piece.end, end)).from_time(max(piece.start, start)) for piece in pieces)
+        return sum(part.area for part in parts)
 
     def _solve(self) -> float | None:
         if self._piece is not None:

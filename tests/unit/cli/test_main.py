@@ -150,6 +150,19 @@ def test_validate_notes_another_name_and_missing_twins(
     assert count == "1 experiment file: no problems found"
 
 
+def test_validate_notes_a_load_with_too_few_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = EXPERIMENT.replace("phases:", "load: {target: service/shop, rate: 50/s}\nphases:")
+    text = text.replace("objectives:\n", "objectives:\n  - availability: {min: 99.9%, phases: [fault]}\n")
+    write_project(tmp_path, text)
+    monkeypatch.chdir(tmp_path)
+    assert main(["validate"]) == 0
+    note, _ = capsys.readouterr().out.splitlines()
+    assert note.startswith("experiments/one-killed.yaml: availability at least 99.9% needs 2,995 requests ")
+    assert note.endswith("; the load gives 100 in fault: it is likely to be INCONCLUSIVE")
+
+
 DAY = """\
 apiVersion: resilience/v1
 kind: GameDay
