@@ -11,6 +11,7 @@ import pytest
 from harness.common.option_values import TRUE
 from harness.engine.outcome import left_behind
 from harness.engine.settings import Settings
+from harness.pytest_plugin.game_day import TurnItem
 from harness.pytest_plugin.tally import Tally
 from harness.pytest_plugin.terminal import progress
 from harness.results.record import RunRecord
@@ -36,6 +37,13 @@ class GithubJob:
         self._annotates = chosen == "github" or (chosen == "auto" and on_github)
         self._run: RunRecord | None = None
         self._lines: dict[str, int] = {}
+        self._files: dict[str, Path] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        # The node ID of a game day's item names the game day. Only here, since rounds are added while it runs.
+        if isinstance(item, TurnItem):
+            self._files[item.nodeid] = item.experiment.file
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         # The only way to the line of a test that a worker of pytest-xdist ran.
@@ -61,7 +69,7 @@ class GithubJob:
             terminalreporter.write_line(str(annotation))
 
     def _annotations(self) -> list[Annotation]:
-        places = Places(self._config.rootpath, self._workspace(), self._lines)
+        places = Places(self._config.rootpath, self._workspace(), self._lines, self._files)
         found = []
         if self._run is not None:
             title = "UNDO FAILED: still in the cluster"

@@ -9,6 +9,7 @@ import pytest
 
 from harness.pytest_plugin.github_job import MAX_SUMMARY, append_summary
 from tests.plugin.conftest import HANGS, Project
+from tests.plugin.test_game_days import FILE, write_day
 from tests.plugin.test_plan import KILL
 
 BROKEN = "objectives:\n  - told: {}\n  - told: {says: BROKEN}\n"
@@ -131,3 +132,22 @@ def test_wrong_value_is_refused(project: Project) -> None:
     result = project.run("--cluster", "--annotations=gitlab", "experiments/held.yaml")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--annotations: found 'gitlab', expected one of auto, github, none*"])
+
+
+def test_annotation_of_a_game_day_is_in_its_experiment(project: Project) -> None:
+    file = project.experiment("missed", BROKEN)
+    write_day(project, "missed.yaml", "rounds: 2\n")
+    result = project.run("--cluster", "--annotations=github", FILE)
+    result.assert_outcomes(failed=2)
+    line = file.read_text().splitlines().index("  - told: {says: BROKEN}") + 1
+    found = annotations(result.outlines)
+    assert len(found) == 2
+    assert all(each.startswith(f"::error file=experiments/missed.yaml,line={line},title=BROKEN") for each in found)
+
+
+def test_annotation_of_a_skip_in_a_game_day_is_in_its_experiment(project: Project) -> None:
+    project.experiment("a")
+    write_day(project, "a.yaml", "abort: [{promql: {name: errors, query: up, above: 1}}]\n")
+    result = project.run("--cluster", "--annotations=github", FILE)
+    (found,) = annotations(result.outlines)
+    assert found.startswith("::notice file=experiments/a.yaml,line=3,title=skipped%3A a::the game day did not begin")

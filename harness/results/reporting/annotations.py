@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -52,15 +52,17 @@ class Annotation:
 class Places:
     """Where tests are: ``root`` is pytest's rootdir; ``workspace`` is the folder that paths are relative to.
 
-    ``lines`` has the lines of Python tests, from 1, by node ID.
+    ``lines`` has the lines of Python tests, from 1, by node ID, and ``files`` the files of experiments that a node ID
+    does not name: those of a game day.
     """
 
     root: Path
     workspace: Path
     lines: dict[str, int]
+    files: dict[str, Path] = field(default_factory=dict)
 
     def file(self, node_id: str) -> Path:
-        return self.root / node_id.partition("::")[0]
+        return self.files.get(node_id) or self.root / node_id.partition("::")[0]
 
     def shown(self, node_id: str) -> str:
         file = self.file(node_id).resolve()

@@ -45,6 +45,8 @@ def test_what_people_watch_is_shown() -> None:
         "resilience_objective_margin_ratio",
         "resilience_last_success_timestamp_seconds",
         "resilience_last_run_leftovers",
+        "resilience_gameday_verdict",
+        "resilience_gameday_last_success_timestamp_seconds",
     } <= shown
 
 
