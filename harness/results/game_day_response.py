@@ -14,7 +14,7 @@ class MomentRecord(Fact):
     at: str = Field(default="", description="time of day, RFC 3339; empty: unknown")
     source: str = Field(default="", description="where the time comes from; empty: unknown")
     reason: str = Field(default="", description="why it is unknown; empty: it is known")
-    others: list[str] = Field(default_factory=list, description="later times of other sources")
+    others: list[str] = Field(default_factory=list, description="times of other sources")
 
     @property
     def known(self) -> bool:

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import COMMANDS, main
+from harness.common.documents import load_document
 from harness.engine.options import OPTIONS
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
+from harness.gameday.declaration import GameDayDeclaration
+from harness.model.quantities import FROM_FILE
 from tests.fake_run import write_workload
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +66,15 @@ def test_experiments_in_the_documents_are_valid(tmp_path: Path) -> None:
         file = tmp_path / "experiments" / f"example-{number}.yaml"
         file.write_text(block)
         assert load_experiment(file, Sources.for_root(tmp_path)).twins
+
+
+def test_game_days_in_the_documents_are_valid() -> None:
+    first, *parts = blocks(ROOT / "docs" / "game-days.md", "yaml")
+    name = Path("game-days.md")
+    whole = load_document(name, first).data
+    assert parts
+    for part in (first, *parts):
+        GameDayDeclaration.model_validate({**whole, **load_document(name, part).data}, context=FROM_FILE)
 
 
 def test_readme_leads_from_manifests_to_an_experiment(

@@ -23,7 +23,7 @@ def moment_text(moment: MomentRecord) -> str:
     """Return a moment with its source, or why it is unknown; never a zero for an unknown one."""
     if moment.seconds is None:
         return f"unknown ({moment.reason or 'no source'})"
-    others = f"; later: {', '.join(moment.others)}" if moment.others else ""
+    others = f"; also: {', '.join(moment.others)}" if moment.others else ""
     return f"{show_seconds(moment.seconds)} ({moment.source}{others})"
 
 

@@ -23,7 +23,7 @@ def test_each_moment_has_its_number_and_source() -> None:
     )
     [line] = response_lines(GameDayRecord(name="friday", responses=[response]))
     assert line == (
-        "shop: detected 0 ms (alert Down fired; later: 90 s: entered by ann), "
+        "shop: detected 0 ms (alert Down fired; also: 90 s: entered by ann), "
         "mitigated 2 min 10 s (entered by ann), recovered unknown (user clock: not recovered)"
     )
 
