@@ -51,6 +51,7 @@ _EXPECTED = {
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
+    "too_short": "a list of at least {min_length}",
 }
 
 Place = tuple[str | int, ...]

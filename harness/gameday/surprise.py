@@ -11,13 +11,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from harness.common.clock import iso, parse_kubernetes_time
-from harness.gameday.calendar import Calendar
+from harness.gameday.calendar import YEAR, Calendar
 from harness.gameday.sealing import SealedPlan, seal
-from harness.model.quantities import Duration
+from harness.model.quantities import Duration, show_seconds
 
 _MINUTE = 60.0
 
@@ -35,6 +35,14 @@ class Surprise(BaseModel):
     order: bool = Field(
         default=True, strict=True, description="whether the order of the experiments is drawn and sealed too"
     )
+
+    @field_validator("within")
+    @classmethod
+    def _within_a_year(cls, value: float) -> float:
+        # The calendar is not known for longer, and a plan that is drawn so far ahead is a mistake.
+        if value > YEAR:
+            raise ValueError(f"found {show_seconds(value)}, expected at most {show_seconds(YEAR)}")
+        return value
 
 
 @dataclass(frozen=True, slots=True)

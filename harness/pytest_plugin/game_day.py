@@ -201,6 +201,10 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
         now=now,
         seed=session.seed,
     )
+    if settings.budget and declared.duration is not None:
+        raise InputError(
+            [game_day.document.problem(("duration",), "found duration and --budget, expected one of them")]
+        )
     budget = settings.budget or declared.budget
     choice = planning.chosen_of(
         experiments,

@@ -175,6 +175,14 @@ def test_budget_of_a_day_leaves_out_with_reasons(two: Project) -> None:
     result.stdout.fnmatch_lines([f"*chosen *{({'a', 'b'} - {first}).pop()}: never run"])
 
 
+def test_budget_and_a_duration_are_refused(two: Project) -> None:
+    write_day(two, more="duration: 1h\n")
+    result = two.run("--cluster", "--budget=20m", FILE)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*friday.yaml:6: duration: found duration and --budget, expected one of them"])
+    assert not two.happened()
+
+
 def test_plan_of_a_day_changes_and_stores_nothing(two: Project) -> None:
     write_day(two)
     result = two.run("--cluster", "--plan", FILE)

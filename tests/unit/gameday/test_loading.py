@@ -107,6 +107,8 @@ def test_game_day_of_another_program_is_left_alone(tmp_path: Path) -> None:
         ("pause: -5s", "6 pause: found '-5s', expected a duration of at least 0s, such as 20s"),
         ("budget: 0s", "6 budget: found '0s', expected more than 0"),
         ("response: {alerts: ['']}", "6 response.alerts[0]: found '', expected"),
+        ("surprise: {within: 99999999h}", "6 surprise.within: found 99999999 h, expected at most 8784 h"),
+        ("windows: {allow: []}", "6 windows.allow: found [], expected a list of at least 1"),
         ("metadata:", "6 metadata: duplicate key"),
     ],
 )
