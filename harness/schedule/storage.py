@@ -183,12 +183,12 @@ class Copier:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
-    """Yield the files below a folder with their size and time; those with a leading dot are temporary."""
+    """Yield the files below a folder with their size and time, without temporary ones and the locks of game days."""
     for path, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
             file = Path(path, name)
-            if not name.startswith("."):
+            if not name.startswith(".") and not name.endswith(".lock"):
                 try:
                     found = file.stat()
                 except OSError:

@@ -59,6 +59,7 @@ def test_only_new_and_changed_files_are_copied(tmp_path: Path) -> None:
     (source / "run1").mkdir(parents=True)
     (source / "run1/results.json").write_text("1")
     (source / "run1/.results.tmp").write_text("half")
+    (source / "run1/friday.lock").write_text("")
     target.mkdir()
     copier = Copier(source, Folder(target))
     assert copier.copy() == []
