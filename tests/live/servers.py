@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minio import Minio
+from urllib3.exceptions import HTTPError
 
 from harness.cluster.kube.resources import DEPLOYMENTS
 from harness.cluster.kube.services import node_port
@@ -44,7 +45,16 @@ def start_s3(cluster: LocalCluster, folder: Path, progress: Callable[[str], None
     cluster.api.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": outside})
     address = cluster.loopback(node_port(cluster.api, "s3-outside", NAMESPACE))
     client = Minio(f"{address.host}:{address.port}", "key", "secret", secure=False)
-    client.make_bucket(BUCKET)
+
+    def make() -> tuple[bool | None, str]:
+        try:
+            client.make_bucket(BUCKET)
+        except HTTPError as error:
+            return None, str(error)
+        return True, ""
+
+    # The nodes need a moment to forward a new port.
+    wait_until("the bucket", make, WORKLOAD_READY, SystemClock(), every=1.0)
     return client
 
 
