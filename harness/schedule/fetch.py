@@ -50,7 +50,7 @@ def fetch(
     item = _schedule(api, name)
     body = reader_pod(name, _claim(api, name, item), _image(name, item, image), item)
     with _running(api, body, clock) as pod:
-        found: dict[str, bool] = json.loads(_read(api, pod, "list", MOUNTED))
+        found = _runs(_read(api, pod, "list", MOUNTED))
         runs = [each for each in sorted(found) if _RUN.fullmatch(each)]
         if run and run not in runs:
             expected = f"one of {', '.join(runs)}" if runs else "none: the volume has no runs"
@@ -61,6 +61,16 @@ def fetch(
             unfinished = "" if found[each] else " (it has not ended, or was killed)"
             progress(f"{folder / each}: {files} files{unfinished}")
     return len(wanted)
+
+
+def _runs(text: str) -> dict[str, bool]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError([Problem(f"the volume could not be read: found {text[:80]!r}, expected its runs as JSON")])
+    return found
 
 
 def unpack(text: str, folder: Path, run: str) -> int:
@@ -141,7 +151,10 @@ def _look(api: KubeApi, name: str) -> tuple[bool | None, str]:
     for reason in never_pulled(pod):
         raise InputError([Problem(reason)])
     phase = (pod.get("status") or {}).get("phase")
-    return (True if phase == "Running" else None), f"{phase}{why_not_ready(api, SYSTEM_NAMESPACE, [pod])}"
+    seen = f"{phase}{why_not_ready(api, SYSTEM_NAMESPACE, [pod])}"
+    if phase == "Failed":
+        raise InputError([Problem(f"pod {name}: found {seen}, expected it to run: the image needs python")])
+    return (True if phase == "Running" else None), seen
 
 
 def reader_pod(name: str, claim: str, image: str, item: Object | None) -> Object:

@@ -15,6 +15,7 @@ import pytest
 from harness.cli.main import BAD_INPUT, main
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.fake.controllers import Kubelet
+from harness.cluster.fake.store import Change, Store
 from harness.cluster.kube.resources import PODS
 from harness.cluster.kube.transport import ExecResult
 from harness.common.errors import InputError, TimedOut
@@ -120,6 +121,28 @@ def test_volume_that_cannot_be_read_is_one_error(cluster: FakeCluster, tmp_path:
     cluster.server.exec = lambda *_: failed
     with pytest.raises(InputError, match="the volume could not be read: PermissionError"):
         _fetch(cluster, tmp_path / "to")
+
+
+def test_answer_that_is_no_list_of_runs_is_an_error(cluster: FakeCluster, tmp_path: Path) -> None:
+    for answer in ("usage: python", "[]"):
+        cluster.server.exec = lambda *_, answer=answer: ExecResult(answer, "", 0)
+        with pytest.raises(InputError, match=r"the volume could not be read: found .*expected its runs as JSON"):
+            _fetch(cluster, tmp_path / "to")
+
+
+def test_reader_that_fails_is_not_waited_for(cluster: FakeCluster, tmp_path: Path) -> None:
+    class Failing:
+        def react(self, store: Store, change: Change) -> None:
+            pod = change.object
+            if change.resource == PODS and change.type == "ADDED":
+                failed = {**pod, "status": {"phase": "Failed"}}
+                store.update(PODS, change.namespace, pod["metadata"]["name"], lambda _: failed, "status")
+
+    cluster.server.store.reactors[:] = [Failing()]
+    before = cluster.clock.monotonic()
+    with pytest.raises(InputError, match=r"pod .*: found Failed.*, expected it to run: the image needs python"):
+        _fetch(cluster, tmp_path / "to")
+    assert cluster.clock.monotonic() == before
 
 
 def test_deleted_schedule_needs_an_image(cluster: FakeCluster, tmp_path: Path) -> None:
