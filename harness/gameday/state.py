@@ -38,6 +38,7 @@ class DayState(Fact):
     digest: str
     seed: int
     started: float
+    context: str = Field(default="", description="context of the cluster; empty: it did not connect")
     finished: bool = False
     runs: list[str] = Field(default_factory=list)
     choice: ChoiceRecord
@@ -97,23 +98,28 @@ def to_continue(
     game_day: GameDay,
     now: float,
     until: float | None = None,
+    *,
+    context: str | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> DayState | None:
     """Return the state if this start continues it, or None if the day starts anew.
 
     It continues if the file declares the same as before, something is left to run, and it is not too late: ``until``
     is the end of the window in which it started, in Unix seconds; without a window it is ``CONTINUES`` after the start.
+    ``context`` is that of this start's cluster, None if it is not known yet: what ran on another one does not count.
     Why an interrupted day does not continue is noted.
     """
     if state is None or state.finished:
         return None
-    why = _why_not(state, game_day, now, until)
+    why = _why_not(state, game_day, now, until, context)
     if why:
         note(f"the interrupted game day of run {', '.join(state.runs)} does not continue: {why}")
     return None if why else state
 
 
-def _why_not(state: DayState, game_day: GameDay, now: float, until: float | None) -> str:
+def _why_not(state: DayState, game_day: GameDay, now: float, until: float | None, context: str | None) -> str:
+    if context is not None and state.context not in {"", context}:
+        return f"it ran on the cluster {state.context}"
     if state.digest != game_day.digest:
         return "its file was changed"
     # A clock that was stepped back could otherwise continue a day of the future.

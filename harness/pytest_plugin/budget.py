@@ -12,6 +12,7 @@ from harness.gameday.choice import Budget, Candidate, choose
 from harness.gameday.history import History
 from harness.gameday.planning import NO_OPT_IN
 from harness.model.quantities import counted
+from harness.pytest_plugin.earlier_runs import history_of
 from harness.pytest_plugin.items import SESSION_KEY, ExperimentItem, opt_in_missing
 from harness.pytest_plugin.session import Session
 from harness.pytest_plugin.terminal import is_worker, progress
@@ -35,7 +36,7 @@ def deselect(config: pytest.Config, items: list[pytest.Item], day: bool) -> None
     for item in experiments:
         families.setdefault(item.experiment.name, []).append(item)
     now = parse_kubernetes_time(session.started)
-    history = session.history(now)
+    history = history_of(session, now)
     workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
     allowed = [family for family in families.values() if not opt_in_missing(family[0], settings)]
     candidates = [_candidate(family, history, settings.repeats.at_most) for family in allowed]

@@ -32,6 +32,7 @@ from harness.gameday.running import DayRun
 from harness.gameday.selection import check_paths, experiments_of
 from harness.gameday.state import DayState, DayStore, to_continue
 from harness.model.quantities import counted, show_seconds
+from harness.pytest_plugin.earlier_runs import context_of, history_of
 from harness.pytest_plugin.items import SESSION_KEY, ExperimentItem
 from harness.pytest_plugin.session import Session
 from harness.results.reporting.game_day import choice_lines
@@ -193,7 +194,7 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
         held.enter_context(store.alone())
         config.add_cleanup(held.close)
     now = session.clock.wall()
-    history = session.history(now)
+    history = history_of(session, now)
     wanted = planning.Wanted(
         twins=declared.twins or settings.twins,
         disruptive=settings.allow_disruptive,
@@ -221,7 +222,9 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
     planned = PlannedDay(game_day, collector, experiments, history, wanted, state, store, held=held)
     stored = None if settings.fresh else store.load(planned.notes.append)
     until = continues_until(game_day, stored.started) if stored else None
-    if (found := to_continue(stored, game_day, now, until, planned.notes.append)) is not None:
+    if (
+        found := to_continue(stored, game_day, now, until, context=context_of(session), note=planned.notes.append)
+    ) is not None:
         again = replace(planned, wanted=replace(wanted, seed=found.seed), state=found, continued=True)
         again.turns = again.first_turns()
         # Nothing is left if the run was killed after its last experiment.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pluggy import Result
 
+from harness.common.errors import InputError, Problem
 from harness.gameday.day import Day
 from harness.gameday.rules import rules_for
 from harness.gameday.running import DayRun
@@ -16,6 +17,7 @@ from harness.pytest_plugin.game_day import DAY_KEY, RUNNING_KEY, PlannedDay, Tur
 from harness.pytest_plugin.items import LEFT_OUT_KEY, RECORD_KEY, SESSION_KEY
 from harness.pytest_plugin.terminal import progress
 from harness.results.game_day_record import LeftOutRecord
+from harness.results.record import RunRecord
 
 _SKIPPED = "Skipped: "
 
@@ -80,6 +82,18 @@ class GameDayRunner:
             pytest.exit(why, returncode=pytest.ExitCode.USAGE_ERROR)
         if day.sealed:
             session.items[:] = items_of(planned, kept, sealed_from=len(day.done) + 1)
+
+    def pytest_resilience_run_started(self, run: RunRecord) -> None:
+        planned = self._planned
+        if planned is None or run.environment is None:
+            return
+        state, context = planned.state, run.environment.context
+        # With --cluster=auto the cluster is known only now.
+        if planned.continued and state.context not in {"", context}:
+            found = f"the interrupted game day ran on the cluster {state.context}, and this run is on {context}"
+            message = f"{found}; expected the same: select it with --cluster={state.context}, or add --fresh"
+            raise InputError([Problem(message, planned.game_day.file)])
+        state.context = context
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(

@@ -16,18 +16,11 @@ from harness.cluster.command_lines import command_for
 from harness.cluster.kube.permissions import denied
 from harness.cluster.protocol import Cluster
 from harness.common.clock import Clock, SystemClock, iso
-from harness.common.errors import ApiError, ClusterRefused, HarnessError, InputError
+from harness.common.errors import ApiError, ClusterRefused, HarnessError
 from harness.common.progress import Progress
 from harness.engine.calibration import store as calibrations
 from harness.engine.calibration.calibrate import calibrate
-from harness.engine.choose_cluster import (
-    ClusterRequest,
-    choose,
-    expected_context,
-    keep_kind_logs,
-    removal_command,
-    take_down,
-)
+from harness.engine.choose_cluster import ClusterRequest, choose, keep_kind_logs, removal_command, take_down
 from harness.engine.options import Keep
 from harness.engine.preflight.permissions import needed_by_session, useful_to_session
 from harness.engine.settings import Settings
@@ -35,7 +28,6 @@ from harness.engine.steps.run import Run, cluster_uid, environment, header
 from harness.engine.steps.veto import Question, allow_all
 from harness.experiment.project_files import ProjectFiles, refuse
 from harness.experiment.sources import Sources
-from harness.gameday.history import History, on_context, read_history
 from harness.model.clock_errors import Calibration
 from harness.prometheus.client import Prometheus
 from harness.prometheus.discovery import check_named, prometheus_for
@@ -147,7 +139,7 @@ class Session:
 
     def _acquire(self) -> Cluster:
         """Return the cluster, created if it is missing. Raises ClusterError."""
-        chosen = choose(self._target, self.progress)
+        chosen = choose(self.target, self.progress)
         if chosen.made:
             # The process that deletes the cluster at the end may be another one than the one that created it.
             self._made.write_text(chosen.cluster.provider, encoding="utf-8")
@@ -196,7 +188,7 @@ class Session:
 
     def _dry_run(self) -> Run:
         """Return the run of a dry run: on an existing cluster, with an API client that refuses to write."""
-        cluster = choose(replace(self._target, make=False), self.progress).cluster
+        cluster = choose(replace(self.target, make=False), self.progress).cluster
         cluster.api.impersonate(self.settings.user)
         cluster.api.read_only()
         self._check_prometheus()
@@ -274,17 +266,6 @@ class Session:
             **self.parts,
         )
 
-    def history(self, before: float) -> History:
-        """Return what had ended at ``before`` (Unix seconds), of which only runs on this cluster count as tried."""
-        folders = [self.here / each for each in self.settings.history]
-        try:
-            context = expected_context(self._target)
-        except InputError:
-            # An invalid guard file, which connecting reports.
-            context = None
-        here = on_context(context)
-        return read_history(self.here / self.settings.report_dir, before, folders, here)
-
     def header(self) -> str:
         """Return one line that describes the cluster of the run. Raises ClusterError."""
         run = self.connect()
@@ -333,7 +314,7 @@ class Session:
             how = f"to delete it: {removal_command(provider, self.settings.name)}"
             self.progress(f"cluster not deleted, still used by {', '.join(users)}; {how}")
         elif delete:
-            take_down(provider, self._target, self.progress)
+            take_down(provider, self.target, self.progress)
             self._made.unlink()
 
     @property
@@ -346,5 +327,6 @@ class Session:
         return self.store.folder / ".cluster-kind"
 
     @property
-    def _target(self) -> ClusterRequest:
+    def target(self) -> ClusterRequest:
+        """The cluster that was requested. Raises InputError for an invalid guard file."""
         return ClusterRequest.of(self.settings, self.files.guard().guard.contexts, self.store.folder)

@@ -334,3 +334,21 @@ def test_changed_day_notes_that_it_does_not_continue(two: Project) -> None:
     write_day(two, more="pause: 10ms\n")
     result = two.run("--cluster", FILE)
     result.stdout.fnmatch_lines(["note: the interrupted game day of run * does not continue: its file was changed"])
+
+
+def test_day_of_another_cluster_is_not_continued(two: Project) -> None:
+    two.experiment("a", BROKEN)
+    write_day(two)
+    two.run("--cluster", "-x", FILE)
+    file = two.root / "reports" / "gamedays" / "friday.json"
+    stored = json.loads(file.read_text())
+    assert stored["context"] == "fake"
+    file.write_text(json.dumps({**stored, "context": "staging"}))
+    # Which cluster `auto` selects is known only once it is connected.
+    result = two.run("--cluster", FILE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    wrong = "*the interrupted game day ran on the cluster staging, and this run is on fake; expected the same*"
+    result.stdout.fnmatch_lines([wrong])
+    result = two.run("--cluster=production", FILE)
+    result.stdout.fnmatch_lines(["note: the interrupted game day * does not continue: it ran on the cluster staging"])
+    result.assert_outcomes(passed=1, failed=1)

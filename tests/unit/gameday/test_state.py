@@ -62,6 +62,7 @@ def test_unreadable_state_starts_from_the_beginning(tmp_path: Path, text: str) -
     [
         ({"digest": "sha256:other"}, 60, "its file was changed"),
         ({"started": NOW + 3600}, 60, "it started at 2023-11-14T23:13:20.000Z, which is later than now"),
+        ({"context": "staging"}, 60, "it ran on the cluster staging"),
         ({}, CONTINUES + 60, "it started at 2023-11-14T22:13:20.000Z, more than 24 h ago"),
     ],
 )
@@ -69,10 +70,15 @@ def test_why_a_day_does_not_continue_is_noted(
     tmp_path: Path, values: dict[str, object], later: float, why: str
 ) -> None:
     notes: list[str] = []
-    assert (
-        to_continue(state(tmp_path, runs=["r1"], **values), game_day(tmp_path), NOW + later, note=notes.append) is None
-    )
+    stored = state(tmp_path, runs=["r1"], **values)
+    assert to_continue(stored, game_day(tmp_path), NOW + later, context="production", note=notes.append) is None
     assert notes == [f"the interrupted game day of run r1 does not continue: {why}"]
+
+
+@pytest.mark.parametrize("context", [None, "staging"])
+def test_day_continues_on_its_cluster(tmp_path: Path, context: str | None) -> None:
+    stored = state(tmp_path, context="staging")
+    assert to_continue(stored, game_day(tmp_path), NOW + 60, context=context) is stored
 
 
 def test_finished_day_needs_no_note(tmp_path: Path) -> None:
