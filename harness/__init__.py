@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from harness.engine.python_experiment import PythonExperiment
     from harness.faults.bad_rollout import BadRollout
     from harness.faults.base import Evidence, Fault, FaultContext
+    from harness.faults.container_kill import ContainerKill
     from harness.faults.needs import Need, WorkloadManifests
     from harness.faults.node_cut_off import NodeCutOff
     from harness.faults.node_pause import NodePause
@@ -141,6 +142,7 @@ __all__ = [
     "ClusterError",
     "ClusterRefused",
     "ClusterUnreachable",
+    "ContainerKill",
     "Due",
     "Durability",
     "Duration",
@@ -232,6 +234,7 @@ _NAMES = {
     "harness.engine.python_experiment": "PythonExperiment",
     "harness.faults.bad_rollout": "BadRollout",
     "harness.faults.base": "Evidence Fault FaultContext",
+    "harness.faults.container_kill": "ContainerKill",
     "harness.faults.needs": "Need WorkloadManifests",
     "harness.faults.node_cut_off": "NodeCutOff",
     "harness.faults.node_pause": "NodePause",

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.containers import container_id, container_status
 from harness.cluster.kube.objects import reference
 from harness.cluster.kube.permissions import EXEC_VERBS, Permission, allow
 from harness.cluster.kube.resources import PODS
@@ -157,7 +158,7 @@ class ProcessHang(PodTarget, Fault):
             "pod": victim.name,
             "uid": victim.uid,
             "container": container,
-            "containerID": _container_id(pod, container),
+            "containerID": container_id(container_status(pod, container)),
             "process": self.process,
         }
         context.journal.write(self.kind, f"continue process {self.process} of pod {victim.name}", parameters)
@@ -201,7 +202,10 @@ class ProcessHang(PodTarget, Fault):
             found = processes.states()
         except HarnessError as error:
             now = cluster.api.find(PODS, processes.pod, processes.namespace)
-            if now is not None and _container_id(now, processes.container) == parameters["containerID"]:
+            if (
+                now is not None
+                and container_id(container_status(now, processes.container)) == parameters["containerID"]
+            ):
                 if isinstance(error, ApiError):
                     raise
                 # A shell that could not be started now (no memory, no PIDs) may start a moment later.
@@ -266,11 +270,3 @@ def _kernel_name(process: str) -> str:
     """Return the name of a process as the kernel keeps it in ``/proc/<pid>/comm``."""
     # The kernel cuts after 15 bytes, which may be within a character.
     return process.encode()[:_COMM_BYTES].decode(errors="ignore")
-
-
-def _container_id(pod: Object, container: str) -> str:
-    """Return the id of the running container of this name; empty when none is running."""
-    for status in pod.get("status", {}).get("containerStatuses", ()):
-        if status["name"] == container and "running" in status.get("state", {}):
-            return str(status.get("containerID", ""))
-    return ""

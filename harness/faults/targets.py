@@ -107,8 +107,9 @@ class PodTarget(BaseModel):
         return chosen
 
     def container_of(self, pod: Object) -> str:
-        """Return the container to run commands in. Raises Inconclusive when the pod has no such container."""
-        names = [str(container["name"]) for container in pod["spec"]["containers"]]
+        """Return the container to run commands in, or a sidecar. Raises Inconclusive when the pod has none of it."""
+        sidecars = [each for each in pod["spec"].get("initContainers") or () if each.get("restartPolicy") == "Always"]
+        names = [str(container["name"]) for container in [*pod["spec"]["containers"], *sidecars]]
         name = self.container or names[0]
         if name not in names:
             raise Inconclusive(f"pod {_name(pod)} has no container {name}, only {', '.join(names)}")

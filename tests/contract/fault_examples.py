@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.cluster.kube.resources import DEPLOYMENTS
+from harness.cluster.kube.transport import ExecResult
 from harness.common.errors import Inconclusive
 from harness.experiment import registry
 from harness.faults.base import Effect, Fault
+from harness.faults.container_kill import MAIN_SCRIPT
 from tests.fake_world import NAMESPACE, UnknownScriptError, World
 from tests.live.killed import FAULTS, NODE_FAULTS
 
@@ -27,9 +29,21 @@ def _image_is_missing(world: World) -> None:
     world.kubelet.missing.add("does-not:exist")
 
 
+def _containers_restart(world: World) -> None:
+    def run(_namespace: str, pod: str, container: str | None, command: Sequence[str]) -> ExecResult:
+        if command[-1] != "0":
+            world.restart_container(pod, container)
+        return ExecResult("7 0 0 podinfo\n", "", 0)
+
+    world.containers.handlers[MAIN_SCRIPT] = run
+
+
 # What the fake world needs for a fault's example to take effect, such as handlers for its scripts (see
 # tests/fake_world.py). Most faults need nothing.
-PREPARE: dict[str, Callable[[World], None]] = {"badRollout": _image_is_missing}
+PREPARE: dict[str, Callable[[World], None]] = {
+    "badRollout": _image_is_missing,
+    "containerKill": _containers_restart,
+}
 
 
 def specs(world: World) -> list[Any]:

@@ -25,6 +25,7 @@ CLOCK = SystemClock()
 FAULTS = {
     "podKill": "{selector: app=target, count: 1, gracePeriod: 0s}",
     "podEvict": "{selector: app=target, count: 1}",
+    "containerKill": "{selector: app=target, count: 1}",
     "scale": "{of: deployment/target, replicas: 1}",
     "badRollout": "{of: deployment/target, image: does-not:exist}",
     "processHang": "{selector: app=target, count: 1, process: podinfo}",

@@ -1,7 +1,8 @@
-"""Describes why a container is not running, from its status."""
+"""Containers of a pod: their status, their restart policy, and why one is not running."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # A runtime may put a whole stack trace into the message; the run's folder has the full text.
@@ -34,3 +35,20 @@ def why_ended(status: dict[str, Any]) -> str:
     # Kubernetes sets the reason "Error" for every exit code except 0, so it adds nothing.
     details = ": ".join(part for part in ("" if reason == "Error" else reason, message) if part)
     return f"exit code {ended['exitCode']}" + (f", {details}" if details else "")
+
+
+def container_status(pod: Mapping[str, Any], container: str) -> Mapping[str, Any]:
+    """Return the status of a container or sidecar of a pod; empty if the kubelet has not reported it yet."""
+    status = pod.get("status") or {}
+    listed = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    return next((found for found in listed if found["name"] == container), {})
+
+
+def container_id(status: Mapping[str, Any]) -> str:
+    """Return the id of a container that runs; empty if it does not."""
+    return str(status.get("containerID", "")) if "running" in (status.get("state") or {}) else ""
+
+
+def restart_policy(spec: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+    """Return the restart policy of a container in a pod with this spec: Always, OnFailure or Never."""
+    return str(container.get("restartPolicy") or spec.get("restartPolicy") or "Always")

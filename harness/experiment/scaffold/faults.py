@@ -28,7 +28,9 @@ def draft(kind: str, subject: Subject, limits: Limits) -> Draft:
     return DRAFTS[kind](subject, limits.slower(2 * subject.delay()))
 
 
-def _pod_leaves(kind: str, parameters: Mapping[str, object], verb: str, comment: str) -> _Drafter:
+def _pod_leaves(
+    kind: str, parameters: Mapping[str, object], verb: str, comment: str, lost: tuple[str, str] = ("the loss of", "pod")
+) -> _Drafter:
     def drafted(subject: Subject, limits: Limits) -> Draft:
         fault = Commented({kind: {"selector": subject.selector, "count": 1, **parameters}}, comment)
         several = (subject.replicas or 1) > 1
@@ -49,10 +51,19 @@ def _pod_leaves(kind: str, parameters: Mapping[str, object], verb: str, comment:
         after = () if several else ("settle",)
         objectives = (*_served(subject, limits, after), recovery)
         twin = twins.slow_to_ready(subject, limits.recovery, ("recoveryTime",))
-        hypothesis = f"After the loss of {what}, a new pod is ready within {limits.recovery} s."
+        hypothesis = f"After {lost[0]} {what}, a new {lost[1]} is ready within {limits.recovery} s."
         return Draft(hypothesis, fault, objectives, phases, why, twin, _NO_TWIN.format(what=_NOT_READY))
 
     return drafted
+
+
+def _container_kill(subject: Subject, limits: Limits) -> Draft:
+    # SIGKILL does not reach the main process of a container from inside, unless the pod shares one PID namespace.
+    signal = "KILL" if subject.source.spec.get("shareProcessNamespace") else "TERM"
+    parameters = {"container": subject.container["name"], "signal": signal}
+    comment = "the kubelet restarts the container in place; its process must handle SIGTERM"
+    lost = ("the end of a container in", "container")
+    return _pod_leaves("containerKill", parameters, "Killing a container in", comment, lost)(subject, limits)
 
 
 def _process_hang(subject: Subject, limits: Limits) -> Draft:
@@ -234,6 +245,7 @@ def _node(kind: str, parameters: Mapping[str, object], loses: str, *, restarts: 
 
 DRAFTS: Mapping[str, _Drafter] = {
     "badRollout": _bad_rollout,
+    "containerKill": _container_kill,
     "nodeCutOff": _node("nodeCutOff", {}, "a node is cut off the network"),
     "nodePause": _node("nodePause", {}, "a node is frozen"),
     "nodeService": _node("nodeService", {"service": "kubelet"}, "the kubelet of a node is stopped"),
