@@ -84,3 +84,14 @@ class AbortCondition(BaseModel):
         worst = max(values) if self.above is not None else min(values)
         lasting = f" for {show_seconds(answers[-1].at - since)}" if self.lasting else ""
         return f"{self.name} was {worst:g}, {bound}{lasting}"
+
+
+def with_unique_names(conditions: list[AbortCondition]) -> list[AbortCondition]:
+    """Return the conditions. Raises ValueError if two have one name, which is where their values are kept.
+
+    With mixed values, a condition that stays beyond its bound would not be met.
+    """
+    names = [each.name for each in conditions]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ValueError(f"found the name {twice!r} twice, expected unique names")
+    return conditions

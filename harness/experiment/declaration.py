@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from harness.cluster.kube.client import Object
-from harness.experiment.abort import AbortCondition
+from harness.experiment.abort import AbortCondition, with_unique_names
 from harness.experiment.isolation.layout import is_namespace
 from harness.experiment.live.workload import LiveWorkload
 from harness.experiment.manifests import Workload
@@ -200,7 +200,7 @@ class Declaration(_Part):
         default=Safety(),
         description="what the experiment may do that the guard refuses by default, and additional limits",
     )
-    abort: list[AbortCondition] = Field(
+    abort: Annotated[list[AbortCondition], AfterValidator(with_unique_names)] = Field(
         default_factory=list, description="safety conditions in PromQL that undo the faults at once when met"
     )
     # Validated in `loading`, against the registry: other packages may add kinds.

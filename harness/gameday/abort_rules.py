@@ -48,14 +48,19 @@ class AlertAbort(_Part):
     def condition(self) -> AbortCondition:
         """The same as a condition of experiments."""
         wanted = {"alertname": self.name, "alertstate": "firing", **self.labels}
-        matchers = ",".join(f'{label}="{escape(value)}"' for label, value in wanted.items())
-        name = f"alert {self.name}: number of firing instances"
+        shown = f"{self.name}{{{_matchers(self.labels)}}}" if self.labels else self.name
+        name = f"alert {shown}: number of firing instances"
+        matchers = _matchers(wanted)
         return AbortCondition(name=name, query=f"count(ALERTS{{{matchers}}})", above=0, no_data=self.no_data)
 
     @model_validator(mode="after")
     def _valid_labels(self) -> Self:
         checked_query(self.condition.query)
         return self
+
+
+def _matchers(labels: Mapping[str, str]) -> str:
+    return ",".join(f'{label}="{escape(value)}"' for label, value in labels.items())
 
 
 class BudgetAbort(_Part):

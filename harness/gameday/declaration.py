@@ -17,6 +17,7 @@ from harness.cluster.protocol import Capability
 from harness.common.clock import SystemClock
 from harness.common.labels import parse_selector
 from harness.common.suggestions import one_of
+from harness.experiment.abort import with_unique_names
 from harness.experiment.declaration import API_VERSION
 from harness.gameday.abort_rules import AbortRule
 from harness.gameday.background import Background
@@ -33,6 +34,11 @@ def _opens(calendar: Calendar) -> Calendar:
     if problem := calendar.problem(SystemClock().wall()):
         raise ValueError(problem)
     return calendar
+
+
+def _unique(rules: list[AbortRule]) -> list[AbortRule]:
+    with_unique_names([rule.condition for rule in rules])
+    return rules
 
 
 def _selector(text: str) -> str:
@@ -122,7 +128,7 @@ class GameDayDeclaration(Part):
     windows: Annotated[Calendar, AfterValidator(_opens)] | None = Field(
         default=None, description="when experiments may run, and the days without game days; by default at any time"
     )
-    abort: list[AbortRule] = Field(
+    abort: Annotated[list[AbortRule], AfterValidator(_unique)] = Field(
         default_factory=list,
         description="what ends the day: PromQL, an alert that fires, or an error budget that is spent already",
     )

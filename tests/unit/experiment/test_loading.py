@@ -245,3 +245,10 @@ def test_twin_may_break_an_objective_that_could_not_be_read(tmp_path: Path) -> N
     text = text.replace("breaks: [recoveryTime]", "breaks: [availability]")
     (problem,) = problems(tmp_path, text)
     assert "objectives[0].availability.min" in problem
+
+
+def test_abort_conditions_of_one_name_are_refused(tmp_path: Path) -> None:
+    condition = "{name: errors, query: up, above: 1}"
+    text = EXPERIMENT.replace("faults:\n", f"abort: [{condition}, {condition}]\nfaults:\n")
+    (found,) = problems(tmp_path, text)
+    assert found.endswith("abort: found the name 'errors' twice, expected unique names")

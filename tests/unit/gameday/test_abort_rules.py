@@ -46,7 +46,7 @@ def _met(rule: AbortRule, *answers: Any) -> tuple[str, Scripted, FakeClock]:
         (PROMQL, vector(6), "errors was 6, above 5"),
         (PROMQL, vector(5), ""),
         (PROMQL, vector(), ""),
-        (ALERT, vector(2), "alert ShopDown: number of firing instances was 2, above 0"),
+        (ALERT, vector(2), 'alert ShopDown{severity="page"}: number of firing instances was 2, above 0'),
         (ALERT, vector(), ""),
         (SPENT, vector(0.81), "error budget of shop (99.9% over 30 days): share spent was 0.81, above 0.8"),
         (SPENT, vector(0.5), ""),
@@ -106,7 +106,7 @@ def test_condition_that_never_becomes_clear_aborts() -> None:
 def test_faults_are_ended_by_promql_and_alerts_only() -> None:
     assert [each.name for each in during_faults([PROMQL, ALERT, SPENT])] == [
         "game day: errors",
-        "game day: alert ShopDown: number of firing instances",
+        'game day: alert ShopDown{severity="page"}: number of firing instances',
     ]
 
 

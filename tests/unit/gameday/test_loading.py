@@ -109,6 +109,14 @@ def test_game_day_of_another_program_is_left_alone(tmp_path: Path) -> None:
         ("response: {alerts: ['']}", "6 response.alerts[0]: found '', expected"),
         ("surprise: {within: 99999999h}", "6 surprise.within: found 99999999 h, expected at most 8784 h"),
         ("windows: {allow: []}", "6 windows.allow: found [], expected a list of at least 1"),
+        (
+            "abort: [{promql: {name: a, query: up, above: 1}}, {promql: {name: a, query: down, above: 3}}]",
+            "6 abort: found the name 'a' twice, expected unique names",
+        ),
+        (
+            "abort: [{alert: {name: Down}}, {alert: {name: Down}}]",
+            "6 abort: found the name 'alert Down: number of firing instances' twice",
+        ),
         ("metadata:", "6 metadata: duplicate key"),
     ],
 )
@@ -121,3 +129,12 @@ def test_unknown_capability_is_reported_with_the_known_ones(tmp_path: Path) -> N
     (found,) = _problems(tmp_path, PLAIN.replace("[a.yaml]", "[a.yaml], capabilities: [node-powr]"))
     assert found.startswith("5 experiments.capabilities[0]: found 'node-powr', expected a capability of a cluster, did")
     assert "did you mean node-power?" in found
+
+
+def test_alerts_that_differ_in_their_labels_are_two_rules(tmp_path: Path) -> None:
+    rules = "abort: [{alert: {name: Down}}, {alert: {name: Down, labels: {severity: page}}}]\n"
+    names = [rule.condition.name for rule in load_game_day(_file(tmp_path, PLAIN + rules)).declared.abort]
+    assert names == [
+        "alert Down: number of firing instances",
+        'alert Down{severity="page"}: number of firing instances',
+    ]
