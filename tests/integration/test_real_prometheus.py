@@ -17,18 +17,24 @@ import yaml
 from harness.common.clock import SystemClock
 from harness.common.waiting import wait_until
 from harness.model.verdict import Verdict
+from harness.results.game_day_record import GameDayRecord
 from harness.telemetry.alerts import DAY, Alerts
 from harness.telemetry.dashboard import DASHBOARD
 from harness.telemetry.metrics import samples
 from harness.telemetry.pushgateway import Pushgateway
 from harness.telemetry.textfile import write_textfile
 from tests.integration.debian_programs import unpacked
-from tests.unit.telemetry.runs import experiment, leftover, run, twin
+from tests.unit.telemetry.runs import experiment, leftover, moment, run, twin
 
 # Seconds that a busy machine may take for a step; a step ends as soon as it is done.
 PATIENCE = 120.0
-HELD = run(experiment(), twin())
-BROKEN = run(experiment(verdict=Verdict.BROKEN, passed=False, faults=[leftover()]), twin())
+GAME_DAY = GameDayRecord(name="weekly", started=moment(0), finished=moment(75), verdict=Verdict.HELD)
+HELD = run(experiment(), twin(), game_day=GAME_DAY)
+BROKEN = run(
+    experiment(verdict=Verdict.BROKEN, passed=False, faults=[leftover()]),
+    twin(),
+    game_day=GAME_DAY.model_copy(update={"verdict": Verdict.BROKEN}),
+)
 
 
 @pytest.fixture(scope="module")
