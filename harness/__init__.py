@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from harness.faults.bad_rollout import BadRollout
     from harness.faults.base import Evidence, Fault, FaultContext
     from harness.faults.container_kill import ContainerKill
+    from harness.faults.cordon import Cordon
+    from harness.faults.drain import Drain
     from harness.faults.needs import Need, WorkloadManifests
     from harness.faults.node_cut_off import NodeCutOff
     from harness.faults.node_pause import NodePause
@@ -143,6 +145,8 @@ __all__ = [
     "ClusterRefused",
     "ClusterUnreachable",
     "ContainerKill",
+    "Cordon",
+    "Drain",
     "Due",
     "Durability",
     "Duration",
@@ -235,6 +239,8 @@ _NAMES = {
     "harness.faults.bad_rollout": "BadRollout",
     "harness.faults.base": "Evidence Fault FaultContext",
     "harness.faults.container_kill": "ContainerKill",
+    "harness.faults.cordon": "Cordon",
+    "harness.faults.drain": "Drain",
     "harness.faults.needs": "Need WorkloadManifests",
     "harness.faults.node_cut_off": "NodeCutOff",
     "harness.faults.node_pause": "NodePause",

@@ -12,6 +12,7 @@ from harness.cluster.kube.owners import workload_of
 from harness.cluster.kube.resources import PODS
 from harness.cluster.protocol import Cluster
 from harness.common.clock import iso
+from harness.common.errors import ApiError
 from harness.faults.base import Effect, Fault, FaultContext
 from harness.faults.targets import PodTarget, state
 from harness.model.timeline import Victim
@@ -72,6 +73,12 @@ def still_ending(pods: Iterable[Object]) -> str:
         f"{pod['metadata'].get('deletionGracePeriodSeconds', '?')} s)"
         for pod in ending
     )
+
+
+def forbidden_by_budget(error: ApiError) -> bool:
+    """Return whether the API server refused an eviction because of a disruption budget."""
+    # Status 429 also means that the client sends too many requests; only the message distinguishes the two.
+    return error.status == 429 and "disruption budget" in str(error)
 
 
 def fate(pod: Object | None, uid: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -28,6 +28,10 @@ _ANY_PORT = 30000
 
 class NodeTarget(BaseModel):
     """Fields of a fault that hits nodes."""
+
+    # What the candidates are, for messages, and whether every pod on a node is hit with it, whatever its namespace.
+    wanted: ClassVar[str] = "Ready workers"
+    hits_all_pods: ClassVar[bool] = True
 
     hosting: Selector | None = Field(
         default=None,
@@ -83,15 +87,20 @@ class NodeTarget(BaseModel):
         if self.hosting is not None:
             hosts = self._hosts(cluster, namespace, rng)
             matching = [node for node in matching if _name(node) in hosts]
-        candidates = [node for node in matching if not is_control_plane(node) and holds(node, "Ready")]
+        candidates = [node for node in matching if self.is_candidate(node)]
         wanted = how_many(self.count, len(candidates))
         if len(candidates) < wanted:
-            found = f"{self._target()} matches {_listed(matching)}, of which {_listed(candidates)} are Ready workers"
+            found = f"{self._target()} matches {_listed(matching)}, of which {_listed(candidates)} are {self.wanted}"
             raise Inconclusive(f"{wanted} nodes wanted, {len(candidates)} found: {found}, in namespace {namespace}")
         chosen = sorted(rng.sample(candidates, wanted), key=_name)
-        # The pods of all namespaces, since a node fault hits every pod on the node.
-        check_nodes(chosen, cluster.api.list(PODS).items, _load_host(cluster), also_protected=self.also_protected)
+        # The pods of all namespaces, since most node faults hit every pod on the node.
+        spared = self.also_protected or not self.hits_all_pods
+        check_nodes(chosen, cluster.api.list(PODS).items, _load_host(cluster), also_protected=spared)
         return chosen
+
+    def is_candidate(self, node: Object) -> bool:
+        """Return whether a node may be hit: a worker that is Ready."""
+        return not is_control_plane(node) and holds(node, "Ready")
 
     def _is_in_zone(self, node: Object) -> bool:
         return self.zone is None or (node["metadata"].get("labels") or {}).get(ZONE) == self.zone

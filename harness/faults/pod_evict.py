@@ -13,11 +13,8 @@ from harness.cluster.kube.permissions import Permission, allow
 from harness.cluster.kube.resources import PODS
 from harness.common.errors import ApiError, Inconclusive
 from harness.faults.base import Evidence, FaultContext
-from harness.faults.departure import Departure, fate
+from harness.faults.departure import Departure, fate, forbidden_by_budget
 from harness.model.timeline import Victim
-
-# Status 429 also means that the client sends too many requests; only the message distinguishes the two.
-_BUDGET = "disruption budget"
 
 
 class PodEvict(Departure):
@@ -41,7 +38,7 @@ class PodEvict(Departure):
                 # 409 means that another pod has the name now, so that the precondition on the UID failed.
                 if error.status in {404, 409}:
                     gone.append(victim.name)
-                elif not _forbidden_by_budget(error):
+                elif not forbidden_by_budget(error):
                     raise
         if gone:
             raise Inconclusive(f"{', '.join(gone)} disappeared before it could be evicted, not by this fault")
@@ -59,11 +56,7 @@ class PodEvict(Departure):
         try:
             context.api.evict(victim.name, context.namespace, uid=victim.uid, dry_run=True)
         except ApiError as error:
-            if not _forbidden_by_budget(error):
+            if not forbidden_by_budget(error):
                 raise
             return True, f"{victim.name} stays: {error}"
         return False, f"{victim.name} (uid {victim.uid}) is still there, and no budget forbids its eviction"
-
-
-def _forbidden_by_budget(error: ApiError) -> bool:
-    return error.status == 429 and _BUDGET in str(error)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.cluster.kube.resources import DEPLOYMENTS
+from harness.cluster.kube.resources import DEPLOYMENTS, NODES
 from harness.cluster.kube.transport import ExecResult
 from harness.common.errors import Inconclusive
 from harness.experiment import registry
@@ -51,12 +51,19 @@ def specs(world: World) -> list[Any]:
     return [item["spec"] for item in world.cluster.server.store.list(DEPLOYMENTS, NAMESPACE)]
 
 
+def cordoned(world: World) -> set[str]:
+    """Return the names of the nodes that take no new pods."""
+    nodes = world.cluster.server.store.list(NODES)
+    return {item["metadata"]["name"] for item in nodes if (item.get("spec") or {}).get("unschedulable")}
+
+
 # How each effect is read from the fake world.
 EFFECTS: dict[Effect, Callable[[World], Any]] = {
     Effect.PODS: World.pods,
     Effect.WORKLOADS: specs,
     Effect.CONTAINERS: World.container_states,
     Effect.PROCESSES: lambda world: set(world.processes.stopped),
+    Effect.NODES: cordoned,
     Effect.MACHINES: lambda world: set(world.cluster.machines.broken),
 }
 

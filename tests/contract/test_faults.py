@@ -31,7 +31,7 @@ from harness.model.timeline import Victim
 from harness.safety.guard import PROTECTED_LABEL
 from harness.safety.undo.cluster_copy import PERMISSIONS
 from harness.safety.undo.journal import read_journal
-from tests.contract.fault_examples import EFFECTS, effects, example, missing, missing_elsewhere, specs
+from tests.contract.fault_examples import EFFECTS, cordoned, effects, example, missing, missing_elsewhere, specs
 from tests.fake_world import NAMESPACE, World
 
 KINDS = sorted(registry.faults())
@@ -199,7 +199,7 @@ def test_the_undo_is_in_the_cluster_before_the_effect(fault: Fault, world: World
     context = world.context()
     victims = fault.choose(context)
     writes = [call for call in _calls(world, lambda: fault.inject(context, victims)) if call.writes]
-    own = [call.namespace == NAMESPACE or call.method == MACHINE for call in writes]
+    own = [call.namespace == NAMESPACE or call.method == MACHINE or _is_node(call) for call in writes]
     journal = [index for index, call in enumerate(writes) if call.path.startswith(_journal_path())]
     assert journal
     assert any(own)
@@ -254,6 +254,7 @@ def test_undo_puts_back_and_may_be_repeated(kind: str, fault: Fault, world: Worl
     assert specs(world) == before
     assert world.processes.stopped == set()
     assert world.cluster.machines.broken == set()
+    assert cordoned(world) == set()
     again = _calls(world, lambda: [undo(world.cluster, entry.parameters) for entry in reversed(entries)])
     assert [call for call in again if call.writes and call.method != "EXEC"] == []
     assert specs(world) == before
@@ -301,7 +302,7 @@ def test_no_call_leaves_its_namespace(kind: str, fault: Fault, world: World) -> 
     for call in _calls(world, whole_life):
         discovery = call.method == "GET" and call.path in {"/api/v1", "/apis/apps/v1"}
         # What hits whole nodes looks at the whole cluster, and writes nowhere else either; machines are no namespace.
-        if fault.disruptive and (not call.writes or call.method == MACHINE):
+        if fault.disruptive and (not call.writes or call.method == MACHINE or _is_node(call)):
             continue
         assert discovery or call.namespace in {NAMESPACE, SYSTEM_NAMESPACE} or _is_own_namespace(call), call
 
@@ -337,6 +338,10 @@ def _listed(permissions: set[Permission] | frozenset[Permission]) -> str:
 
 def _journal_path() -> str:
     return f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
+
+
+def _is_node(call: Call) -> bool:
+    return call.path.startswith("/api/v1/nodes/")
 
 
 def _is_own_namespace(call: Call) -> bool:

@@ -30,8 +30,10 @@ FAULTS = {
     "badRollout": "{of: deployment/target, image: does-not:exist}",
     "processHang": "{selector: app=target, count: 1, process: podinfo}",
 }
-# Faults on the machines of nodes: only a process on this machine can undo them.
+# Faults on nodes. Those on the machines below can only be undone by a process on this machine.
 NODE_FAULTS = {
+    "cordon": "{hosting: app=target}",
+    "drain": "{hosting: app=target}",
     "nodeStop": "{hosting: app=target}",
     "nodePause": "{hosting: app=target}",
     "nodeCutOff": "{hosting: app=target}",

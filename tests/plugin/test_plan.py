@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.protocol import Capability
+from tests.fake_run import controlled_cluster
+from tests.fake_world import machine
 from tests.plugin.conftest import Project
 
 KILL = "faults: [podKill: {selector: app=shop, count: 2, gracePeriod: 0s}]\nobjectives: [told: {}]\n"
@@ -136,3 +143,23 @@ def test_plan_shows_the_samples_that_each_bound_needs(project: Project) -> None:
     project.experiment("kill", load + KILL.replace("told: {}", "availability: {min: 99%, phases: [settle]}"))
     result = project.run("--cluster", "--plan", "experiments")
     result.stdout.fnmatch_lines(["*objective availability: availability at least 99%, needs 299 requests without *"])
+
+
+def test_plan_shows_a_call_that_is_tried_again_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_a_node(*given: Any, **more: Any) -> FakeCluster:
+        made = controlled_cluster(*given, **more)
+        node = machine("node-1")
+        versions = ("kubeletVersion", "osImage", "kernelVersion", "containerRuntimeVersion")
+        node["status"]["nodeInfo"] = dict.fromkeys(versions, "1")
+        made.server.seed(node)
+        return made
+
+    monkeypatch.setattr("tests.fake_plugin.controlled_cluster", with_a_node)
+    budget = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: keep}\n"
+    text = budget + "spec: {maxUnavailable: 1, selector: {matchLabels: {app: shop}}}\n"
+    (project.root / "experiments" / "workloads" / "shop" / "budget.yaml").write_text(text)
+    drain = KILL.replace("podKill: {selector: app=shop, count: 2, gracePeriod: 0s}", "drain: {hosting: app=shop}")
+    project.experiment("drained", "disruptive: true\nsafety: {lastReplica: allowed}\n" + drain)
+    result = project.run("--cluster", "--plan", "--allow-disruptive", "experiments")
+    evictions = [line for line in result.outlines if "/eviction" in line]
+    assert len(evictions) == 3, "the first of three pods, the other two in turn"

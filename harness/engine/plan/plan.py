@@ -232,7 +232,8 @@ class _DryRun:
         return PlannedFault(
             title=_title(fault),
             victims=tuple(self._shown(_victim(victim)) for victim in victims),
-            calls=tuple(self._shown(_call(call)) for call in written),
+            # A call that is tried again, such as an eviction that a budget forbids, is shown once.
+            calls=tuple(self._shown(text) for text in dict.fromkeys(map(_call, written))),
             undo=tuple(self._shown(entry.description) for entry in reversed(context.journal.entries)),
             guess=tuple(self._guesses(fault, victims)),
         )

@@ -243,9 +243,47 @@ def _node(kind: str, parameters: Mapping[str, object], loses: str, *, restarts: 
     return drafted
 
 
+def _drain(subject: Subject, limits: Limits) -> Draft:
+    fault = {"drain": {"hosting": subject.selector, "count": 1, "timeout": "30s"}}
+    several = (subject.replicas or 1) > 1 and subject.kind == "Deployment" and _loaded(subject)
+    lost = f"costs users less than {_lost(limits)} of their requests" if several else "costs nothing that lasts"
+    twin = (
+        twins.one_replica(subject, ("availability",), safety=_LAST)
+        if several
+        else twins.slow_to_ready(subject, limits.recovery, ("recoveryTime",))
+    )
+    return Draft(
+        f"Draining a node that runs a pod of {subject.name} {lost}, and all is back within {limits.recovery} s.",
+        Commented(fault, "one node that runs such a pod; evictions obey disruption budgets, for at most 30 s"),
+        (*_served(subject, limits, () if several else ("settle",)), _recovery(subject, limits)),
+        _phases(10, limits.recovery),
+        "10 s after the evictions; recovery may take what recoveryTime allows, and ends when all is back",
+        twin,
+        _NO_TWIN.format(what=_NOT_READY),
+        disruptive=True,
+        # Which pods run on the node is known only in the cluster.
+        safety=_LAST,
+    )
+
+
+def _cordon(subject: Subject, limits: Limits) -> Draft:
+    kept = Commented({"invariant": {"of": subject.name, "available": ">= 1"}}, "no pod leaves a cordoned node")
+    return Draft(
+        f"{subject.name} is served as before while a node takes no new pods.",
+        Commented({"cordon": {"hosting": subject.selector, "count": 1}}, "a node that runs such a pod, which stays"),
+        (kept, *_served(subject, limits)),
+        _phases(10, limits.recovery),
+        "10 s with the cordoned node; add a podKill or a rollout to see where new pods go",
+        no_twin=_NO_TWIN.format(what="nothing that ends or starts a pod"),
+        disruptive=True,
+    )
+
+
 DRAFTS: Mapping[str, _Drafter] = {
     "badRollout": _bad_rollout,
     "containerKill": _container_kill,
+    "cordon": _cordon,
+    "drain": _drain,
     "nodeCutOff": _node("nodeCutOff", {}, "a node is cut off the network"),
     "nodePause": _node("nodePause", {}, "a node is frozen"),
     "nodeService": _node("nodeService", {"service": "kubelet"}, "the kubelet of a node is stopped"),

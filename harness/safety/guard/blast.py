@@ -26,13 +26,15 @@ _ZONE = "topology.kubernetes.io/zone"
 class Strike:
     """The planned effect of one fault. ``taken`` is how many pods it removes from each workload that is its victim.
 
-    ``obeys_budgets``: the API server itself checks disruption budgets for this fault.
+    ``obeys_budgets``: the API server itself checks disruption budgets for this fault. ``spares_pods_of_nodes``: a node
+    that is a victim keeps its pods, unless they are victims too.
     """
 
     fault: str
     victims: tuple[Victim, ...]
     taken: Mapping[Victim, int] = field(default_factory=dict)
     obeys_budgets: bool = False
+    spares_pods_of_nodes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ def _hit(strike: Strike, pods: Mapping[str, Object], namespaces: Sequence[str]) 
         if victim.kind == "Pod":
             yield from {victim.uid} & pods.keys()
         elif victim.kind == "Node":
-            yield from (uid for uid, pod in pods.items() if pod["spec"].get("nodeName") == victim.name)
+            if not strike.spares_pods_of_nodes:
+                yield from (uid for uid, pod in pods.items() if pod["spec"].get("nodeName") == victim.name)
         else:
             # The name is unique among the namespaces of one experiment.
             of = {f"{namespace}/{victim.kind.lower()}/{victim.name}" for namespace in namespaces}
