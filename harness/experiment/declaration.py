@@ -233,11 +233,12 @@ def targets_of(load: Load | None, prober: Sequence[Probing]) -> tuple[Target, ..
 class Experiment:
     """A validated experiment, ready to run.
 
-    ``twin`` is the name of a twin, or empty for the experiment itself. ``attempt`` counts from 1 in a series and is 0
-    otherwise. ``rerun`` is 1 or more when a pytest plug-in runs the experiment again. ``round`` counts from 1 in a game
-    day and is 0 otherwise. With ``live`` the workload is empty until it is read from the cluster. ``content`` is a
-    checksum of the file with its workload as read from files: it shows whether the experiment changed since a run.
-    ``alias`` takes the place of the name in messages and in the cluster, but not in the record.
+    ``twin`` is the name of a twin and ``mutant`` that of a mutation operator; both are empty for the experiment itself.
+    ``attempt`` counts from 1 in a series and is 0 otherwise. ``rerun`` is 1 or more when a pytest plug-in runs the
+    experiment again. ``round`` counts from 1 in a game day and is 0 otherwise. With ``live`` the workload is empty
+    until it is read from the cluster. ``content`` is a checksum of the file with its workload as read from files: it
+    shows whether the experiment changed since a run. ``alias`` takes the place of the name in messages and in the
+    cluster, but not in the record.
     """
 
     name: str
@@ -266,6 +267,7 @@ class Experiment:
     content: str = ""
     round: int = 0
     alias: str = ""
+    mutant: str = ""
 
     @property
     def label(self) -> str:
@@ -296,8 +298,9 @@ class Experiment:
 
     @property
     def title(self) -> str:
-        """``name`` or ``name[twin]``, with the numbers of the round, the rerun and the attempt, if any."""
-        name = f"{self.name}[{self.twin}]" if self.twin else self.name
+        """``name``, ``name[TWIN]`` or ``name[mutant OPERATOR]``, with the numbers of round, rerun and attempt."""
+        variant = self.twin or (f"mutant {self.mutant}" if self.mutant else "")
+        name = f"{self.name}[{variant}]" if variant else self.name
         name += f" (round {self.round})" if self.round > 1 else ""
         name = self.alias or name
         name += f" (rerun {self.rerun})" if self.rerun else ""
