@@ -17,7 +17,7 @@ class Option:
     ``resolve`` reads as a whole. The value of a ``path`` is relative to the current folder, or to the folder of the ini
     file that sets it. An option with ``many`` may be repeated on the command line; elsewhere commas separate its
     values, or spaces if it is ``spaced``. ``locate`` makes the files in a value absolute, relative to a
-    folder. A ``secret`` value is never shown.
+    folder. A ``secret`` value is never shown. ``bare`` is the value of the option without one; empty: it needs one.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Option:
     spaced: bool = False
     locate: Callable[[str, Path], str] | None = None
     secret: bool = False
+    bare: str = ""
 
     @property
     def command_line(self) -> str:

@@ -10,6 +10,7 @@ from harness.cluster.local.commands import DEFAULT_NAME
 from harness.common.image_values import image_values, located
 from harness.common.option_values import image_reference, label, names, one_of, optional, truth, url, whole
 from harness.engine.game_day_options import GAME_DAY_OPTIONS
+from harness.engine.mutation_options import MUTATION_OPTIONS
 from harness.engine.notification_options import NOTIFICATION_OPTIONS
 from harness.engine.option import Option
 from harness.engine.telemetry_options import TELEMETRY_OPTIONS
@@ -265,6 +266,7 @@ OPTIONS = (
         read=truth,
         flag=True,
     ),
+    *MUTATION_OPTIONS,
     *GAME_DAY_OPTIONS,
     *NOTIFICATION_OPTIONS,
     *TELEMETRY_OPTIONS,

@@ -20,7 +20,7 @@ class Undecided(HarnessError):
 
 def left_behind(run: RunRecord) -> list[str]:
     """Return one line for each effect of a run that is not undone and needs manual action."""
-    return [line for record in run.experiments for line in not_undone(record)]
+    return [line for record in run.everything for line in not_undone(record)]
 
 
 def not_undone(record: ExperimentRecord) -> list[str]:

@@ -48,6 +48,7 @@ def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord
         id=node_id,
         name=experiment.name,
         twin=experiment.twin,
+        mutant=experiment.mutant,
         file=experiment.file.name,
         hypothesis=experiment.hypothesis,
         workload=_workload(experiment.workload),

@@ -18,6 +18,7 @@ from harness.engine.option import Option
 from harness.engine.options import OPTIONS, Keep
 from harness.engine.repeats import Repeats, repeats
 from harness.engine.telemetry_options import TELEMETRY_SECRETS, Telemetry, telemetry
+from harness.experiment.mutation.operator import Operator
 from harness.prometheus.access import SECRET_VARIABLES, PrometheusAccess, prometheus_access
 
 ENVIRONMENT_PREFIX = "RESILIENCE_"
@@ -65,6 +66,8 @@ class Settings:
     annotations: Literal["auto", "github", "none"] = "auto"
     addresses: Addresses = field(default_factory=Addresses)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    mutate: tuple[Operator, ...] = ()
+    mutation_score: float | None = None
 
 
 def resolve(
@@ -86,6 +89,9 @@ def resolve(
             found = "a value that is not shown" if option.secret else repr(texts[option.name])
             problems.append(Problem(f"found {found}, expected {error}", field=option.command_line))
     repeated = repeats(texts, values.get("repeat", 1), values.get("repeat-all", False), problems)
+    if values.get("mutate") and repeated.at_most > 1:
+        why = f"found it with --repeat={repeated.at_most}, expected one of them: a mutant runs once"
+        problems.append(Problem(why, field="--mutate"))
     access = prometheus_access(texts, environ, problems)
     # A session without a cluster sends nothing, so that it needs no secrets.
     recipients = addresses(texts, environ, problems) if cluster else Addresses()

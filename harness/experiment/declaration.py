@@ -297,10 +297,14 @@ class Experiment:
         return targets_of(self.load, self.prober)
 
     @property
+    def variant(self) -> str:
+        """What distinguishes a twin or a mutant from its experiment: ``TWIN``, ``mutant OPERATOR``, or ""."""
+        return self.twin or (f"mutant {self.mutant}" if self.mutant else "")
+
+    @property
     def title(self) -> str:
         """``name``, ``name[TWIN]`` or ``name[mutant OPERATOR]``, with the numbers of round, rerun and attempt."""
-        variant = self.twin or (f"mutant {self.mutant}" if self.mutant else "")
-        name = f"{self.name}[{variant}]" if variant else self.name
+        name = f"{self.name}[{self.variant}]" if self.variant else self.name
         name += f" (round {self.round})" if self.round > 1 else ""
         name = self.alias or name
         name += f" (rerun {self.rerun})" if self.rerun else ""

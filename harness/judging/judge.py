@@ -55,7 +55,7 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
         # BROKEN stays: the fault did break it. HELD does not: only a part of the effect was tested.
         waited = f"its effect had not ended at the end of the recovery phase: increase phases.recovery; {reason}"
         verdict, reason = Verdict.INCONCLUSIVE, f"{unfinished}, {waited}"
-    if not experiment.twin:
+    if not experiment.variant:
         return Judgement(verdict, reason, findings, passed=verdict is Verdict.HELD)
     missed = unbroken(experiment.breaks, findings)
     if missed:

@@ -185,6 +185,8 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
         return experiment
 
     experiments = experiments_of(game_day, load)
+    if settings.mutate:
+        raise InputError([Problem("found it with a game day, expected one of them", field="--mutate")])
     if problems := part_problems(game_day, experiments, session.sources(collector.path), session.clock.wall()):
         raise InputError(problems)
     session.files.add(sorted({each.file.parent for each in experiments}))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.common.errors import ClusterRefused, HarnessError, InputError, UndoFailed, Vetoed
+from harness.common.errors import CapabilityMissing, ClusterRefused, HarnessError, InputError, UndoFailed, Vetoed
 from harness.common.excerpts import with_excerpts
-from harness.engine.outcome import Broken, check, had_faults
+from harness.engine.outcome import Broken, check, had_faults, leftovers
 from harness.engine.plan.plan import plan
 from harness.engine.plan.text import render
 from harness.engine.preflight.admission import admit
@@ -24,14 +24,20 @@ from harness.engine.settings import Settings
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
 from harness.experiment.loading import load_experiment
+from harness.experiment.manifests import Workload
+from harness.experiment.mutation.mutant import LeftOut, as_mutant, refusal, twin_like, weakened
+from harness.experiment.mutation.operator import Operator
 from harness.pytest_plugin.session import Session
-from harness.pytest_plugin.tally import REFUSALS_KEY
+from harness.pytest_plugin.tally import COVERED_KEY, REFUSALS_KEY
 from harness.results.record import ExperimentRecord
+from harness.results.reporting.mutation import outcome_of
 from harness.results.reporting.plain import harmless
 
 SESSION_KEY = pytest.StashKey[Session]()
+# The name of the property of an item with the outcome of its mutant.
+OUTCOME = "mutant.outcome"
 RECORD_KEY = pytest.StashKey[ExperimentRecord]()
-# Why a game day leaves out an item; empty: it runs.
+# Why a game day or mutation testing leaves out an item; empty: it runs.
 LEFT_OUT_KEY = pytest.StashKey[str]()
 
 
@@ -66,6 +72,9 @@ class ExperimentFile(pytest.File):
             for name in experiment.twins or {}:
                 twin = experiment.as_twin(name)
                 yield ExperimentItem.from_parent(self, name=twin.title, experiment=twin)
+        for operator in session.settings.mutate:
+            mutant = as_mutant(experiment, operator)
+            yield MutantItem.from_parent(self, name=mutant.title, experiment=mutant, operator=operator)
 
 
 class ExperimentItem(pytest.Item):
@@ -77,6 +86,8 @@ class ExperimentItem(pytest.Item):
         self.add_marker("resilience")
         if experiment.twin:
             self.add_marker("twin")
+        if experiment.mutant:
+            self.add_marker("mutant")
         if experiment.disruptive:
             self.add_marker("disruptive")
 
@@ -84,7 +95,7 @@ class ExperimentItem(pytest.Item):
         session = self.config.stash[SESSION_KEY]
         run = session.run_for(self.experiment.file)
         run, self.experiment = self.prepared(run)
-        self.experiment = read_workload(run, self.experiment)
+        self.experiment = self._with_workload(run)
         if session.settings.plan:
             # notice, not progress: the plan is the result of the session, also in workers of pytest-xdist.
             planned = plan(run, self.experiment)
@@ -109,6 +120,13 @@ class ExperimentItem(pytest.Item):
             if session.settings.strict or RECORD_KEY in self.stash:
                 raise
             pytest.skip(str(error))
+        self._conclude(record)
+
+    def _with_workload(self, run: Run) -> Experiment:
+        """Return the experiment with the objects that it is run on."""
+        return read_workload(run, self.experiment)
+
+    def _conclude(self, record: ExperimentRecord) -> None:
         self.config.hook.pytest_resilience_experiment_judged(record=record)
         check(record)
 
@@ -146,3 +164,63 @@ class ExperimentItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, 0, self.name
+
+
+class MutantItem(ExperimentItem):
+    """A mutant of an experiment: it passes whatever its verdict is, unless it leaves something in the cluster."""
+
+    def __init__(self, *, experiment: Experiment, operator: Operator, **rest: Any) -> None:  # noqa: ANN401
+        super().__init__(experiment=experiment, **rest)
+        self._plain, self._operator = experiment, operator
+        self._twins: frozenset[str] = frozenset()
+        self._base = f"{self.nodeid.removesuffix(self.name)}{experiment.name}"
+
+    def choose(self, selected: Container[str]) -> None:
+        """Leave this mutant out if its reason is known before the run. ``selected`` are the node IDs of the session."""
+        twins = self._plain.twins or {}
+        self._twins = frozenset(name for name in twins if f"{self._base}[{name}]" in selected)
+        reason = "" if self._base in selected else "its experiment is not selected, and only one that holds is weakened"
+        reason = reason or refusal(self._plain)
+        if not reason and not self._plain.unread:
+            try:
+                self._weakened(self._plain)
+            except LeftOut as found:
+                reason = str(found)
+        self.stash[LEFT_OUT_KEY] = reason
+
+    def _weakened(self, experiment: Experiment) -> Workload:
+        """Return the workload of this mutant. Raises LeftOut."""
+        workload = weakened(experiment.workload, self._operator)
+        twin = twin_like(experiment, workload)
+        if twin in self._twins:
+            self.stash[COVERED_KEY] = twin
+            raise LeftOut(f"covered by the twin {twin}, which has the same workload")
+        return workload
+
+    def _with_workload(self, run: Run) -> Experiment:
+        base = run.store.find(self._base, self._plain.name)
+        if base is not None and base.stage == "closed" and not base.passed:
+            pytest.skip(f"its experiment did not hold in this run: {base.verdict}")
+        experiment = read_workload(run, self._plain)
+        try:
+            return replace(experiment, workload=self._weakened(experiment))
+        except LeftOut as reason:
+            pytest.skip(str(reason))
+
+    def _judged(self, run: Run) -> ExperimentRecord:
+        try:
+            return super()._judged(run)
+        except (CapabilityMissing, UndoFailed, Vetoed):
+            raise
+        except HarnessError:
+            # For example the guard or the API server refused the weaker workload: the record has the reason, and the
+            # mutant is undecided.
+            if RECORD_KEY not in self.stash:
+                raise
+            return self.stash[RECORD_KEY]
+
+    def _conclude(self, record: ExperimentRecord) -> None:
+        # Also arrives from a worker of pytest-xdist.
+        self.user_properties.append((OUTCOME, outcome_of(record)))
+        if leftovers(record):
+            check(record)

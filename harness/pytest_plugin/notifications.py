@@ -81,7 +81,7 @@ class Notifications:
     def pytest_resilience_run_finished(self, run: RunRecord) -> None:
         self._run = run
         # An interruption leaves no report of the test.
-        self._left_behind([line for record in run.experiments for line in leftovers(record)])
+        self._left_behind([line for record in run.everything for line in leftovers(record)])
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         # pytest.exit() has its message in an attribute.

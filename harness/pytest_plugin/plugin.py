@@ -32,7 +32,7 @@ from harness.engine.steps.veto import allow_all
 from harness.experiment.files import is_experiment, is_game_day
 from harness.experiment.project_files import ProjectFiles
 from harness.notifications.channels import veto_of
-from harness.pytest_plugin import fixtures, hookspecs, locust_plugin
+from harness.pytest_plugin import fixtures, hookspecs, locust_plugin, mutants
 from harness.pytest_plugin.budget import deselect
 from harness.pytest_plugin.companions import register_companions
 from harness.pytest_plugin.fixtures import (
@@ -64,6 +64,7 @@ from harness.pytest_plugin.notifications import add_leftovers
 from harness.pytest_plugin.session import Session
 from harness.pytest_plugin.tally import Tally, describe
 from harness.pytest_plugin.terminal import is_worker, notice, progress, reported
+from harness.results.reporting.mutation import below_required
 from harness.results.reporting.overview import overruled
 from harness.results.reporting.summary import junit_properties
 
@@ -99,6 +100,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         how: dict[str, Any] = {"action": "store_true", "default": None} if option.flag else {"metavar": option.metavar}
         if option.many:
             how["action"] = "append"
+        how |= {"nargs": "?", "const": option.bare} if option.bare else {}
         group.addoption(option.command_line, dest=option.destination, help=option.help, **how)
         parser.addini(option.ini, f"the same as {option.command_line}", default="")
 
@@ -107,7 +109,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
     locust_plugin.drop(early_config, parser)
     # Otherwise argparse takes the path in `--cluster experiments/` as the value of the option.
-    args[:] = ["--cluster=auto" if argument == "--cluster" else argument for argument in args]
+    bare = {"--cluster": "auto", **{each.command_line: each.bare for each in OPTIONS if each.bare}}
+    args[:] = [f"{argument}={bare[argument]}" if argument in bare else argument for argument in args]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -147,6 +150,7 @@ def pytest_configure(config: pytest.Config) -> None:
         clock=clock,
         started=shared.get("started", ""),
     )
+    config.pluginmanager.register(mutants, "resilience-mutants")
     if chosen and not is_worker(config):
         try:
             config.stash[_TALLY_KEY] = register_companions(config, settings)
@@ -271,8 +275,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             # pytest reports a failure outside of the call as an error, not as failed: nothing was proven.
             report.when = "setup"
     if report.skipped and _needs_cluster(item):
-        twin = item.experiment.twin if isinstance(item, ExperimentItem) else ""
-        describe(item, report, twin=twin, python=not isinstance(item, ExperimentItem))
+        describe(item, report, item.experiment if isinstance(item, ExperimentItem) else None)
     record = item.stash.get(RECORD_KEY, None)
     # The record of a Python test is complete after its fixture ends; JUnit uses the properties of the last report.
     if record is not None:
@@ -301,7 +304,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         tally = session.config.stash.get(_TALLY_KEY, None)
         run = ours.write_report(tally.skipped if tally else ())
         if run is not None:
-            if overruled(run) and session.exitstatus == pytest.ExitCode.OK:
+            if (overruled(run) or below_required(run)) and session.exitstatus == pytest.ExitCode.OK:
                 # A passing rerun makes pytest's session pass, but it does not revoke an earlier BROKEN verdict.
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             session.config.hook.pytest_resilience_run_finished(run=run, folder=str(ours.store.folder))

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 import pytest
 
+from harness.experiment.declaration import Experiment
 from harness.model.quantities import counted
 from harness.results.record import RunRecord
 from harness.results.reporting.overview import headline
@@ -15,6 +16,8 @@ from harness.results.skip_record import SkipRecord
 
 # The reasons why a planned experiment would not run; empty: it would.
 REFUSALS_KEY = pytest.StashKey[list[str]]()
+# The twin with the same workload as a mutant that is left out for it.
+COVERED_KEY = pytest.StashKey[str]()
 _SKIPPED = "Skipped: "
 _ABOUT = "resilience"
 
@@ -24,14 +27,22 @@ class About(TypedDict):
 
     name: str
     twin: str
+    mutant: str
     python: bool
     refusals: list[str] | None
 
 
-def describe(item: pytest.Item, report: pytest.TestReport, *, twin: str, python: bool) -> None:
-    """Add to the report of an experiment what the tally needs; an attribute also arrives from a worker."""
-    refusals = item.stash.get(REFUSALS_KEY, None)
-    vars(report)[_ABOUT] = About(name=item.name, twin=twin, python=python, refusals=refusals)
+def describe(item: pytest.Item, report: pytest.TestReport, experiment: Experiment | None) -> None:
+    """Add to the report of an item what the tally needs; an attribute also arrives from a worker.
+
+    ``experiment`` is None for a Python test."""
+    vars(report)[_ABOUT] = About(
+        name=item.name,
+        twin=item.stash.get(COVERED_KEY, experiment.twin if experiment else ""),
+        mutant=experiment.mutant if experiment else "",
+        python=experiment is None,
+        refusals=item.stash.get(REFUSALS_KEY, None),
+    )
 
 
 class Tally:
@@ -42,6 +53,7 @@ class Tally:
         # By node ID, since a plugin may run an item again.
         self._skipped: dict[str, SkipRecord] = {}
         self._planned: dict[str, tuple[str, list[str]]] = {}
+        self._mutants: dict[str, tuple[str, list[str]]] = {}
         self._unplanned: set[str] = set()
 
     @property
@@ -57,13 +69,15 @@ class Tally:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reason = reason.removeprefix(_SKIPPED)
         if not self._planning:
-            skip = SkipRecord(id=report.nodeid, name=about["name"], twin=about["twin"], reason=reason)
+            named = {key: about[key] for key in ("name", "twin", "mutant")}
+            skip = SkipRecord(id=report.nodeid, reason=reason, **named)
             self._skipped[report.nodeid] = skip
         elif about["python"]:
             self._unplanned.add(report.nodeid)
         else:
             refusals = about["refusals"]
-            self._planned[report.nodeid] = about["name"], [reason] if refusals is None else refusals
+            planned = self._mutants if about["mutant"] else self._planned
+            planned[report.nodeid] = about["name"], [reason] if refusals is None else refusals
 
     # Last: the result of a dry run is easily lost among its plans.
     @pytest.hookimpl(trylast=True)
@@ -71,6 +85,8 @@ class Tally:
         if self._planned or self._unplanned:
             refused = any(refusals for _, refusals in self._planned.values())
             terminalreporter.write_line(self._plan_line(), bold=True, **{"yellow" if refused else "green": True})
+        for line in self._mutant_lines():
+            terminalreporter.write_line(line)
 
     def write_without_run(self, reporter: pytest.TerminalReporter, width: int) -> None:
         """Print the skipped experiments of a session that ran none, and so has no report."""
@@ -93,3 +109,11 @@ class Tally:
         if self._unplanned:
             line += f"; {counted(len(self._unplanned), 'Python test')} cannot be planned"
         return one_line(line, MAX_SKIP_REASON * max(1, len(refused)))
+
+    def _mutant_lines(self) -> list[str]:
+        """Return ``mutants: 2 would run, 1 would not``, and a line with the reason for each that would not."""
+        if not self._mutants:
+            return []
+        refused = [f"{name}: {refusals[0]}" for name, refusals in self._mutants.values() if refusals]
+        first = f"mutants: {len(self._mutants) - len(refused)} would run, {len(refused)} would not"
+        return [first + ":" * bool(refused), *(f"  {one_line(line, MAX_SKIP_REASON)}" for line in refused)]

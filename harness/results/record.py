@@ -14,6 +14,7 @@ from harness.model.clock_errors import Calibration
 from harness.model.verdict import Verdict
 from harness.results.fact import Fact, Known
 from harness.results.game_day_record import ChoiceRecord, GameDayRecord
+from harness.results.mutation_record import MutationRecord
 from harness.results.series_record import SeriesRecord
 from harness.results.skip_record import SkipRecord
 from harness.results.traffic_record import LoadRecord, ProbeRecord
@@ -213,7 +214,7 @@ class WorkloadRecord(Fact):
 
 
 class ExperimentRecord(Fact):
-    """One experiment or one of its twins."""
+    """One experiment, or one of its twins or mutants."""
 
     stage: Literal["declared", "observed", "judged", "closed"] = Field(
         default="declared",
@@ -223,7 +224,8 @@ class ExperimentRecord(Fact):
     id: str = Field(description="the pytest node ID")
     name: str
     twin: str = ""
-    because: str = Field(default="", description="for a twin: how its workload is weakened")
+    mutant: str = Field(default="", description="for a mutant: the operator that weakened its workload")
+    because: str = Field(default="", description="for a twin or a mutant: how its workload is weakened")
     file: str = ""
     hypothesis: str = ""
     workload: WorkloadRecord | None = Field(default=None, description="null: none, or recorded by an older version")
@@ -241,7 +243,9 @@ class ExperimentRecord(Fact):
     stopped_at: Known = Field(default=None, description="time on the timeline of the decision to end the fault early")
     breaks: list[str] = Field(default_factory=list, description="for a twin: the objectives that it must break")
     passed: bool = Field(
-        default=False, description="whether it is HELD, or for a twin BROKEN on every objective that it must break"
+        default=False,
+        description="whether it is HELD, or for a twin BROKEN on every objective that it must break, or for a mutant "
+        "BROKEN",
     )
     interrupted: bool = Field(default=False, description="whether a signal, such as Ctrl-C, ended it early")
     phases: list[PhaseRecord] = Field(default_factory=list)
@@ -306,6 +310,12 @@ class RunRecord(Fact):
     skipped: list[SkipRecord] = Field(
         default_factory=list, description="experiments that were selected, but skipped; they have no verdict"
     )
+    mutants: list[ExperimentRecord] = Field(
+        default_factory=list, description="the mutants of experiments; they do not count in the verdict of the run"
+    )
+    mutation: MutationRecord | None = Field(
+        default=None, description="which mutants were caught, and the score; null: the run had no mutants"
+    )
     choice: ChoiceRecord | None = Field(
         default=None, description="the experiments that were chosen for a time budget; null: no budget was given"
     )
@@ -313,3 +323,8 @@ class RunRecord(Fact):
     warnings: list[str] = Field(
         default_factory=list, description="what failed beside the experiments, such as a notification; no verdict"
     )
+
+    @property
+    def everything(self) -> list[ExperimentRecord]:
+        """All records: of experiments, twins and mutants."""
+        return [*self.experiments, *self.mutants]

@@ -12,5 +12,9 @@ class SkipRecord(Fact):
 
     id: str = Field(description="the pytest node ID")
     name: str
-    twin: str = Field(default="", description="name of the twin; empty: an experiment or a Python test")
+    twin: str = Field(
+        default="",
+        description="name of the twin; for a mutant, of the twin that has the same workload; empty: none",
+    )
+    mutant: str = Field(default="", description="mutation operator; empty: no mutant")
     reason: str = Field(description="why it was skipped: guard, missing opt-in, missing capability or permission, halt")

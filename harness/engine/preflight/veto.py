@@ -41,6 +41,7 @@ def _question(
         update={
             "experiment": experiment.name,
             "twin": experiment.twin,
+            "mutant": experiment.mutant,
             "file": str(experiment.file),
             "namespace": namespace,
             "existing": bool(experiment.existing),

@@ -107,7 +107,9 @@ class Run:
         """
         rerun = f"rerun{experiment.rerun}" if experiment.rerun else ""
         turn = f"round{experiment.round}" if experiment.round > 1 else ""
-        part = "-".join(filter(None, (turn, str(experiment.attempt or ""), rerun, "control" if control else "", of)))
+        mutant = f"mutant-{experiment.mutant}" if experiment.mutant else ""
+        numbers = (turn, str(experiment.attempt or ""), rerun)
+        part = "-".join(filter(None, (mutant, *numbers, "control" if control else "", of)))
         if experiment.alias:
             return experiment_namespace(experiment.alias, "", self.id, self.prefix, part)
         name = f"{experiment.name}-{file_digest(experiment.file)}"
@@ -128,7 +130,7 @@ class Run:
             self.id,
             file=of.file.name,
             name=of.name,
-            twin=of.twin,
+            twin=of.variant,
             round=of.round,
             attempt=of.attempt,
             rerun=of.rerun,

@@ -34,6 +34,7 @@ class Question(Fact):
     ownership: str = Field(description="owned: the harness created the cluster; foreign")
     experiment: str = Field(default="", description="name; empty at the start of the run")
     twin: str = ""
+    mutant: str = Field(default="", description="mutation operator that weakened the workload; empty: none")
     file: str = Field(default="", description="path of the experiment file or of the Python test")
     namespace: str = Field(default="", description="namespace of the experiment")
     existing: bool = Field(default=False, description="whether the namespace existed before the run")

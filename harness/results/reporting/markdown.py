@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.model.quantities import counted
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import figures, game_day, overview, response_text, stopwatch
+from harness.results.reporting import figures, game_day, mutation, overview, response_text, stopwatch
 from harness.results.reporting.plain import one_line
 from harness.results.reporting.summary import MAX_SKIP_REASON
 
@@ -37,6 +37,7 @@ def render_markdown(run: RunRecord) -> str:
     if failed:
         parts.append("\n### What did not pass\n\n")
         parts.extend(f"- **{_name(record)}**: {escaped(overview.reason(record))}\n" for record in failed)
+    parts += _mutation(run)
     if run.skipped:
         parts.append("\n### Skipped\n\n")
         parts.extend(f"- **{escaped(skip.name)}**: {escaped(skip.reason, MAX_SKIP_REASON)}\n" for skip in run.skipped)
@@ -64,6 +65,20 @@ def _game_day(run: RunRecord) -> Iterator[str]:
         yield f"\n{escaped(game_day.summary(choice))}\n"
         yield "".join(f"\n- {escaped(f'left out: {each.name}: {each.reason}')}" for each in choice.left_out)
         yield "\n" if choice.left_out else ""
+
+
+def _mutation(run: RunRecord) -> Iterator[str]:
+    if run.mutation is None:
+        return
+    yield "\n### Mutants\n"
+    for mutated in run.mutation.experiments:
+        yield f"\n{escaped(mutation.heading(mutated))}\n"
+        rows = mutation.rows(mutated)
+        yield "\n| Mutant | Outcome | Caught by, or what it means |\n| --- | --- | --- |\n" if rows else ""
+        yield from (f"| {' | '.join(map(escaped, row))} |\n" for row in rows)
+        lines = mutation.left_out(mutated)
+        yield "".join(f"\n- {escaped(line)}" for line in lines) + "\n" * bool(lines)
+    yield f"\n**{escaped(mutation.score_line(run.mutation))}**\n"
 
 
 def _row(record: ExperimentRecord) -> str:

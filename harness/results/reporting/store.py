@@ -31,6 +31,7 @@ from harness.common.durable import sync_folder
 from harness.common.errors import InputError, Problem
 from harness.model.verdict import Verdict
 from harness.results.record import SCHEMA_VERSION, ExperimentRecord, RunRecord
+from harness.results.reporting.mutation import judged
 
 RESULTS = "results.json"
 EXPERIMENTS = "experiments"
@@ -48,7 +49,7 @@ def slug(record: ExperimentRecord) -> str:
     attempt: list[int | str] = [record.attempt] if record.attempt else []
     attempt += [f"rerun {record.rerun}"] if record.rerun else []
     digest = hashlib.sha256(json.dumps([record.id, record.twin, *attempt]).encode()).hexdigest()[:10]
-    named = " ".join(map(str, [record.name, record.twin, *attempt]))
+    named = " ".join(map(str, [record.name, record.twin, record.mutant, *attempt]))
     stem = re.sub(r"[^a-z0-9]+", "-", named.lower()).strip("-")[:MAX_STEM].strip("-")
     return f"{stem}-{digest}" if stem else digest
 
@@ -120,7 +121,7 @@ class RunStore:
             (self.folder / EXPERIMENTS / f"{slug(record)}.json").unlink(missing_ok=True)
 
     def merge(self, run: RunRecord) -> RunRecord:
-        """Return the run with all stored experiments of all processes, in the order of their start.
+        """Return the run with all stored experiments and mutants of all processes, in the order of their start.
 
         An experiment that was judged but not closed becomes INCONCLUSIVE: the interrupted run may have left something
         in the cluster. A skipped experiment that has a record is in ``experiments`` only. Raises InputError with every
@@ -140,7 +141,20 @@ class RunStore:
         experiments.sort(key=lambda record: (not record.started, record.started, record.id, record.twin, record.rerun))
         recorded = {record.id for record in experiments}
         skipped = [skip for skip in run.skipped if skip.id not in recorded]
-        return run.model_copy(update={"experiments": experiments, "skipped": skipped})
+        mutants = [record for record in experiments if record.mutant]
+        left_out = [skip for skip in skipped if skip.mutant]
+        found = {
+            "experiments": [record for record in experiments if not record.mutant],
+            "mutants": mutants,
+            "skipped": [skip for skip in skipped if not skip.mutant],
+        }
+        merged = run.model_copy(update=found)
+        return merged.model_copy(update={"mutation": judged(merged, left_out)})
+
+    def find(self, node_id: str, name: str) -> ExperimentRecord | None:
+        """Return the stored record of an experiment, by any process, at its current stage. Raises InputError."""
+        file = self.folder / EXPERIMENTS / f"{slug(ExperimentRecord(id=node_id, name=name))}.json"
+        return _read(file, ExperimentRecord) if file.is_file() else None
 
     def write(self, run: RunRecord) -> Path:
         """Store the run as results.json. Raises OSError."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import game_day, overview, stopwatch
+from harness.results.reporting import game_day, mutation, overview, stopwatch
 from harness.results.reporting.plain import display_width, fit, one_line
 from harness.results.skip_record import SkipRecord
 
@@ -17,6 +17,7 @@ Style = Literal["", "bold", "green", "yellow", "red"]
 Line = tuple[str, Style]
 
 STYLES: dict[Verdict, Style] = {Verdict.HELD: "green", Verdict.INCONCLUSIVE: "yellow", Verdict.BROKEN: "red"}
+OUTCOMES: dict[str, Style] = {"caught": "green", "survived": "yellow", "undecided": "yellow"}
 HEADINGS = ("experiment", "verdict", "time to recover", "tightest objective")
 MAX_NAME = 44
 MAX_REASON = 400
@@ -30,8 +31,8 @@ LEAST_OBJECTIVE = 40
 def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120) -> list[Line]:
     """Return lines with their styles (a name of pytest's markup or ""), none wider than ``width`` columns.
 
-    There is a row for each experiment and twin, with the reason below if it did not pass, then the skipped ones and the
-    path of the report.
+    There is a row for each experiment and twin, with the reason below if it did not pass, then the mutants, the skipped
+    experiments and the path of the report.
     """
     verdict = overview.run_verdict(run)
     lines: list[Line] = [(line, STYLES[verdict]) for line in wrap(f"{verdict}: {overview.headline(run)}", width)]
@@ -53,6 +54,7 @@ def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120)
             for disagreement in overview.disagreements(record):
                 found = wrap(one_line(disagreement, MAX_REASON), width - len(INDENT))
                 lines.extend((INDENT + line, "yellow") for line in found)
+    lines += _mutation(run, width)
     lines += skipped_lines(run.skipped, width)
     if records:
         lines.append((fit(stopwatch.short(run.environment), width).rstrip(), ""))
@@ -74,6 +76,26 @@ def _game_day(run: RunRecord, width: int) -> list[Line]:
     elif choice is not None and choice.left_out:
         lines += [(line, "") for line in wrap(one_line(game_day.summary(choice)), width)]
     return lines
+
+
+def _mutation(run: RunRecord, width: int) -> list[Line]:
+    """Return a table of the mutants of each experiment, and the score."""
+    if run.mutation is None:
+        return []
+    lines: list[Line] = []
+    for mutated in run.mutation.experiments:
+        lines += [(line, "bold") for line in wrap(one_line(mutation.heading(mutated)), width)]
+        rows = mutation.rows(mutated)
+        columns = [max((len(row[index]) for row in rows), default=0) for index in range(2)]
+        for row in rows:
+            first = f"  {row[0]:{columns[0]}}  {row[1]:{columns[1]}}  "
+            text = first + one_line(row[2], MAX_REASON)
+            lines += [(line, OUTCOMES[row[1]]) for line in wrap(text, width, subsequent_indent=" " * len(first))]
+        lines += [
+            (line, "") for text in mutation.left_out(mutated) for line in wrap(text, width, subsequent_indent=INDENT)
+        ]
+    style: Style = "red" if run.mutation.missed else "bold"
+    return [*lines, *((line, style) for line in wrap(mutation.score_line(run.mutation), width))]
 
 
 def skipped_lines(skipped: Sequence[SkipRecord], width: int = 120) -> list[Line]:
@@ -136,6 +158,8 @@ def junit_properties(record: ExperimentRecord, report: Path | None = None) -> li
     properties = [("experiment", record.name), ("verdict", str(record.verdict)), ("reason", overview.reason(record))]
     if record.twin:
         properties += [("twin", record.twin), ("twin.outcome", overview.outcome(record))]
+    if record.mutant:
+        properties.append(("mutant", record.mutant))
     properties += _series_properties(record)
     for objective in record.objectives:
         stem = f"objective.{objective.title}"

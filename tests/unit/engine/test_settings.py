@@ -41,6 +41,8 @@ VALUES = {
     "veto-on-error": ("allow", "refuse", "allow"),
     "report-url": ("http://a", "http://b", "http://c"),
     "budget": ("20m", "30m", "40m"),
+    "mutate": ("all", "replicas-1", "no-limits,no-requests"),
+    "mutation-score": ("90", "0%", "99.5%"),
     "history": ("a", "b", "c"),
     "metrics-textfile": ("a.prom", "b.prom", "c.prom"),
     "metrics-pushgateway": ("http://a", "http://b", "http://c"),

@@ -1,0 +1,52 @@
+"""The records of mutation testing: which weaknesses of its workload each experiment notices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness.results.fact import Fact, Known
+
+Outcome = Literal["caught", "survived", "undecided", "not judged"]
+
+
+class MutantRecord(Fact):
+    """One mutant of an experiment."""
+
+    id: str = Field(description="the pytest node ID, as in mutants if it ran")
+    operator: str = Field(description="the mutation operator, such as no-readiness-probe")
+    outcome: Outcome = Field(
+        description="caught: it came out BROKEN; survived: HELD; undecided: INCONCLUSIVE; not judged: it was left "
+        "out, or its experiment did not hold"
+    )
+    reason: str = Field(default="", description="what the outcome means, or why there is none")
+    caught_by: list[str] = Field(default_factory=list, description="titles of the objectives that were missed")
+    twin: str = Field(default="", description="the twin with the same workload, which ran in its place; empty: none")
+
+
+class MutatedRecord(Fact):
+    """The mutants of one experiment."""
+
+    id: str = Field(description="the pytest node ID of the experiment")
+    name: str
+    mutants: list[MutantRecord] = Field(default_factory=list)
+
+
+class MutationRecord(Fact):
+    """The mutants of all experiments of a run."""
+
+    caught: int = 0
+    survived: int = 0
+    undecided: int = 0
+    not_judged: int = 0
+    score: Known = Field(
+        default=None, description="percent that were caught of those that were caught or survived; null: there are none"
+    )
+    required: Known = Field(default=None, description="the least score in percent; null: none is required")
+    experiments: list[MutatedRecord] = Field(default_factory=list)
+
+    @property
+    def missed(self) -> bool:
+        """Whether a score is required and was not reached; without a judged mutant nothing was reached."""
+        return self.required is not None and (self.score is None or self.score < self.required)
