@@ -198,6 +198,25 @@ def test_bad_options_give_one_clear_error(project: Project, given: list[str], me
     assert not project.touched
 
 
+def test_game_day_refuses_mutants(project: Project) -> None:
+    project.experiment("shop", REPLICAS)
+    project.pytester.path.joinpath("experiments", "day.yaml").write_text(
+        "apiVersion: resilience/v1\nkind: GameDay\nmetadata: {name: day}\nhypothesis: Everything holds on one day.\n"
+        "experiments: {paths: [shop.yaml]}\n"
+    )
+    result = project.run("--cluster", "--mutate", "experiments/day.yaml")
+    result.stdout.fnmatch_lines(["*--mutate: found it with a game day, expected one of them*"])
+    assert not project.touched
+
+
+def test_existing_namespace_has_no_mutants(project: Project) -> None:
+    file = project.experiment("shop", REPLICAS)
+    text = file.read_text().replace("workload: workloads/shop", "workload: {existing: {namespace: live}}")
+    file.write_text(text.replace("[mark: {}]", "[]"))
+    result = project.run("--cluster", "--plan", "--mutate=replicas-1", "experiments/shop.yaml")
+    result.stdout.fnmatch_lines(["  shop?mutant replicas-1?: runs in the existing namespace live, whose objects are *"])
+
+
 def test_bare_option_does_not_take_the_path(project: Project) -> None:
     project.experiment("shop", REPLICAS)
     result = project.run("--mutate", "experiments/shop.yaml", "--collect-only", "-q", "-m", "mutant")
