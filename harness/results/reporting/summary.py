@@ -20,6 +20,8 @@ STYLES: dict[Verdict, Style] = {Verdict.HELD: "green", Verdict.INCONCLUSIVE: "ye
 OUTCOMES: dict[str, Style] = {"caught": "green", "survived": "yellow", "undecided": "yellow"}
 HEADINGS = ("experiment", "verdict", "time to recover", "tightest objective")
 MAX_NAME = 44
+# The longest name of a mutation operator has 19 characters.
+MAX_OPERATOR = 20
 MAX_REASON = 400
 # Only against a message of megabytes.
 MAX_SKIP_REASON = 4000
@@ -85,12 +87,11 @@ def _mutation(run: RunRecord, width: int) -> list[Line]:
     lines: list[Line] = []
     for mutated in run.mutation.experiments:
         lines += [(line, "bold") for line in wrap(one_line(mutation.heading(mutated)), width)]
-        rows = mutation.rows(mutated)
-        columns = [max((len(row[index]) for row in rows), default=0) for index in range(2)]
-        for row in rows:
-            first = f"  {row[0]:{columns[0]}}  {row[1]:{columns[1]}}  "
-            text = first + one_line(row[2], MAX_REASON)
-            lines += [(line, OUTCOMES[row[1]]) for line in wrap(text, width, subsequent_indent=" " * len(first))]
+        for operator, outcome, text in mutation.rows(mutated):
+            cells = f"  {fit(one_line(operator), MAX_OPERATOR)}  {outcome:9}  "
+            for part in wrap(one_line(text, MAX_REASON), max(20, width - display_width(cells))):
+                lines.append((cells + part, OUTCOMES[outcome]))
+                cells = " " * display_width(cells)
         lines += [
             (line, "") for text in mutation.left_out(mutated) for line in wrap(text, width, subsequent_indent=INDENT)
         ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.model.timeline import Injection, Interval, LoadSummary, Observation, Phase, RequestSample, Timeline, Victim
 from harness.model.verdict import Verdict
 from harness.results.game_day_record import ChoiceRecord, ChosenRecord, GameDayRecord, LeftOutRecord, TurnRecord
+from harness.results.mutation_record import MutantRecord, MutatedRecord, MutationRecord
 from harness.results.record import (
     BesideRecord,
     Bounds,
@@ -528,9 +529,23 @@ def filled_with(strings: Iterator[str]) -> RunRecord:
         ExperimentRecord.model_validate(_fill(record.model_dump(), strings))
         for record in (broken(), twin(), inconclusive(), controlled(), repeated())
     ]
-    frame = _fill(skipping().model_dump(exclude={"experiments"}), strings)
+    weak = experiment().model_copy(update={"mutant": "weak"})
+    frame = _fill(mutated(skipping(), weak).model_dump(exclude={"experiments"}), strings)
     assert isinstance(frame, dict)
     return RunRecord.model_validate({**frame, "experiments": [record.model_dump() for record in records]})
+
+
+def mutated(of: RunRecord, mutant: ExperimentRecord) -> RunRecord:
+    """The run with this mutant, one that was caught and one that was left out."""
+    found = [
+        MutantRecord(id=mutant.id, operator=mutant.mutant, outcome="survived", reason="nothing notices it"),
+        MutantRecord(id="a", operator="replicas-1", outcome="caught", caught_by=["availability"], twin="one"),
+        MutantRecord(id="b", operator="no-limits", outcome="not judged", reason="has no limits"),
+    ]
+    mutation = MutationRecord(
+        caught=1, survived=1, not_judged=1, score=50, experiments=[MutatedRecord(id="i", name="shop", mutants=found)]
+    )
+    return of.model_copy(update={"mutants": [mutant], "mutation": mutation})
 
 
 _KEPT = {
@@ -549,6 +564,8 @@ _KEPT = {
     "started",
     "origin",
     "content",
+    "mutant",
+    "outcome",
 }
 
 
