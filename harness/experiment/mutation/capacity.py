@@ -48,13 +48,15 @@ def _all_unavailable(objects: Sequence[Object]) -> Patches:
 # maxUnavailable, which needs a feature gate.
 _STRATEGIES = {"Deployment": ("strategy", "Recreate"), "DaemonSet": ("updateStrategy", "OnDelete")}
 
+# The guard spares the last replica, and these mutants lack what spares it.
+_LAST_REPLICA = {"last_replica": "allowed"}
+
 REPLICAS_1 = Operator(
     "replicas-1",
     "each workload has one replica",
     "has no more than one replica",
     _one_replica,
-    # The guard spares the last replica, and here every replica is the last one.
-    safety={"last_replica": "allowed"},
+    safety=_LAST_REPLICA,
 )
 NO_DISRUPTION_BUDGET = Operator(
     "no-disruption-budget", "the PodDisruptionBudget is gone", "has no PodDisruptionBudget", _no_budget
@@ -64,4 +66,5 @@ MAX_UNAVAILABLE_100 = Operator(
     "a rolling update may stop all pods at once",
     f"has no Deployment or DaemonSet with a rolling update and maxUnavailable below {_ALL}",
     _all_unavailable,
+    safety=_LAST_REPLICA,
 )

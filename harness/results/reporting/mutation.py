@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from harness.model.quantities import counted
 from harness.model.verdict import Verdict
@@ -65,7 +66,7 @@ def score_line(mutation: MutationRecord) -> str:
 def heading(mutated: MutatedRecord) -> str:
     """Return ``mutants of NAME: 3 caught, 1 survived``."""
     outcomes = [each.outcome for each in mutated.mutants]
-    counts = [f"{outcomes.count(each)} {each}" for each in dict.fromkeys(outcomes)]
+    counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome) if each in outcomes]
     return f"mutants of {mutated.name}: {', '.join(counts)}"
 
 

@@ -157,9 +157,10 @@ def test_one_replica_also_at_the_autoscaler(kind: str) -> None:
     assert scaled["spec"] == {"minReplicas": 1, "maxReplicas": 1}
 
 
-def test_one_replica_permits_hitting_the_last_one() -> None:
-    assert BY_NAME["replicas-1"].safety == {"last_replica": "allowed"}
-    assert [each.name for each in OPERATORS if each.safety] == ["replicas-1"]
+def test_losses_of_spare_pods_permit_hitting_the_last_one() -> None:
+    permitting = [each for each in OPERATORS if each.safety]
+    assert [each.name for each in permitting] == ["replicas-1", "max-unavailable-100"]
+    assert all(each.safety == {"last_replica": "allowed"} for each in permitting)
 
 
 def test_disruption_budget_is_removed() -> None:
