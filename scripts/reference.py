@@ -8,8 +8,9 @@ Each kind has its example as a class attribute.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from harness.engine.options import OPTIONS
 from harness.experiment.kinds import Kind, kinds
 from harness.experiment.schema_fields import Definitions, SchemaField
+from harness.experiment.timing import Timing
 from harness.gameday.json_schema import game_day_schema
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
@@ -30,6 +32,15 @@ name, with its parameters below it. Durations have a unit (`200ms`, `20s`, `1m30
 _OVERVIEWS = {"faults": "fault", "objectives": "objective", "probes": "probe"}
 _GAME_DAYS_HEAD = """\
 Fields of a `kind: GameDay` file; see [game days](game-days.md). `harness explain gameday` prints the same."""
+_TIMING_HEAD = """\
+Keys beside the kind of any fault. Without them a fault is injected when the fault phase begins and undone when it ends.
+
+```yaml
+- podKill: {selector: app=podinfo}
+  at: 3s
+  every: 10s
+  times: 3
+```"""
 _OPTIONS_HEAD = """\
 Options of pytest for a run, below "resilience" in `pytest --help`; `harness` commands that use a cluster take those
 that select it. The command line comes first, then the environment, then the ini file. `--cluster` has neither: a run
@@ -52,6 +63,7 @@ def reference() -> str:
             *(_overview(key, about) for key, about in _OVERVIEWS.items()),
             "## Faults\n\nUnder `faults`.\n",
             *_sections("faults"),
+            _timing(),
             "## Objectives\n\nUnder `objectives`.\n",
             *_sections("objectives"),
             "## Probes\n\nUnder `probes`: what they record is judged by objectives.\n",
@@ -62,16 +74,26 @@ def reference() -> str:
     )
 
 
+def _timing() -> str:
+    """Return the section of the keys beside the kind of a fault."""
+    rows = _nested(Timing.model_json_schema(by_alias=True))
+    return "\n".join(["### When, how often and for how long\n", f"{_TIMING_HEAD}\n", *rows]) + "\n"
+
+
 def _game_days() -> str:
     """Return the section of the fields of game day files."""
-    schema = game_day_schema()
+    return "\n".join(["## Game days\n", f"{_GAME_DAYS_HEAD}\n", *_nested(game_day_schema())]) + "\n"
+
+
+def _nested(schema: Mapping[str, Any]) -> list[str]:
+    """Return the table of the fields of a schema, each with those below it."""
     fields = Definitions(schema)
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for field in fields.fields(schema):
         rows.append(_row(field, field.name))
         inner = fields.fields(field.node)
         rows += [_row(each, f"{field.name}.{each.name}") for each in inner]
-    return "\n".join(["## Game days\n", f"{_GAME_DAYS_HEAD}\n", *rows]) + "\n"
+    return rows
 
 
 def _row(field: SchemaField, name: str) -> str:

@@ -33,15 +33,17 @@ class Mark(Fault):
     kind: ClassVar[str] = "mark"
     fails: str = ""
     error: str = "harness"
+    mark: str = "broken"
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         self._fail("choose")
-        return (Victim("ConfigMap", "broken", "uid-1"),)
+        return (Victim("ConfigMap", self.mark, "uid-1"),)
 
     def inject(self, context: FaultContext, victims: tuple[Victim, ...]) -> None:
         resists = self.fails == "undo"
-        context.journal.write(self.kind, "take the mark away", {"namespace": context.namespace, "resists": resists})
-        context.api.create(CONFIG_MAPS, MARK, context.namespace)
+        parameters = {"namespace": context.namespace, "resists": resists, "mark": self.mark}
+        context.journal.write(self.kind, "take the mark away", parameters)
+        context.api.create(CONFIG_MAPS, {**MARK, "metadata": {"name": self.mark}}, context.namespace)
         print("it is marked", flush=True)
         self._fail("inject")
 
@@ -54,7 +56,7 @@ class Mark(Fault):
         if parameters["resists"]:
             raise HarnessError("the mark resists")
         try:
-            cluster.api.delete(CONFIG_MAPS, "broken", parameters["namespace"])
+            cluster.api.delete(CONFIG_MAPS, parameters.get("mark", "broken"), parameters["namespace"])
         except ApiError as error:
             if not error.not_found:
                 raise

@@ -15,14 +15,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from harness.common.documents import Place, show_place
-from harness.common.errors import HarnessError, Inconclusive, InputError, Problem, Vetoed
+from harness.common.errors import HarnessError, InputError, Problem
 from harness.engine.outcome import check
 from harness.engine.preflight.admission import admit
 from harness.engine.preflight.images import Images
@@ -42,7 +42,7 @@ from harness.experiment.rendering.rendered import workload_from
 from harness.experiment.workload_source import WorkloadSource
 from harness.faults.base import Fault
 from harness.judging.judge import judge, judge_baseline
-from harness.model.timeline import BASELINE, FAULT, SETTLE, Injection, Timeline, Victim
+from harness.model.timeline import BASELINE, FAULT, SETTLE, Injection, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives.alert import Alert
 from harness.objectives.base import LiveObjective, Objective
@@ -82,6 +82,8 @@ class PythonExperiment:
         self.live = self.keeper.live
         self._stack = ExitStack()
         self._alert_watches: list[AlertWatch] = []
+        # The blocks of `inject` that are open now.
+        self._blocks = 0
         # The reason if the test ends without a verdict.
         self._ended = ""
 
@@ -207,31 +209,33 @@ class PythonExperiment:
 
     @contextmanager
     def inject(self, *faults: Fault, seconds: float = 0.0) -> Iterator[list[Injection]]:
-        """Inject faults, wait ``seconds``, run the body, and undo. Yields the injections with their evidence."""
+        """Inject faults, wait ``seconds``, run the body, and undo. Yields the injections with their evidence.
+
+        A block inside of another one adds its faults to those in effect, and undoes them alone at its end.
+        """
+        effects, outermost = self.live.effects, not self._blocks
         with self._step():
-            chosen = [self.live.choose(fault) for fault in faults]
-            self.live.admit(chosen)
-            self._check_veto(chosen)
+            chosen = [effects.choose(fault) for fault in faults]
+            effects.admit(chosen)
+            check_injection(self._run, self.live, chosen)
         self._change(faults=(*self._experiment.faults, *faults))
-        with self._step(), self.live.phase(FAULT):
-            for fault, victims in chosen:
-                self.live.inject(fault, victims)
-            self.live.wait(seconds, self.live.prove)
+        with self._step(), self.live.phase(FAULT) if outermost else nullcontext():
+            moment = len(self.timeline.moments())
+            own = [effects.inject(fault, victims, moment=moment) for fault, victims in chosen]
+            self.live.wait(seconds, effects.prove)
+            self._blocks += 1
             try:
                 with BodyWatch(self._must_end):
                     yield self.timeline.injections
             finally:
-                self.live.prove(last=True)
-        self.live.undo()
-
-    def _check_veto(self, chosen: Sequence[tuple[Fault, tuple[Victim, ...]]]) -> None:
-        try:
-            check_injection(self._run, self._experiment, self.namespace, chosen)
-        except Vetoed as error:
-            if self.timeline.injections:
-                # Not a test that may be skipped: it had effects.
-                raise Inconclusive(str(error)) from error
-            raise
+                self._blocks -= 1
+                for index in own:
+                    effects.prove(last=True, only=index)
+            if not outermost:
+                for index in reversed(own):
+                    effects.undo_one(index)
+        if outermost:
+            effects.undo()
 
     def assert_objectives(
         self, *objectives: Objective, recovery: float = 60.0, settle: float = 5.0

@@ -14,10 +14,11 @@ from harness.common.clock import iso
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment, Load
 from harness.experiment.manifests import Workload
+from harness.faults.base import Fault
 from harness.judging.judge import Judged
 from harness.model.closed_model import pace, waited
 from harness.model.finding import Beside
-from harness.model.timeline import BASELINE, PHASES, Interval, ProbeStream, RequestSample, Timeline
+from harness.model.timeline import BASELINE, PHASES, Injection, Interval, ProbeStream, RequestSample, Timeline
 from harness.objectives.recovery import Recovery, recoveries
 from harness.results.record import (
     BesideRecord,
@@ -162,29 +163,37 @@ def _control_finding(beside: Beside) -> BesideRecord:
 
 
 def _faults(experiment: Experiment, timeline: Timeline, undo: Sequence[UndoEntry]) -> list[FaultRecord]:
+    """Return one record for each injection, and one for each fault that was not injected."""
     records = []
-    for index, fault in enumerate(experiment.faults):
-        injection = timeline.injections[index] if index < len(timeline.injections) else None
-        records.append(
-            FaultRecord(
-                kind=fault.kind,
-                parameters=fault.model_dump(mode="json", by_alias=True, exclude_none=True),
-                victims=[
-                    VictimRecord(kind=victim.kind, name=victim.name, uid=victim.uid, detail=victim.detail)
-                    for victim in (injection.victims if injection else ())
-                ],
-                injected=_bounds(injection.injected) if injection else None,
-                undone=_bounds(injection.undone) if injection and injection.undone else None,
-                proven=bool(injection and injection.proven),
-                evidence=injection.evidence if injection else "not injected",
-                undo=[
-                    UndoRecord(kind=entry.kind, description=entry.description, state=entry.state, error=entry.error)
-                    for entry in undo
-                    if entry.kind == fault.kind
-                ],
-            )
-        )
+    for number, fault in enumerate(experiment.faults):
+        timing = experiment.timing(number)
+        made = [injection for injection in timeline.injections if injection.number == number]
+        for turn, injection in enumerate(made or [None], start=1):
+            count = f"{turn} of {timing.times}" if timing.times > 1 and injection else ""
+            shown = "; ".join(filter(None, (str(timing), count)))
+            records.append(_fault(fault, shown, injection, undo))
     return records
+
+
+def _fault(fault: Fault, timing: str, injection: Injection | None, undo: Sequence[UndoEntry]) -> FaultRecord:
+    return FaultRecord(
+        kind=fault.kind,
+        parameters=fault.model_dump(mode="json", by_alias=True, exclude_none=True),
+        timing=timing,
+        victims=[
+            VictimRecord(kind=victim.kind, name=victim.name, uid=victim.uid, detail=victim.detail)
+            for victim in (injection.victims if injection else ())
+        ],
+        injected=_bounds(injection.injected) if injection else None,
+        undone=_bounds(injection.undone) if injection and injection.undone else None,
+        proven=bool(injection and injection.proven),
+        evidence=injection.evidence if injection else "not injected",
+        undo=[
+            UndoRecord(kind=entry.kind, description=entry.description, state=entry.state, error=entry.error)
+            for entry in undo
+            if entry.kind == fault.kind and (injection is None or entry.id in injection.entries)
+        ],
+    )
 
 
 def load_record(load: Load, timeline: Timeline) -> LoadRecord:

@@ -8,6 +8,7 @@ leaves evidence.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
 from harness.common.errors import Inconclusive
 from harness.engine.preflight.admission import admit
@@ -17,12 +18,15 @@ from harness.engine.preflight.veto import check_injection
 from harness.engine.record_keeping import RecordKeeper
 from harness.engine.steps.abort_watch import AbortWatch
 from harness.engine.steps.alert_watch import AlertWatch
+from harness.engine.steps.composition import Composition
 from harness.engine.steps.credentials import check_secrets
+from harness.engine.steps.effects import Chosen
 from harness.engine.steps.first_scrapes import gate_of, wait_scraped
 from harness.engine.steps.host_watch import watch_hosts
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
 from harness.experiment.live.copying import with_content
+from harness.experiment.timing import Condition
 from harness.judging.early_stop import EarlyStop
 from harness.judging.judge import judge, judge_baseline
 from harness.model.timeline import BASELINE, FAULT, SETTLE
@@ -77,7 +81,7 @@ class Runner:
         wait_scraped(live, gate_of(self._run.prometheus, experiment.objectives, conditions=experiment.abort))
         self._steady_state()
         self._fault_phase()
-        live.undo()
+        live.effects.undo()
         settled = gate_of(self._run.prometheus, experiment.objectives, SETTLE)
         live.recover(experiment.objectives, experiment.phases.recovery, settled)
         with live.phase(SETTLE, f"{experiment.phases.settle:g} s"):
@@ -105,16 +109,54 @@ class Runner:
 
     def _fault_phase(self) -> None:
         live, seconds = self._live, self._experiment.phases.fault
+        timings = [self._experiment.timing(number) for number in range(len(self._experiment.faults))]
         # Choose all victims before the first fault is injected: it may change the set of candidates.
-        chosen = [live.choose(fault) for fault in self._experiment.faults]
-        live.admit(chosen)
-        check_injection(self._run, self._experiment, live.namespace, chosen)
+        first = self._chosen([number for number, timing in enumerate(timings) if timing.immediate])
         self._check_abort_conditions()
-        with live.phase(FAULT, f"{seconds:g} s"):
-            for fault, victims in chosen:
-                live.inject(fault, victims)
-            live.wait(seconds, live.prove, self._must_stop if self._stop.enabled else None)
-            live.prove(last=True)
+        with live.phase(FAULT, f"{seconds:g} s") as phase:
+            schedule = Composition(timings, phase.start, phase.start + seconds)
+            self._inject(schedule, first)
+            schedule.until = live.now + seconds
+            self._play(schedule)
+            live.effects.prove(last=True)
+
+    def _chosen(self, numbers: Sequence[int]) -> dict[int, Chosen]:
+        """Return the faults of these indexes with their victims, after the guard and a veto webhook allowed them."""
+        effects = self._live.effects
+        chosen = {number: effects.choose(self._experiment.faults[number]) for number in numbers}
+        effects.admit(chosen.values())
+        check_injection(self._run, self._live, [*chosen.values()])
+        return chosen
+
+    def _inject(self, schedule: Composition, chosen: Mapping[int, Chosen]) -> None:
+        live = self._live
+        moment = len(live.timeline.moments())
+        for number, (fault, victims) in chosen.items():
+            index = live.effects.inject(fault, victims, number=number, moment=moment)
+            schedule.inject(number, index, live.now)
+
+    def _play(self, schedule: Composition) -> None:
+        """Inject and undo each fault at its time, until the phase is over or stopped early."""
+        live = self._live
+
+        def met(condition: Condition) -> bool:
+            return condition.met(live.timeline)
+
+        def interrupted(_left: float) -> bool:
+            return schedule.waits(met) or (self._stop.enabled and self._must_stop(schedule.until - live.now))
+
+        while True:
+            schedule.look(live.now, met)
+            if ended := schedule.ended(live.now):
+                for injection in ended:
+                    live.effects.undo_one(injection)
+                    schedule.undo(injection, live.now)
+            elif due := schedule.due(live.now):
+                self._inject(schedule, self._chosen(due))
+            elif live.timeline.stopped or live.now >= schedule.until:
+                return
+            else:
+                live.wait(min(schedule.next(), schedule.until) - live.now, live.effects.prove, interrupted)
 
     def _must_stop(self, left: float) -> bool:
         live = self._live

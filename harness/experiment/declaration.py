@@ -19,6 +19,7 @@ from harness.experiment.abort import AbortCondition, with_unique_names
 from harness.experiment.isolation.layout import is_namespace
 from harness.experiment.live.workload import LiveWorkload
 from harness.experiment.manifests import Workload
+from harness.experiment.timing import ALWAYS, Timing
 from harness.experiment.workload_source import WorkloadSource
 from harness.faults.base import Fault
 from harness.model.quantities import DnsLabel, Duration, ObjectRef, Rate, Share
@@ -205,7 +206,8 @@ class Declaration(_Part):
     )
     # Validated in `loading`, against the registry: other packages may add kinds.
     faults: list[dict[str, Any]] = Field(
-        default_factory=list, description="faults to inject, each with its kind as the only key"
+        default_factory=list,
+        description="faults to inject, each with its kind as a key; further keys say when and for how long",
     )
     objectives: list[dict[str, Any]] = Field(
         min_length=1, description="objectives that must hold, each with its kind as the only key"
@@ -238,7 +240,8 @@ class Experiment:
     experiment again. ``round`` counts from 1 in a game day and is 0 otherwise. With ``live`` the workload is empty
     until it is read from the cluster. ``content`` is a checksum of the file with its workload as read from files: it
     shows whether the experiment changed since a run. ``alias`` takes the place of the name in messages and in the
-    cluster, but not in the record.
+    cluster, but not in the record. ``timings`` are those of the faults, in the same order; a fault without one is
+    injected at once and lasts until the fault phase ends.
     """
 
     name: str
@@ -250,6 +253,7 @@ class Experiment:
     phases: Phases = field(default_factory=Phases)
     ready_timeout: float | None = None
     faults: tuple[Fault, ...] = ()
+    timings: tuple[Timing, ...] = ()
     abort: tuple[AbortCondition, ...] = ()
     safety: Safety = field(default_factory=Safety)
     probes: tuple[SnapshotProbe, ...] = ()
@@ -273,6 +277,15 @@ class Experiment:
     def label(self) -> str:
         """The name on objects in the cluster: the alias while the plan of a game day is sealed."""
         return self.alias or self.name
+
+    def timing(self, number: int) -> Timing:
+        """Return when the fault of this index is injected, and for how long."""
+        return self.timings[number] if number < len(self.timings) else ALWAYS
+
+    @property
+    def injections(self) -> int:
+        """How many times faults are injected, all together."""
+        return sum(self.timing(number).times for number in range(len(self.faults)))
 
     @property
     def existing(self) -> str:

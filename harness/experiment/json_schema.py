@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from harness.experiment import registry
 from harness.experiment.declaration import Declaration
+from harness.experiment.timing import Timing
 
 # Names the schema for editors and validators. It is an identifier and need not be reachable.
 SCHEMA_ID = "https://resilience.harness/schema/experiment.json"
@@ -24,8 +25,17 @@ def experiment_schema() -> dict[str, Any]:
         ("probes", registry.probes()),
     ):
         schema["properties"][key]["items"] = _one_of(key, kinds, definitions)
+    _add_timing(schema["properties"]["faults"]["items"]["oneOf"], definitions)
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": dialect, "$id": SCHEMA_ID, **schema, "title": "Resilience experiment"}
+
+
+def _add_timing(choices: Sequence[dict[str, Any]], definitions: dict[str, Any]) -> None:
+    """Add the keys of the timing to every kind of fault."""
+    own = Timing.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
+    definitions.update(own.pop("$defs", {}))
+    for choice in choices:
+        choice["properties"] = {**choice["properties"], **own["properties"]}
 
 
 def _one_of(key: str, kinds: Mapping[str, type[BaseModel]], definitions: dict[str, Any]) -> dict[str, Any]:

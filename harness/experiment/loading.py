@@ -21,6 +21,7 @@ from harness.experiment.manifests import Origin, Workload
 from harness.experiment.rendering.places import Places
 from harness.experiment.rendering.rendered import workload_from
 from harness.experiment.sources import Sources
+from harness.experiment.timing import Timing, split, timing_problems
 from harness.experiment.validation import Coherence
 from harness.faults.base import Fault
 from harness.model.quantities import FROM_FILE
@@ -66,6 +67,8 @@ def _problems_of_parts(document: Document) -> list[Problem]:
         entries = data.get(key)
         if isinstance(entries, list):
             _parts(document, key, entries, kinds, problems)
+            if key == "faults":
+                _timings(document, entries, problems)
     return problems
 
 
@@ -83,10 +86,12 @@ def _parts(
         if not isinstance(entry, dict):
             # Already reported by the validation of the declaration.
             continue
-        if len(entry) != 1:
-            problems.append(document.problem(place, f"found {len(entry)} keys, expected one: the kind"))
+        named = split(entry)[0] if key == "faults" else entry
+        if len(named) != 1:
+            more = ", beside those of its timing" if key == "faults" else ""
+            problems.append(document.problem(place, f"found {len(named)} keys, expected one: the kind{more}"))
             continue
-        ((kind, parameters),) = entry.items()
+        ((kind, parameters),) = named.items()
         if kind not in kinds:
             more = "; kinds of another package need it installed"
             problems.append(document.problem((*place, str(kind)), f"unknown kind{one_of(str(kind), kinds)}{more}"))
@@ -98,6 +103,18 @@ def _parts(
         except ValidationError as error:
             problems += document.problems(error, (*place, kind), kinds[kind])
     return parts
+
+
+def _timings(document: Document, entries: Sequence[Any], problems: list[Problem]) -> list[Timing]:
+    """Return the timings of the faults; problems are added to ``problems``."""
+    timings = []
+    for index, entry in enumerate(entries):
+        given = split(entry)[1] if isinstance(entry, dict) else {}
+        try:
+            timings.append(Timing.model_validate(given, context=FROM_FILE))
+        except ValidationError as error:
+            problems += document.problems(error, ("faults", index), Timing)
+    return timings
 
 
 def _checksum(data: Any, workload: Workload) -> str:  # noqa: ANN401 - the data of a file
@@ -119,13 +136,14 @@ class _Assembly:
     def experiment(self) -> Experiment:
         declared = self._declared
         faults: list[Fault] = self._read("faults", declared.faults, registry.faults())
+        timings = self._timings()
         objectives: list[Objective] = self._read("objectives", declared.objectives, registry.objectives())
         probes = self._read("probes", declared.probes, registry.probes())
         workload = self._workload()
 
         def check(found: Workload | None) -> list[Problem]:
             coherence = Coherence(self._document, declared, self._sources.load, self._numbers)
-            return coherence.problems(faults, objectives, probes, found)
+            return coherence.problems(faults, objectives, probes, found, timings)
 
         live = self._live(check, faults) if declared.workload.live else None
         self._problems += check(workload if self._is_read else None)
@@ -142,6 +160,7 @@ class _Assembly:
             phases=declared.phases,
             ready_timeout=declared.ready_timeout,
             faults=tuple(faults),
+            timings=tuple(timings),
             abort=tuple(declared.abort),
             probes=tuple(probes),
             twins=declared.twins,
@@ -172,6 +191,14 @@ class _Assembly:
         parts = _parts(self._document, key, entries, kinds, self._problems)
         self._numbers[key] = [number for number, _ in parts]
         return [part for _, part in parts]
+
+    def _timings(self) -> list[Timing]:
+        known = len(self._problems)
+        timings = _timings(self._document, self._declared.faults, self._problems)
+        if len(self._problems) == known:
+            for place, message in timing_problems(timings, self._declared.phases.fault):
+                self._add(place, message)
+        return timings
 
     def _add(self, place: Place, message: str) -> None:
         self._problems.append(self._document.problem(place, message))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from harness.cluster.kube.objects import reference
@@ -19,6 +20,7 @@ from harness.experiment.forecast.forecast import forecast
 from harness.experiment.manifests import Workload
 from harness.experiment.own_load import early_end_problems, own_load_problems
 from harness.experiment.places import homes_of
+from harness.experiment.timing import Timing, later, unknown_rollouts
 from harness.experiment.workload_checks import findings
 from harness.experiment.workload_checks.images import wrong_images
 from harness.experiment.workload_checks.pods import makes_unknown_pods, may_select, pod_sources
@@ -53,6 +55,8 @@ class Coherence:
         self._problems: list[Problem] = []
         # What the workload lacks for the faults: the number of the fault, and the place in its parameters.
         self._needs: set[tuple[int, Place]] = set()
+        # The faults that are not injected together with the others.
+        self._later: frozenset[int] = frozenset()
 
     def problems(
         self,
@@ -60,13 +64,16 @@ class Coherence:
         objectives: Sequence[Objective],
         probes: Sequence[Any],
         workload: Workload | None,
+        timings: Sequence[Timing] = (),
     ) -> list[Problem]:
         """Return all problems. Checks that need the workload are left out if it is None."""
+        self._later = later(timings)
         if self._declared.load:
             self._check_load(self._declared.load, workload)
         self._check_prober(workload)
         if workload:
             self._check_faults(faults, workload)
+            self._problems += (self._document.problem(*each) for each in unknown_rollouts(timings, workload.names()))
             self._check_references("objectives", objectives, workload)
             self._check_references("probes", probes, workload)
             self._check_probes(probes, workload)
@@ -176,7 +183,8 @@ class Coherence:
             return
         # What a fault lacks is already reported, and its forecast would only repeat it.
         lacking = {number for number, _ in self._needs}
-        found = forecast(workload, faults, declared.safety, Policy(), namespace=declared.metadata.name, without=lacking)
+        guard = partial(forecast, faults=faults, policy=Policy(), later=self._later)
+        found = guard(workload, safety=declared.safety, namespace=declared.metadata.name, without=lacking)
         for number, text in found.impossible.items():
             self._add(("faults", number, faults[number].kind), f"cannot be injected: {text}")
         for text in found.refused:
@@ -190,7 +198,7 @@ class Coherence:
             lacking = {number for number, _ in self._needs | self._check_needs_of_twin(name, faults, patched)}
             safety = twin.safety or declared.safety
             title = f"{declared.metadata.name}[{name}]"
-            found = forecast(patched, faults, safety, Policy(), namespace=title, without=lacking)
+            found = guard(patched, safety=safety, namespace=title, without=lacking)
             for number, text in found.impossible.items():
                 self._add(("twins", name), f"faults[{number}].{faults[number].kind} cannot be injected: {text}")
             for text in found.refused:

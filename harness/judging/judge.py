@@ -45,8 +45,8 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
     unproven = [
         f"no evidence that {seen.fault} took effect: {seen.evidence}" for seen in timeline.injections if not seen.proven
     ]
-    if len(timeline.injections) < len(experiment.faults):
-        unproven.append("not every fault was injected")
+    if len(timeline.injections) < experiment.injections and not timeline.stopped:
+        unproven.append(_not_injected(experiment, timeline))
     if unproven:
         return Judgement(Verdict.INCONCLUSIVE, unproven[0], findings, passed=False)
     verdict, reason = _with_early_stop(timeline.stopped, *_of_objectives(findings))
@@ -61,6 +61,17 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
     if missed:
         reason = f"the twin must break {', '.join(missed)}, but did not: {reason}"
     return Judgement(verdict, reason, findings, passed=verdict is Verdict.BROKEN and not missed)
+
+
+def _not_injected(experiment: Experiment, timeline: Timeline) -> str:
+    for number, fault in enumerate(experiment.faults):
+        timing = experiment.timing(number)
+        made = sum(injection.number == number for injection in timeline.injections)
+        if made < timing.times:
+            times = f" {made} of {timing.times} times" if made else ""
+            when = f" ({timing})" if str(timing) else ""
+            return f"not every fault was injected: {fault.kind}{when}{times or ' was not'}"
+    return "not every fault was injected"
 
 
 def sharing_confidence(objectives: Sequence[Objective]) -> list[Objective]:

@@ -143,6 +143,9 @@ class Injection:
     """A fault that was injected: its victims, the times around the disrupting call, the undo, and the evidence.
 
     ``unfinished`` describes the part of its effect that had not ended by the end of the recovery phase; empty if none.
+    ``number`` is the index of the fault in the experiment, ``moment`` counts the instants at which something was
+    injected: faults that were injected together have the same. ``entries`` are the ids of its entries in the undo
+    journal.
     """
 
     fault: str
@@ -152,6 +155,9 @@ class Injection:
     proven: bool = False
     evidence: str = ""
     unfinished: str = ""
+    number: int = 0
+    moment: int = 0
+    entries: range = range(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +266,16 @@ class Timeline:
 
     def injected(self) -> Interval | None:
         """Return the times around all disrupting calls, or None if nothing was injected."""
-        if not self.injections:
-            return None
-        return Interval(
-            min(injection.injected.low for injection in self.injections),
-            max(injection.injected.high for injection in self.injections),
-        )
+        return around([injection.injected for injection in self.injections]) if self.injections else None
+
+    def moments(self) -> list[list[Injection]]:
+        """Return the injections grouped by the moment at which they were made, in order."""
+        found: dict[int, list[Injection]] = {}
+        for injection in self.injections:
+            found.setdefault(injection.moment, []).append(injection)
+        return list(found.values())
+
+
+def around(brackets: Sequence[Interval]) -> Interval:
+    """Return the shortest interval that contains all of these. Raises ValueError without any."""
+    return Interval(min(bracket.low for bracket in brackets), max(bracket.high for bracket in brackets))

@@ -89,6 +89,7 @@ class FaultRecord(Fact):
 
     kind: str
     parameters: dict[str, object]
+    timing: str = Field(default="", description="when it is injected and for how long; empty: the whole fault phase")
     victims: list[VictimRecord] = Field(default_factory=list)
     injected: Bounds | None = Field(
         default=None, description="times before and after the disrupting call; null: not injected"

@@ -45,6 +45,14 @@ def test_plan_shows_victims_calls_and_undo_and_changes_nothing(project: Project)
     _nothing_changed(project)
 
 
+def test_plan_shows_the_times_of_composed_faults(project: Project) -> None:
+    faults = "faults: [{podKill: {selector: app=shop}, at: 10ms, every: 20ms, times: 2}]\n"
+    project.experiment("kills", faults + "objectives: [told: {}]\n")
+    result = project.run("--cluster", "--plan", "experiments")
+    result.stdout.fnmatch_lines(["*fault podKill selector: app=shop", "*time: at 10 ms, every 20 ms, 2 times"])
+    _nothing_changed(project)
+
+
 def test_the_planned_victims_are_those_of_the_run(project: Project) -> None:
     """The same seed chooses the same ranks: the run's victims stand where the plan said among the sorted names."""
     project.experiment("kill", KILL.replace("count: 2", "count: 1"))

@@ -228,3 +228,33 @@ def test_an_item_that_is_set_up_twice_does_not_wait_for_itself(
     )
     project.run("--cluster", "--allow-disruptive", "test_shop.py")
     assert (project.root / "calls").read_text() == "called called "
+
+
+NESTED = """
+from harness.cluster.kube.resources import CONFIG_MAPS
+from tests.fake_plugin import Mark, Told
+
+def test_nested(experiment, chaos, namespace, cluster):
+    experiment.workload("workloads/shop")
+    experiment.baseline(seconds=0.05)
+    def marks():
+        return [item["metadata"]["name"] for item in cluster.api.list(CONFIG_MAPS, namespace).items]
+    with chaos(Mark(mark="outer")):
+        with chaos(Mark(mark="inner")):
+            assert {"outer", "inner"} <= set(marks())
+        assert "outer" in marks()
+        assert "inner" not in marks()
+    assert not {"outer", "inner"} & set(marks())
+    experiment.assert_objectives(Told(), recovery=0.5, settle=0.05)
+"""
+
+
+def test_a_block_inside_of_another_is_undone_alone(project: Project) -> None:
+    project.pytester.makepyfile(test_blocks=NESTED)
+    project.run("--cluster", "test_blocks.py").assert_outcomes(passed=1)
+    record = project.record().experiments[0]
+    outer, inner = record.faults
+    assert outer.undone
+    assert inner.undone
+    assert inner.undone.high <= outer.undone.low
+    assert [phase.name for phase in record.phases].count("fault") == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,11 +26,12 @@ from harness.experiment.forecast.model import model_of
 from harness.experiment.isolation import Isolated
 from harness.experiment.places import homes_of
 from harness.experiment.target_checks import shown as shown_target
+from harness.experiment.timing import Timing
 from harness.faults.base import Fault, FaultContext
 from harness.judging.sample_sizes import sample_sizes
 from harness.model.quantities import counted, is_duration, show_seconds
 from harness.model.timeline import Victim
-from harness.safety.guard.blast import refusals, workload
+from harness.safety.guard.blast import Strike, refusals, workload
 from harness.safety.guard.hosts import resolve
 from harness.safety.undo.journal import Journal
 from harness.traffic.load.replay.recording import read_recording
@@ -47,6 +48,7 @@ class PlannedFault:
     """One fault: its victims, the calls that would change something, in order, and their undo.
 
     ``guess`` lists what is only certain when the workload runs; ``unknown`` is the reason why nothing can be planned.
+    ``timing`` says when it is injected and for how long; empty for the whole fault phase.
     """
 
     title: str
@@ -55,6 +57,7 @@ class PlannedFault:
     undo: tuple[str, ...] = ()
     guess: tuple[str, ...] = ()
     unknown: str = ""
+    timing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,23 +182,28 @@ class _DryRun:
         self._model = model_of(run.cluster, deployed.objects, facts.namespace)
         self._rng = run.random(experiment.draw)
         self._names = {old: new for own in self._own() for old, new in _names(self._model, own)}
-        self._chosen: list[tuple[Fault, tuple[Victim, ...]]] = []
+        self._strikes: list[tuple[Timing, Strike]] = []
 
     def run(self) -> tuple[tuple[PlannedFault, ...], list[str]]:
-        """Return the planned faults, and the reasons why the guard refuses all of them together.
+        """Return the planned faults, and the reasons why the guard refuses those that are injected together.
 
-        As in a real run, all victims are chosen before the first fault is injected."""
+        All victims are chosen before the first fault is injected, as in a real run without timings."""
         with TemporaryDirectory(prefix="resilience-plan-") as folder:
-            chosen = [self._choose(fault, Path(folder) / f"{number}.jsonl") for number, fault in self._listed()]
+            chosen = [self._choose(number, fault, Path(folder)) for number, fault in self._listed()]
             refused = [self._shown(text) for text in self._refused()]
-            return tuple(self._planned(*each) for each in chosen), refused
+            planned = [self._planned(*each) for each in chosen]
+            times = (str(self._experiment.timing(number)) for number in range(len(planned)))
+            return tuple(replace(fault, timing=when) for fault, when in zip(planned, times, strict=True)), refused
 
     def _refused(self) -> list[str]:
-        strikes = [fault.strike(victims) for fault, victims in self._chosen]
         facts, safety = self._facts, self._experiment.safety
-        if not strikes:
-            return []
-        return refusals(self._model.api, self._own(), strikes, facts.policy, safety, now=facts.now)
+        # The guard counts what is in effect together. What still is when a later fault is injected, only the run knows.
+        together = [strike for timing, strike in self._strikes if timing.immediate]
+        groups = [together, *([strike] for timing, strike in self._strikes if not timing.immediate)]
+        found: list[str] = []
+        for group in filter(None, groups):
+            found += refusals(self._model.api, self._own(), group, facts.policy, safety, now=facts.now)
+        return list(dict.fromkeys(found))
 
     def _own(self) -> list[str]:
         return [own.name for own in self._deployed.namespaces]
@@ -204,7 +212,8 @@ class _DryRun:
         image = self._run.cluster.image
         yield from enumerate(registry.render_fault(fault, image) for fault in self._experiment.faults)
 
-    def _choose(self, fault: Fault, file: Path) -> tuple[Fault, FaultContext, tuple[Victim, ...], str]:
+    def _choose(self, number: int, fault: Fault, folder: Path) -> tuple[Fault, FaultContext, tuple[Victim, ...], str]:
+        file = folder / f"{number}.jsonl"
         model, namespace = self._model, self._facts.namespace
         journal = Journal(model, file, self._run.id, self._run.unique_name(self._experiment), model.clock)
         home = homes_of(fault, self._experiment.workload)[0]
@@ -215,7 +224,7 @@ class _DryRun:
             victims = fault.choose(context)
         except HarnessError as error:
             return fault, context, (), self._shown(str(error))
-        self._chosen.append((fault, victims))
+        self._strikes.append((self._experiment.timing(number), fault.strike(victims)))
         return fault, context, victims, ""
 
     def _planned(self, fault: Fault, context: FaultContext, victims: tuple[Victim, ...], unknown: str) -> PlannedFault:

@@ -47,6 +47,8 @@ def _lines(plan: Plan) -> Iterator[str]:
 
 def _of_fault(fault: PlannedFault) -> Iterator[str]:
     yield f"  fault {fault.title}"
+    if fault.timing:
+        yield f"    time: {fault.timing}"
     if fault.unknown:
         yield f"    unknown until the workload runs: {fault.unknown}"
         return

@@ -12,6 +12,7 @@ from harness.engine.preflight.facts import Facts
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
 from harness.experiment.forecast.forecast import forecast
+from harness.experiment.timing import later
 from harness.prometheus.client import Prometheus, PrometheusError, escape
 from harness.safety.guard.hosts import host_refusal, resolve
 from harness.safety.guard.policy import Alerts, Policy
@@ -71,7 +72,16 @@ def alert_refusals(run: Run) -> list[str]:
 def _foreseen(facts: Facts, experiment: Experiment, rng: Callable[[], random.Random]) -> tuple[str, ...]:
     """Return the refusals that are already certain before the workload runs."""
     workload, faults, safety = experiment.workload, experiment.faults, experiment.safety
-    return forecast(workload, faults, safety, facts.policy, namespace=facts.namespace, rng=rng).refused
+    found = forecast(
+        workload,
+        faults,
+        safety,
+        facts.policy,
+        namespace=facts.namespace,
+        rng=rng,
+        later=later(experiment.timings),
+    )
+    return found.refused
 
 
 def _firing(prometheus: Prometheus, wanted: Alerts) -> list[str]:

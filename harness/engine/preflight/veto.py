@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.common.errors import Vetoed
+from harness.common.errors import Inconclusive, Vetoed
+from harness.engine.steps.live import LiveExperiment
 from harness.engine.steps.run import Run
 from harness.engine.steps.veto import Moment, Question, fault_question
 from harness.experiment.declaration import Experiment
@@ -23,11 +24,15 @@ def check_experiment(run: Run, experiment: Experiment) -> None:
     _check(run, _question(run, "experiment", experiment, run.namespace_of(experiment), faults))
 
 
-def check_injection(
-    run: Run, experiment: Experiment, namespace: str, chosen: Sequence[tuple[Fault, tuple[Victim, ...]]]
-) -> None:
-    """Raise Vetoed if these faults may not be injected into their victims."""
-    _check(run, _question(run, "injection", experiment, namespace, chosen))
+def check_injection(run: Run, live: LiveExperiment, chosen: Sequence[tuple[Fault, tuple[Victim, ...]]]) -> None:
+    """Raise Vetoed if these faults may not be injected into their victims; Inconclusive if earlier ones were."""
+    try:
+        _check(run, _question(run, "injection", live.experiment, live.namespace, chosen))
+    except Vetoed as error:
+        if live.timeline.injections:
+            # Not an experiment that may be skipped: it had effects.
+            raise Inconclusive(str(error)) from error
+        raise
 
 
 def _question(

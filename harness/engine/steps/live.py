@@ -7,18 +7,17 @@ error, the effects are undone, load and observers are stopped, and the namespace
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from harness.cluster.kube.client import Object
-from harness.common.errors import ClusterRefused, Inconclusive, UndoFailed
+from harness.common.errors import Inconclusive, UndoFailed
 from harness.common.interrupts import deferred
 from harness.common.timeouts import (
     EVIDENCE_EVERY,
-    EVIDENCE_LOOK,
     LOAD_READY,
     LOOK_EVERY,
     NUMBERS_KNOWN,
@@ -26,22 +25,18 @@ from harness.common.timeouts import (
 )
 from harness.engine.steps.arm import Arm
 from harness.engine.steps.deployment import deploy_arms, lost_namespace
-from harness.engine.steps.effects import Injected, find_ends, find_evidence
+from harness.engine.steps.effects import Effects
 from harness.engine.steps.prober import TargetProber
 from harness.engine.steps.reach import Finder
 from harness.engine.steps.run import Run
 from harness.engine.steps.site import Site
-from harness.experiment import registry
 from harness.experiment.declaration import Experiment, Load
 from harness.experiment.places import homes_of
 from harness.faults.base import Fault, FaultContext
-from harness.model.timeline import RECOVERY, Injection, Interval, Phase, Timeline, Victim
+from harness.model.timeline import RECOVERY, Phase, Timeline
 from harness.objectives.base import Objective
 from harness.probes.base import SnapshotProbe
 from harness.probes.prometheus.ready import ScrapeGate
-from harness.safety.guard import check_reach
-from harness.safety.guard.blast import Strike, refusals
-from harness.safety.guard.existing import outside
 from harness.traffic.prober.declaration import Probing
 
 CONTROL = "control"
@@ -65,9 +60,16 @@ class LiveExperiment:
         # Seeded with the name of the experiment, not of the twin: both must choose the same victims.
         rng = run.random(experiment.draw)
         self._context = FaultContext(run.cluster, self.namespace, rng, run.clock, self.site.journal)
-        self._faults: list[Injected] = []
-        self._in_effect: list[Strike] = []
         self._arms = [Arm(run, experiment, folder=folder, timeline=self.timeline)]
+        self.effects = Effects(
+            run,
+            self.site,
+            self.timeline,
+            experiment=lambda: self.experiment,
+            context_of=self._context_of,
+            namespaces=lambda: self._arms[0].namespaces,
+            progress=self.progress,
+        )
         self._prober: TargetProber | None = None
         self._ends: list[Callable[[], str | None]] = [run.halted]
 
@@ -139,7 +141,7 @@ class LiveExperiment:
         else:
             self._apply(objects)
         # Runs after load and observers have stopped and before the namespace is deleted; no-op if already undone.
-        self.clean_up.callback(self.undo)
+        self.clean_up.callback(self.effects.undo)
         for arm in self._arms:
             self.enter_context(arm.watch())
         for arm in self._arms:
@@ -227,68 +229,10 @@ class LiveExperiment:
                 looked = self._clock.monotonic()
             self._clock.sleep(min(LOOK_EVERY, left))
 
-    def choose(self, fault: Fault) -> tuple[Fault, tuple[Victim, ...]]:
-        """Return the fault with its images resolved for this cluster, and its victims.
-
-        Raises Inconclusive without victims, ClusterRefused if the experiment must be marked disruptive for it."""
-        check_reach(fault.kind, disruptive=fault.disruptive, allowed=self.experiment.disruptive)
-        rendered = registry.render_fault(fault, self._cluster.image)
-        return rendered, rendered.choose(self._context_of(rendered))
-
-    def admit(self, chosen: Iterable[tuple[Fault, tuple[Victim, ...]]]) -> None:
-        """Raise ClusterRefused if the guard refuses these faults in addition to those still in effect."""
-        strikes = [fault.strike(victims) for fault, victims in chosen]
-        if not strikes:
-            return
-        api, policy, safety = self._cluster.api, self._run.policy_for(self.experiment), self.experiment.safety
-        together, own = [*self._in_effect, *strikes], self._arms[0].namespaces
-        found = refusals(api, own, together, policy, safety, now=self._clock.wall())
-        if self.experiment.existing:
-            found += outside(api, self.namespace, strikes, self.experiment.workload.names())
-        if found:
-            raise ClusterRefused(f"the guard refuses, nothing was injected: {'; '.join(found)}")
-
-    def inject(self, fault: Fault, victims: tuple[Victim, ...]) -> None:
-        """Inject a fault; the times before and after the call go to the timeline."""
-        self.progress(f"{fault.kind} → {', '.join(str(victim) for victim in victims)}")
-        if fault.disruptive:
-            self.site.guard_machines()
-        self._in_effect.append(fault.strike(victims))
-        self.site.keep_owners(victims)
-        low = self.timeline.offset(self._clock.monotonic())
-        context = self._context_of(fault)
-        fault.inject(context, victims)
-        if self.site.journal.last_written is not None:
-            # Faults start only after their undo is in the journal, so the time to write it can be excluded.
-            low = max(low, self.timeline.offset(self.site.journal.last_written))
-        high = self.timeline.offset(self._clock.monotonic())
-        self._faults.append((fault, context))
-        self.timeline.injections.append(Injection(fault.kind, victims, Interval(low, high)))
-
-    def prove(self, *, last: bool = False) -> None:
-        """Look for evidence that each fault took effect; with ``last`` also record that evidence is missing.
-
-        The requests have a short timeout, because a halt or an early stop waits for them. The last look of a phase that
-        was not stopped early has the normal one."""
-        hurry = not last or self.timeline.stopped is not None
-        with self._cluster.api.patience.limited_to(EVIDENCE_LOOK) if hurry else nullcontext():
-            find_evidence(self._faults, self.timeline, last=last)
-
     @property
     def undo_failed(self) -> UndoFailed | None:
         """The failed undos, or None."""
         return self.site.undo_failed
-
-    def undo(self) -> None:
-        """Undo all effects that are not undone yet. Raises UndoFailed."""
-        if not self.site.in_effect:
-            return
-        self.progress("undoing")
-        low = self.timeline.offset(self._clock.monotonic())
-        self.site.undo()
-        self._in_effect.clear()
-        undone = Interval(low, self.timeline.offset(self._clock.monotonic()))
-        self.timeline.injections[:] = [replace(seen, undone=seen.undone or undone) for seen in self.timeline.injections]
 
     def recover(self, objectives: Iterable[Objective], at_most: float, gate: ScrapeGate | None = None) -> None:
         """Run the recovery phase, at most ``at_most`` seconds.
@@ -303,7 +247,7 @@ class LiveExperiment:
                 self.read_requests()
                 if any(objective.pending(self.timeline) for objective in objectives):
                     self.wait(min(left, LOOK_EVERY))
-                elif not find_ends(self._faults, self.timeline):
+                elif not self.effects.have_ended():
                     # This check sends requests, so it runs less often than the one for pending objectives.
                     self.wait(min(left, EVIDENCE_EVERY))
                 elif self.unscraped(gate):
@@ -311,7 +255,7 @@ class LiveExperiment:
                 else:
                     break
             else:
-                find_ends(self._faults, self.timeline)
+                self.effects.have_ended()
 
     def look(self, probes: Iterable[SnapshotProbe]) -> None:
         """Run snapshot probes once."""

@@ -181,10 +181,10 @@ class Site:
         failed = [f"{entry.description}: {entry.error}" for entry in self.journal.entries if entry.state == "failed"]
         return UndoFailed("; ".join(failed)) if failed else None
 
-    def undo(self) -> None:
-        """Undo every effect. Raises UndoFailed."""
+    def undo(self, entries: range | None = None) -> None:
+        """Undo every effect, or those of these journal entries. Raises UndoFailed."""
         with deferred(), self.clean_up.collecting():
-            self.journal.undo_all(registry.undo_actions(), after=self._created)
+            self.journal.undo_all(registry.undo_actions(), after=self._created, among=entries)
 
     def close(self, made: Sequence[str], progress: Callable[[str], None]) -> None:
         """Delete or keep the namespaces ``made``, then check for leftovers. Raises UndoFailed, TimedOut."""

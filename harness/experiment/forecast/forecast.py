@@ -61,14 +61,16 @@ def forecast(
     namespace: str,
     rng: Callable[[], random.Random] | None = None,
     without: Container[int] = (),
+    later: Container[int] = (),
 ) -> Forecast:
     """Return what is certain about an experiment's faults. ``rng`` returns the run's random source, if it is known.
 
-    ``without`` has the indexes of faults to leave out, because they are known to be impossible for another reason.
+    ``without`` has the indexes of faults to leave out, because they are known to be impossible for another reason;
+    ``later`` those of faults that are not injected together with the others, so that each is checked alone.
     The result is empty if the manifests are too malformed to be modelled, which other checks report.
     """
     with suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError, HarnessError):
-        return _forecast(workload, faults, safety, policy, namespace=namespace, rng=rng, without=without)
+        return _forecast(workload, faults, safety, policy, namespace=namespace, rng=rng, without=without, later=later)
     return Forecast()
 
 
@@ -81,6 +83,7 @@ def _forecast(
     namespace: str,
     rng: Callable[[], random.Random] | None,
     without: Container[int],
+    later: Container[int],
 ) -> Forecast:
     certain = {
         number: fault
@@ -97,7 +100,8 @@ def _forecast(
             len(list(_candidates(fault, workload.objects))) == 1 for fault in certain.values()
         )
         draws = [random.Random(seed) for seed in range(1 if alike else _DRAWS)]  # noqa: S311 - no secret
-    return _Model(workload, certain, safety, _certain_caps(policy), namespace).play(draws)
+    apart = frozenset(number for number in certain if number in later)
+    return _Model(workload, certain, safety, _certain_caps(policy), namespace).play(draws, apart)
 
 
 class _Model:
@@ -120,21 +124,23 @@ class _Model:
         pods = [pod for place in self._places.values() for pod in listed(PODS, place)]
         self._names = {pod["metadata"]["name"]: f"{workload_of(pod).rpartition('/')[2]}-…" for pod in pods}
 
-    def play(self, sources: Sequence[random.Random]) -> Forecast:
-        """Let the faults select victims with each random source, and keep the refusals that occur every time."""
-        draws = [self._draw(rng) for rng in sources]
+    def play(self, sources: Sequence[random.Random], apart: frozenset[int]) -> Forecast:
+        """Let the faults select victims with each random source, and keep the refusals that occur every time.
+
+        The guard checks each fault of ``apart`` alone."""
+        draws = [self._draw(rng, apart) for rng in sources]
         refused = [text for text in draws[0].refused if all(text in draw.refused for draw in draws)]
         return Forecast(draws[0].impossible, tuple(refused))
 
-    def _draw(self, rng: random.Random) -> Forecast:
+    def _draw(self, rng: random.Random, apart: frozenset[int]) -> Forecast:
         cluster = self._cluster
         # Selecting victims only reads, so this journal is never written.
         journal = Journal(cluster, Path("forecast.jsonl"), "forecast", self._namespace, cluster.clock)
         context = FaultContext(cluster, self._namespace, rng, cluster.clock, journal)
         impossible: dict[int, str] = {}
         refused: list[str] = []
-        # All faults choose before the guard checks any of them, since it counts their hits together.
-        strikes: list[Strike] = []
+        # All faults choose before the guard checks any of them, since it counts the hits of each group together.
+        strikes: dict[int, list[Strike]] = {}
         for number, fault in self._faults.items():
             cluster.server.exec = _pretender(fault)
             place = self._places[homes_of(fault, self._workload)[0]]
@@ -145,10 +151,10 @@ class _Model:
             except ClusterRefused as error:
                 refused.append(self._read(str(error)))
             else:
-                strikes.append(fault.strike(victims))
-        if strikes:
+                strikes.setdefault(number if number in apart else -1, []).append(fault.strike(victims))
+        for group in strikes.values():
             now = cluster.clock.wall()
-            found = refusals(cluster.api, [*self._places.values()], strikes, self._policy, self._safety, now=now)
+            found = refusals(cluster.api, [*self._places.values()], group, self._policy, self._safety, now=now)
             refused += map(self._read, found)
         return Forecast(impossible, tuple(dict.fromkeys(refused)))
 

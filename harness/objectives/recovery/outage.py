@@ -4,19 +4,23 @@ The recovery is the end of the last outage that belongs to the fault. A relapse 
 the recovery has lasted for the settle time, or during the settle phase. Later ones are mentioned but not counted. Using
 the end of the first outage instead would take the first start of a crash loop for a recovery. A workload that is down
 at the end of the observation has not recovered, whenever it went down.
+
+If faults are injected at several moments, an outage belongs to the latest moment before it began, and its recovery time
+counts from that moment; the slowest recovery decides. An outage that may have begun before or after a moment has bounds
+that cover both.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, get_args
 
 from harness.model.quantities import counted as counted_noun
 from harness.model.quantities import show_seconds
-from harness.model.timeline import SETTLE, Interval, Timeline
+from harness.model.timeline import SETTLE, Injection, Interval, Timeline, around
 
 ClockName = Literal["control plane", "endpoints", "user", "prometheus"]
 State = Literal["recovered", "not disrupted", "not recovered", "no data"]
@@ -75,12 +79,21 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """An instant at which faults were injected: the times before and after the disrupting calls (``disrupted``), and
+    before and after the event that starts the recovery time (``counted``): the same calls, or the undo."""
+
+    disrupted: Interval
+    counted: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """The start of the recovery time and the end of the observation, in timeline seconds.
 
-    ``disrupted`` has the times before and after the disrupting calls. ``counted`` has the times before and after the
-    event that starts the recovery time: the same calls, or the undo. ``settle`` is how long a recovery must last,
-    ``settling`` the start of the settle phase (infinite before it has started), ``until`` the end of the observation.
+    ``disrupted`` and ``counted`` cover those of all ``moments``, in order. ``which`` says which moments are meant, if
+    there are others. ``settle`` is how long a recovery must last, ``settling`` the start of the settle phase (infinite
+    before it has started), ``until`` the end of the observation.
     """
 
     since: Since
@@ -89,6 +102,8 @@ class Origin:
     settle: float
     settling: float
     until: float
+    moments: tuple[Moment, ...] = ()
+    which: str = ""
 
     @property
     def undone(self) -> bool:
@@ -98,23 +113,47 @@ class Origin:
         """Return the seconds from the origin to an end; 0 for a recovery before the undo."""
         return Interval(max(0.0, ended.low - self.counted.high), max(0.0, ended.high - self.counted.low))
 
+    def causes(self, outage: Outage) -> range:
+        """Return the indexes of the moments to one of which an outage belongs: several if its start is uncertain."""
+        certain = [number for number, each in enumerate(self.moments) if each.disrupted.high <= outage.began.low]
+        possible = [number for number, each in enumerate(self.moments) if each.disrupted.low <= outage.began.high]
+        first = max(certain, default=0)
+        return range(first, max([first, *possible]) + 1)
+
+    def of_moments(self, numbers: range) -> Origin:
+        """Return the origin for outages that belong to one of these moments."""
+        if len(self.moments) <= 1:
+            return self
+        some = [self.moments[number] for number in numbers]
+        of = " or ".join(str(number + 1) for number in numbers)
+        return replace(
+            self,
+            disrupted=around([each.disrupted for each in some]),
+            counted=around([each.counted for each in some]),
+            which=f" (injection {of} of {len(self.moments)})",
+        )
+
 
 def origin_of(timeline: Timeline, since: Since) -> Origin | str:
     """Return the origin of a timeline, or the reason why there is none yet."""
-    disrupted = timeline.injected()
-    if disrupted is None:
+    if not timeline.injections:
         return "no fault was injected"
-    counted = disrupted
-    if since == "undone":
-        undone = [injection.undone for injection in timeline.injections if injection.undone]
-        if len(undone) < len(timeline.injections):
-            return "the disruption was not undone"
-        counted = Interval(min(bracket.low for bracket in undone), max(bracket.high for bracket in undone))
+    if since == "undone" and not all(injection.undone for injection in timeline.injections):
+        return "the disruption was not undone"
+    moments = tuple(_moment(injections, since) for injections in timeline.moments())
+    disrupted = around([moment.disrupted for moment in moments])
+    counted = around([moment.counted for moment in moments])
     phase = timeline.phase(SETTLE)
     # A phase that has not ended has an infinite end.
     settle = phase.end - phase.start if phase and math.isfinite(phase.end) else _SETTLE
     settling = phase.start if phase else math.inf
-    return Origin(since, disrupted, counted, settle, settling, watched_until(timeline))
+    return Origin(since, disrupted, counted, settle, settling, watched_until(timeline), moments)
+
+
+def _moment(injections: Sequence[Injection], since: Since) -> Moment:
+    disrupted = around([injection.injected for injection in injections])
+    undone = [injection.undone for injection in injections if injection.undone]
+    return Moment(disrupted, around(undone) if since == "undone" else disrupted)
 
 
 def watched_until(timeline: Timeline) -> float:
@@ -157,6 +196,43 @@ def conclude(
     it was down; the bounds cover both. ``since`` returns when the service may already have been back, if
     the last few failures of an outage have another cause than the fault.
     """
+    given, up, down = (_by_cause(found, origin) for found in (outages, least or (), most or ()))
+    # The slowest decides. An outage that is one only if the service was down meanwhile may belong to another moment.
+    results = [
+        _conclude(
+            clock,
+            subject,
+            given.get(key) or down[key],
+            origin.of_moments(range(*key)),
+            least=up.get(key),
+            most=down.get(key),
+            since=since,
+        )
+        for key in sorted({*given, *down})
+    ]
+    return max(results, key=lambda found: (found.length.high, found.length.low) if found.length else (0.0, 0.0))
+
+
+def _by_cause(outages: Sequence[Outage], origin: Origin) -> dict[tuple[int, int], list[Outage]]:
+    """Group outages by the moments that they may belong to, given as the first and the index after the last."""
+    found: dict[tuple[int, int], list[Outage]] = {}
+    for outage in outages:
+        numbers = origin.causes(outage)
+        found.setdefault((numbers.start, numbers.stop), []).append(outage)
+    return found
+
+
+def _conclude(
+    clock: ClockName,
+    subject: str,
+    outages: Sequence[Outage],
+    origin: Origin,
+    *,
+    least: Sequence[Outage] | None,
+    most: Sequence[Outage] | None,
+    since: Callable[[Outage], float] | None,
+) -> Recovery:
+    """Derive the recovery from outages that belong to the same moments."""
     counted = _belonging(outages, origin)
     shortest, longest = (_belonging(outages if other is None else other, origin) for other in (least, most))
     last = counted[-1]
@@ -202,7 +278,7 @@ def _belonging(outages: Sequence[Outage], origin: Origin) -> Sequence[Outage]:
 
 
 def _after(origin: Origin) -> str:
-    return "after the undo" if origin.undone else "after the fault"
+    return ("after the undo" if origin.undone else "after the fault") + origin.which
 
 
 def _several(outages: Sequence[Outage]) -> str:

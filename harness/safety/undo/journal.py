@@ -9,7 +9,7 @@ failing entry does not stop the others; all failures are raised together at the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -107,12 +107,15 @@ class Journal:
         if self._copy.parts:
             self._copy.publish(self.entries, kept=True)
 
-    def undo_all(self, actions: Mapping[str, UndoAction], *, after: int = 0) -> None:
-        """Undo the pending entries with an id above ``after``, in reverse order.
+    def undo_all(
+        self, actions: Mapping[str, UndoAction], *, after: int = 0, among: Container[int] | None = None
+    ) -> None:
+        """Undo the pending entries with an id above ``after``, and among these ids if given, in reverse order.
 
         Raises UndoFailed, which names every entry that could not be undone.
         """
-        undo_entries(self.pending(after), self._cluster, actions, self._clock, self._mark)
+        entries = [entry for entry in self.pending(after) if among is None or entry.id in among]
+        undo_entries(entries, self._cluster, actions, self._clock, self._mark)
         if not self.pending():
             self._copy.withdraw()
 

@@ -26,20 +26,20 @@ def test_guard_counts_active_faults_together_with_the_next(tmp_path: Path, monke
         asked.append(len(strikes))
         return []
 
-    monkeypatch.setattr("harness.engine.steps.live.refusals", count)
+    monkeypatch.setattr("harness.engine.steps.effects.refusals", count)
     for kind, found in kinds().items():
         monkeypatch.setattr(f"harness.experiment.registry.{kind}", found)
     stage = Stage(tmp_path)
     experiment = stage.experiment()
     with LiveExperiment(stage.run(), experiment, tmp_path) as live:
         live.deploy(experiment.workload.rendered(stage.cluster.image))
-        chosen = live.choose(Mark())
-        live.admit([chosen])
-        live.inject(*chosen)
-        live.admit([chosen])
-        live.undo()
-        live.admit([chosen])
-        live.admit([])
+        chosen = live.effects.choose(Mark())
+        live.effects.admit([chosen])
+        live.effects.inject(*chosen)
+        live.effects.admit([chosen])
+        live.effects.undo()
+        live.effects.admit([chosen])
+        live.effects.admit([])
     assert asked == [1, 2, 1]
 
 

@@ -1,0 +1,116 @@
+"""The composition of an experiment's faults: which of them is to be injected or undone when, in the fault phase.
+
+It keeps the state of the schedule and does nothing itself; all times are in seconds on the timeline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.common.errors import Inconclusive
+from harness.experiment.timing import Condition, Timing
+from harness.model.quantities import show_seconds
+
+Met = Callable[[Condition], bool]
+
+
+@dataclass
+class _Part:
+    """The state of one fault. ``begun`` is the origin of its times; None while it waits for a fault or a condition."""
+
+    timing: Timing
+    begun: float | None = None
+    waiting_since: float | None = None
+    injected: int = 0
+    # The injections that are to be undone, with the time of each.
+    ends: dict[int, float] = field(default_factory=dict)
+    over_at: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether it was injected for the last time, and undone if it has a length."""
+        return self.injected == self.timing.times and not self.ends
+
+    @property
+    def due(self) -> float:
+        """When it is to be injected next; infinite if never or not known yet."""
+        if self.begun is None or self.injected == self.timing.times:
+            return math.inf
+        return self.begun + self.timing.at + self.injected * (self.timing.every or 0.0)
+
+
+class Composition:
+    """The schedule of the faults from the beginning of the fault phase on, at ``begun``, until ``until``.
+
+    The owner may move ``until``."""
+
+    def __init__(self, timings: Sequence[Timing], begun: float, until: float) -> None:
+        self._parts = [_Part(timing) for timing in timings]
+        self._by_name: Mapping[str, _Part] = {part.timing.name: part for part in self._parts if part.timing.name}
+        self._begun, self.until = begun, until
+
+    def look(self, now: float, met: Met) -> None:
+        """Start the times of the faults whose condition is met. Raises Inconclusive for one that came too late."""
+        for part in self._parts:
+            if part.begun is not None:
+                continue
+            before = self._by_name.get(part.timing.after or "")
+            if before and not before.over:
+                continue
+            since = before.over_at if before else self._begun
+            part.waiting_since = since
+            condition = part.timing.when
+            if condition is None:
+                part.begun = since
+            elif met(condition):
+                part.begun = now
+            elif now >= self._deadline(part):
+                waited = show_seconds(now - since)
+                raise Inconclusive(f"a fault was not injected: after {waited} it was not seen that {condition}")
+
+    def due(self, now: float) -> list[int]:
+        """Return the indexes of the faults to inject now, in the order of their times."""
+        found = [number for number, part in enumerate(self._parts) if part.due <= now]
+        return sorted(found, key=lambda number: self._parts[number].due)
+
+    def ended(self, now: float) -> list[int]:
+        """Return the injections to undo now, as they were given to ``inject``."""
+        return sorted(number for part in self._parts for number, at in part.ends.items() if at <= now)
+
+    def inject(self, number: int, injection: int, now: float) -> None:
+        """Record that a fault was injected at ``now``; ``injection`` identifies this injection."""
+        part = self._parts[number]
+        part.injected += 1
+        if part.timing.lasting is not None:
+            part.ends[injection] = now + part.timing.lasting
+        if part.over:
+            part.over_at = now
+
+    def undo(self, injection: int, now: float) -> None:
+        """Record that an injection was undone at ``now``."""
+        for part in self._parts:
+            if part.ends.pop(injection, None) is not None and part.over:
+                part.over_at = now
+
+    def next(self) -> float:
+        """Return when something is due next; infinite if nothing is, as far as it is known."""
+        return min(self._times(), default=math.inf)
+
+    def waits(self, met: Met) -> bool:
+        """Return whether a condition that is waited for is met."""
+        waiting = (part for part in self._parts if part.begun is None and part.waiting_since is not None)
+        return any(part.timing.when is not None and met(part.timing.when) for part in waiting)
+
+    def _times(self) -> Iterator[float]:
+        for part in self._parts:
+            yield part.due
+            yield from part.ends.values()
+            if part.begun is None and part.waiting_since is not None:
+                yield self._deadline(part)
+
+    def _deadline(self, part: _Part) -> float:
+        within = part.timing.when.within if part.timing.when else None
+        since = part.waiting_since if part.waiting_since is not None else self._begun
+        return self.until if within is None else min(self.until, since + within)

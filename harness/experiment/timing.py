@@ -1,0 +1,189 @@
+"""When a fault is injected in the fault phase, how often, and for how long.
+
+The keys stand beside the kind of the fault: ``- podKill: {selector: app=shop}`` with ``at: 3s``. Without any of them a
+fault is injected when the phase begins, and undone when it ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from harness.common.documents import Place
+from harness.common.suggestions import one_of
+from harness.model.quantities import DnsLabel, Duration, show_seconds
+from harness.model.reported import Status, Unknown
+from harness.model.timeline import Timeline
+from harness.objectives._fields import WorkloadRef
+
+MOST_TIMES = 100
+SERIES = "workloads"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+class Condition(_Part):
+    """A condition on the state of the workload, as the watch sees it."""
+
+    rollout: WorkloadRef = Field(description="the workload, such as deployment/podinfo")
+    is_: Literal["progressing", "complete"] = Field(
+        alias="is",
+        description="progressing: some pods are not of the newest template, or not available yet; complete: all are",
+    )
+    within: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=None,
+        description="how long to wait for the condition at most, by default until the fault phase ends; if it is not "
+        "met by then, the verdict is INCONCLUSIVE",
+    )
+
+    def __str__(self) -> str:
+        return f"the rollout of {self.rollout} is {self.is_}"
+
+    def met(self, timeline: Timeline) -> bool:
+        """Return whether the condition is met now."""
+        seen = timeline.latest(SERIES, self.rollout)
+        if seen is None or seen.error is not None or not isinstance(seen.value, Mapping):
+            return False
+        status = Status(self.rollout, seen.at, seen.value)
+        if status.gone:
+            return False
+        counts = [status.count(key) for key in ("desired", "updated", "replicas", "available")]
+        if any(isinstance(count, Unknown) for count in counts):
+            # The controller has not looked at the newest template yet.
+            return self.is_ == "progressing" and status.behind is not None
+        complete = len(set(counts)) == 1
+        return complete is (self.is_ == "complete")
+
+
+class Timing(_Part):
+    """When a fault is injected, how often, and for how long."""
+
+    name: DnsLabel = Field(default="", description="a name for `after` of another fault")
+    at: Duration = Field(
+        default=0.0, description="time after the fault phase began, or after the event of `after` or `when`"
+    )
+    lasting: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=None, alias="for", description="undone after this time; by default when the fault phase ends"
+    )
+    every: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=None, description="injected again after this time, with newly chosen victims; needs `times`"
+    )
+    times: Annotated[int, Field(strict=True, ge=1, le=MOST_TIMES)] = Field(
+        default=1, description="how many times it is injected; more than once needs `every`"
+    )
+    after: DnsLabel | None = Field(
+        default=None,
+        description="name of another fault that must be over first: undone if it has `for`, else injected for the last "
+        "time",
+    )
+    when: Condition | None = Field(default=None, description="a condition that must be met first")
+
+    @property
+    def immediate(self) -> bool:
+        """Whether its first injection is at the beginning of the fault phase."""
+        return not (self.at or self.after or self.when)
+
+    @property
+    def span(self) -> float:
+        """The seconds from its first injection until it is over."""
+        return (self.times - 1) * (self.every or 0.0) + (self.lasting or 0.0)
+
+    def __str__(self) -> str:
+        after = [f"after {self.after}"] if self.after else []
+        after += [f"when {self.when}"] if self.when else []
+        when = [f"{show_seconds(self.at)} {' and '.join(after)}"] if self.at and after else after
+        when = when or ([f"at {show_seconds(self.at)}"] if self.at else [])
+        parts = [" and ".join(when)] if when else []
+        parts += [f"for {show_seconds(self.lasting)}"] if self.lasting else []
+        parts += [f"every {show_seconds(self.every)}, {self.times} times"] if self.every else []
+        return ", ".join(parts)
+
+
+ALWAYS = Timing()
+# The keys beside the kind of a fault.
+KEYS = tuple(field.alias or name for name, field in Timing.model_fields.items())
+
+
+def split(entry: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the kinds of an entry in ``faults``, and the keys of its timing."""
+    timing = {key: value for key, value in entry.items() if key in KEYS}
+    return {key: value for key, value in entry.items() if key not in timing}, timing
+
+
+def later(timings: Sequence[Timing]) -> frozenset[int]:
+    """Return the indexes of the faults that are not injected at the beginning of the fault phase."""
+    return frozenset(number for number, timing in enumerate(timings) if not timing.immediate)
+
+
+def timing_problems(timings: Sequence[Timing], phase: float) -> Iterator[tuple[Place, str]]:
+    """Yield what is wrong with the timings of all faults together; ``phase`` is the length of the fault phase in s."""
+    names = {timing.name: number for number, timing in enumerate(timings) if timing.name}
+    for number, timing in enumerate(timings):
+        place: Place = ("faults", number)
+        first = names.get(timing.name, number)
+        if first != number:
+            yield (*place, "name"), f"found {timing.name!r} twice, expected a name of its own for each fault"
+        if timing.times > 1 and timing.every is None:
+            yield (*place, "times"), f"found {timing.times} times without every, expected both"
+        if timing.every is not None and timing.times == 1:
+            yield (*place, "every"), "found every without times, expected times: 2 or more"
+        if timing.every and timing.lasting and timing.lasting >= timing.every:
+            lasting, every = show_seconds(timing.lasting), show_seconds(timing.every)
+            yield (*place, "for"), f"found {lasting}, expected less than every ({every}): it is undone before the next"
+        if timing.after is not None and timing.after not in names:
+            yield (*place, "after"), f"found the unknown name {timing.after!r}{one_of(timing.after, names)}"
+        elif timing.after is not None and _depends_on_itself(timings, number, names):
+            yield (*place, "after"), f"found {timing.after!r}, which itself comes after this fault: a circle"
+    yield from _too_late(timings, names, phase)
+
+
+def unknown_rollouts(timings: Sequence[Timing], known: Sequence[str]) -> Iterator[tuple[Place, str]]:
+    """Yield the conditions on workloads that do not exist; ``known`` has the objects as ``kind/name``."""
+    for number, timing in enumerate(timings):
+        if timing.when and timing.when.rollout not in known:
+            found = f"found {timing.when.rollout}, but the workload has only {', '.join(known)}"
+            yield ("faults", number, "when", "rollout"), found
+
+
+def _depends_on_itself(timings: Sequence[Timing], number: int, names: Mapping[str, int]) -> bool:
+    seen: set[int] = set()
+    at: int | None = number
+    while at is not None and at not in seen:
+        seen.add(at)
+        at = names.get(timings[at].after or "")
+    return at == number
+
+
+def _too_late(timings: Sequence[Timing], names: Mapping[str, int], phase: float) -> Iterator[tuple[Place, str]]:
+    for number, timing in enumerate(timings):
+        begun = earliest(timings, number, names)
+        last = begun + (timing.times - 1) * (timing.every or 0.0)
+        if math.isfinite(last) and last >= phase:
+            found = f"injected at {show_seconds(last)} for the last time"
+        elif math.isfinite(last) and last + (timing.lasting or 0.0) > phase:
+            found = f"undone {show_seconds(last + (timing.lasting or 0.0))} after the phase began"
+        else:
+            continue
+        yield ("faults", number), f"found a fault that is {found}, expected before phases.fault ({show_seconds(phase)})"
+
+
+def earliest(timings: Sequence[Timing], number: int, names: Mapping[str, int]) -> float:
+    """Return the earliest time of the first injection of a fault, in seconds after the phase began.
+
+    Infinite if it comes after itself."""
+    begun = 0.0
+    seen: set[int] = set()
+    at: int | None = number
+    while at is not None:
+        if at in seen:
+            return math.inf
+        begun += timings[at].at + (timings[at].span if at != number else 0.0)
+        seen.add(at)
+        at = names.get(timings[at].after or "")
+    return begun

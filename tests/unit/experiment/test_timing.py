@@ -1,0 +1,120 @@
+"""The timing of faults in experiment files: what it means in words, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.experiment.timing import Condition, Timing
+from harness.model.timeline import Observation, Timeline
+from tests.fake_run import EXPERIMENT
+from tests.unit.experiment.test_loading import load, problems
+
+FAULT = "  - podKill: {selector: app=shop, count: 1}\n"
+
+
+def with_faults(*faults: str, phase: str = "30s") -> str:
+    listed = "".join(f"  - podKill: {{selector: app=shop}}\n    {fault}\n" for fault in faults)
+    return EXPERIMENT.replace(FAULT, listed).replace("fault: 2s", f"fault: {phase}")
+
+
+def test_timing_is_read_from_a_file(tmp_path: Path) -> None:
+    text = with_faults("name: first", "at: 3s\n    for: 5s\n    after: first")
+    found = load(tmp_path, text)
+    assert [fault.kind for fault in found.faults] == ["podKill", "podKill"]
+    assert found.timing(1) == Timing.model_validate({"at": "3s", "for": "5s", "after": "first"})
+    assert (found.timing(0).immediate, found.timing(1).immediate, found.injections) == (True, False, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({}, ""),
+        ({"at": "3s"}, "at 3 s"),
+        ({"at": "3s", "for": "5s"}, "at 3 s, for 5 s"),
+        ({"every": "10s", "times": 3}, "every 10 s, 3 times"),
+        ({"at": "2s", "after": "first"}, "2 s after first"),
+        (
+            {"when": {"rollout": "deployment/shop", "is": "progressing"}},
+            "when the rollout of deployment/shop is progressing",
+        ),
+    ],
+)
+def test_text_of_a_timing(given: dict[str, Any], shown: str) -> None:
+    assert str(Timing.model_validate(given)) == shown
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("at: 3", "found 3, expected a duration with its unit, such as 3s"),
+        ("times: 3", "found 3 times without every, expected both"),
+        ("every: 3s", "found every without times, expected times: 2 or more"),
+        ("times: 101", "found 101, expected at most 100"),
+        ("{every: 3s, times: 2, for: 3s}", "found 3 s, expected less than every (3 s)"),
+        ("after: nobody", "found the unknown name 'nobody'"),
+        ("{name: me, after: me}", "found 'me', which itself comes after this fault: a circle"),
+        ("at: 31s", "injected at 31 s for the last time, expected before phases.fault (30 s)"),
+        ("{every: 10s, times: 4}", "injected at 30 s for the last time"),
+        ("{at: 20s, for: 11s}", "undone 31 s after the phase began"),
+        ("when: {rollout: deployment/other, is: complete}", "found deployment/other, but the workload has only"),
+        ("when: {rollout: deployment/shop, is: stuck}", "expected 'progressing' or 'complete'"),
+        ("att: 3s", "found 2 keys, expected one: the kind, beside those of its timing"),
+    ],
+)
+def test_mistakes_have_their_place(tmp_path: Path, fault: str, message: str) -> None:
+    lines = fault.strip("{}").split(", ") if fault.startswith("{") else [fault]
+    found = problems(tmp_path, with_faults("\n    ".join(lines)))
+    assert any(message in problem and "faults[0]" in problem for problem in found), found
+
+
+def test_two_faults_with_one_name_are_a_mistake(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, with_faults("name: same", "name: same"))
+    assert "found 'same' twice" in problem
+
+
+def test_chain_of_faults_must_fit_into_the_phase(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, with_faults("name: first\n    for: 25s", "after: first\n    at: 6s"))
+    assert "faults[1]" in problem
+    assert "injected at 31 s" in problem
+
+
+def test_guard_checks_faults_of_other_times_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[int] = set()
+
+    def refusals(_api: Any, _own: Any, strikes: Any, *_rest: Any, **_more: Any) -> list[str]:
+        asked.add(len(strikes))
+        return []
+
+    monkeypatch.setattr("harness.experiment.forecast.forecast.refusals", refusals)
+    load(tmp_path, with_faults("at: 0s", "at: 0s", "at: 0s"))
+    assert 3 in asked
+    asked.clear()
+    load(tmp_path, with_faults("at: 0s", "at: 10s", "at: 20s"))
+    assert asked == {1}
+
+
+def seen(**counts: Any) -> Timeline:
+    timeline = Timeline(0.0, 0.0)
+    value = {"generation": 2, "observed_generation": 2, **counts}
+    timeline.add(Observation("workloads", "deployment/shop", 1.0, value))
+    return timeline
+
+
+@pytest.mark.parametrize(
+    ("timeline", "state"),
+    [
+        (Timeline(0.0, 0.0), ""),
+        (seen(desired=3, updated=3, replicas=3, available=3), "complete"),
+        (seen(desired=3, updated=1, replicas=4, available=3), "progressing"),
+        (seen(desired=3, updated=3, replicas=3, available=2), "progressing"),
+        (seen(desired=3, updated=3, replicas=3, available=3, generation=3), "progressing"),
+        (seen(desired=3, updated=3, replicas=3, available=3, event="DELETED"), ""),
+    ],
+)
+def test_rollout_is_seen_as_progressing_or_complete(timeline: Timeline, state: str) -> None:
+    for name in ("progressing", "complete"):
+        condition = Condition.model_validate({"rollout": "deployment/shop", "is": name})
+        assert condition.met(timeline) is (name == state)
