@@ -245,7 +245,11 @@ def test_veto_webhook_gets_every_question(project: Project, receiver: Receiver) 
     ]
     question = receiver.requests[2].json["question"]
     assert question["faults"] == [
-        {"kind": "mark", "parameters": {"fails": "", "error": "harness"}, "victims": question["faults"][0]["victims"]}
+        {
+            "kind": "mark",
+            "parameters": {"fails": "", "error": "harness", "mark": "broken"},
+            "victims": question["faults"][0]["victims"],
+        }
     ]
     assert question["namespace"].startswith("rh-good-")
     assert project.record().warnings == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -515,16 +516,17 @@ def repeated() -> ExperimentRecord:
 
 def hostile() -> RunRecord:
     """Strings of attackers and of bad luck in every place that a cluster or a user can fill."""
-    return filled_with(itertools.cycle(HOSTILE))
+    return filled_with(f"{number:04}{string}" for number, string in enumerate(itertools.cycle(HOSTILE)))
 
 
 def harmless() -> RunRecord:
-    """The same run with words in their places."""
-    return filled_with(f"word{number}" for number in itertools.count())
+    """The same run with words in their places, as long as they are: long text is folded."""
+    words = (re.sub(r"[^ \n]", "w", string) for string in itertools.cycle(HOSTILE))
+    return filled_with(f"{number:04}{word}" for number, word in enumerate(words))
 
 
 def filled_with(strings: Iterator[str]) -> RunRecord:
-    """A run of which every free text is one of these strings."""
+    """A run of which every free text is one of these strings: distinct and in order, since the report sorts them."""
     records = [
         ExperimentRecord.model_validate(_fill(record.model_dump(), strings))
         for record in (broken(), twin(), inconclusive(), controlled(), repeated())
