@@ -64,6 +64,8 @@ class Kubelet:
 
     def _run(self, store: Store, pod: Object) -> Object:
         statuses = [self._container(store, container) for container in spec_of(pod).get("containers") or ()]
+        listed = spec_of(pod).get("initContainers") or ()
+        sidecars = [self._container(store, each) for each in listed if each.get("restartPolicy") == "Always"]
         running = all("running" in status["state"] for status in statuses)
         ready = all(status["ready"] for status in statuses)
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": store.now()}
@@ -73,7 +75,7 @@ class Kubelet:
             "containerStatuses": statuses,
             "startTime": store.now(),
         }
-        return {**pod, "status": status}
+        return {**pod, "status": status | ({"initContainerStatuses": sidecars} if sidecars else {})}
 
     def _container(self, store: Store, container: Object) -> Object:
         self._started += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.kube.resources import PODS
+from harness.cluster.kube.resources import DEPLOYMENTS, PODS
 from harness.cluster.kube.transport import ExecResult
 from harness.common.errors import ApiError, Inconclusive
 from harness.experiment.fault_needs import Manifests
@@ -174,17 +174,9 @@ def test_container_that_is_never_restarted_is_refused(world: World, containers: 
 
 
 def test_sidecar_is_killed_by_name(world: World, containers: Containers) -> None:
-    def with_sidecar(pod: dict[str, Any]) -> dict[str, Any]:
-        sidecars = [{"name": "proxy", "restartPolicy": "Always"}, {"name": "init"}]
-        return {**pod, "spec": {**pod["spec"], "initContainers": sidecars}}
-
-    def with_status(pod: dict[str, Any]) -> dict[str, Any]:
-        status = {"name": "proxy", "restartCount": 2, "containerID": "fake://p", "state": {"running": {}}}
-        return {**pod, "status": {**pod["status"], "initContainerStatuses": [status]}}
-
-    for name in world.pods():
-        world.cluster.server.store.update(PODS, NAMESPACE, name, with_sidecar)
-        world.cluster.server.store.update(PODS, NAMESPACE, name, with_status, "status")
+    sidecars = [{"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}, {"name": "init", "image": "init:1"}]
+    patch = {"spec": {"template": {"spec": {"initContainers": sidecars}}}}
+    world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE)
     (victim,) = fault(container="proxy").choose(world.context())
     assert victim.detail == "container proxy, podinfo (PID 7)"
     with pytest.raises(Inconclusive, match="has no container init, only podinfo, proxy"):
