@@ -17,7 +17,7 @@ def pytest_resilience_run_started(run: RunRecord, folder: str) -> None:
 
 @pytest.hookspec
 def pytest_resilience_experiment_judged(record: ExperimentRecord) -> None:
-    """Called when an experiment or a twin has its verdict, in the process that ran it."""
+    """Called when an experiment or a twin has its verdict, in the process that ran it; not for mutants."""
 
 
 @pytest.hookspec

@@ -10,12 +10,15 @@ import pytest
 
 from harness.cluster.protocol import Cluster
 from harness.common.errors import ApiError
+from harness.common.progress import Progress
+from harness.engine.choose_cluster import Chosen, ClusterRequest
 from harness.faults.base import FaultContext
 from harness.model.finding import Finding
 from harness.model.timeline import Victim
 from harness.model.verdict import Verdict
 from harness.results.mutation_record import MutantRecord
 from tests.fake_plugin import Mark, ReplicasTold
+from tests.fake_world import deployment
 from tests.plugin.conftest import HANGS, Project
 from tests.plugin.test_verdicts import TWINS
 
@@ -215,6 +218,27 @@ def test_existing_namespace_has_no_mutants(project: Project) -> None:
     file.write_text(text.replace("[mark: {}]", "[]"))
     result = project.run("--cluster", "--plan", "--mutate=replicas-1", "experiments/shop.yaml")
     result.stdout.fnmatch_lines(["  shop?mutant replicas-1?: runs in the existing namespace live, whose objects are *"])
+
+
+def test_mutants_of_a_copy_are_known_once_it_is_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(target: ClusterRequest, progress: Progress) -> Chosen:
+        chosen = project.choice.choose(target, progress)
+        assert project.choice.cluster is not None
+        project.choice.cluster.server.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "live"}})
+        chosen.cluster.api.apply(deployment("shop"), "live")
+        return chosen
+
+    monkeypatch.setattr("harness.pytest_plugin.session.choose", choose)
+    file = project.experiment("shop", TWINS)
+    file.write_text(file.read_text().replace("workload: workloads/shop", "workload: {copyOf: {namespace: live}}"))
+    chosen = "--mutate=replicas-1,grace-period-0,no-spread"
+    project.run("--cluster", "--twins", chosen, "experiments/shop.yaml")
+    found = {operator: (each.outcome, each.twin) for operator, each in outcomes(project).items()}
+    assert found == {
+        "replicas-1": ("caught", "one-replica"),
+        "grace-period-0": ("survived", ""),
+        "no-spread": ("not judged", ""),
+    }
 
 
 def test_bare_option_does_not_take_the_path(project: Project) -> None:
