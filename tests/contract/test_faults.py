@@ -28,6 +28,7 @@ from harness.common.naming import SYSTEM_NAMESPACE
 from harness.experiment import registry
 from harness.faults.base import Effect, Evidence, Fault, FaultContext
 from harness.model.timeline import Victim
+from harness.safety.cleanup import janitor
 from harness.safety.guard import PROTECTED_LABEL
 from harness.safety.undo.cluster_copy import PERMISSIONS
 from harness.safety.undo.journal import read_journal
@@ -323,6 +324,17 @@ def test_fault_uses_only_its_declared_permissions(fault: Fault, world: World) ->
     undeclared, unused = needed - fault.permissions - PERMISSIONS, fault.permissions - needed
     found = f"permissions used but not declared: {_listed(undeclared)}; declared but not used: {_listed(unused)}"
     assert not undeclared | unused, found
+
+
+def test_the_janitor_may_undo_it(kind: str, fault: Fault, world: World) -> None:
+    if fault.effect is Effect.MACHINES:
+        pytest.skip("a pod cannot reach the machines below nodes")
+    context = world.context()
+    fault.inject(context, fault.choose(context))
+    undo = registry.undo_actions()[kind]
+    calls = _calls(world, lambda: [undo(world.cluster, entry.parameters) for entry in context.journal.entries])
+    denied = {each for call in calls for each in used(call.method, call.path)} - janitor.PERMISSIONS
+    assert not denied, f"PERMISSIONS in {janitor.__file__} lack {_listed(denied)}"
 
 
 def test_no_randomness_but_the_context_s(fault: Fault, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

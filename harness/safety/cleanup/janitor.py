@@ -14,6 +14,7 @@ from harness.cluster.kube.resources import (
     DEPLOYMENTS,
     LEASES,
     NAMESPACES,
+    NODES,
     PODS,
     REPLICA_SETS,
     STATEFUL_SETS,
@@ -39,6 +40,8 @@ PERMISSIONS = (
     # Undoing a bad rollout restores the pod template of the previous ReplicaSet.
     | allow(REPLICA_SETS, "get")
     | allow(STATEFUL_SETS, "get", "patch")
+    # Uncordoning.
+    | allow(NODES, "get", "patch", place="cluster")
 )
 
 
