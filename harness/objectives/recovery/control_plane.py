@@ -46,7 +46,8 @@ def control_plane(timeline: Timeline, workload: str, origin: Origin) -> Recovery
     def outages(lowered: Sequence[_DesiredSample] = ()) -> list[Outage]:
         replay = _Replay(before, strict=origin.undone)
         # Without this, the wait for a victim whose disruption no event shows would not end.
-        replay.expect(need, victims(timeline) & replay.disrupted_by(later))
+        shown = replay.disrupted_by(later)
+        replay.expect(need, {uid: since for uid, since in victims(timeline).items() if uid in shown})
         return _outages(replay, sorted([*later, *lowered], key=lambda step: step.at), origin)
 
     found = outages()
@@ -150,10 +151,10 @@ def _outages(replay: _Replay, steps: Sequence[PodSample | _DesiredSample], origi
             began = step.at
         if began is not None and complete:
             ended = Interval(step.at, step.at) if isinstance(step, _DesiredSample) else _back(step, previous, origin)
-            found.append(Outage(Interval(since_last(found, origin), began), ended, began))
+            found.append(Outage(Interval(since_last(found, origin, began), began), ended, began))
             began = None
     if began is not None:
-        found.append(Outage(Interval(since_last(found, origin), began), Interval(origin.until, math.inf), began))
+        found.append(Outage(Interval(since_last(found, origin, began), began), Interval(origin.until, math.inf), began))
     return found
 
 
@@ -177,18 +178,23 @@ class _Replay:
         self._strict = strict
         self.need = 0
         self._awaited: set[str] = set()
+        # Victims of injections that are later than the events so far.
+        self._expected: dict[str, float] = {}
         self.victims: set[str] = set()
         self.victim_seen = False
         for event in before:
             self.apply(event)
         self._before = dict(self._pods)
 
-    def expect(self, need: int, victims: set[str]) -> None:
-        """From now on, require ``need`` ready pods, and expect to see these victims disrupted."""
-        self.need, self.victims, self._awaited = need, victims, set(victims)
+    def expect(self, need: int, victims: Mapping[str, float]) -> None:
+        """From now on, require ``need`` ready pods, and expect to see each victim disrupted from its time on."""
+        self.need, self.victims, self._expected = need, set(victims), dict(victims)
 
     def apply(self, event: PodSample) -> bool:
         """Apply one event; return whether it shows that a container was replaced."""
+        due = {uid for uid, since in self._expected.items() if since <= event.at}
+        self._awaited |= due
+        self._expected = {uid: since for uid, since in self._expected.items() if uid not in due}
         previous = self._pods.pop(event.uid, None)
         # Two pods cannot have the same name: a new one shows that the old one was deleted, even if that was missed.
         displaced = [uid for uid, pod in self._pods.items() if pod.name == event.name]

@@ -51,7 +51,8 @@ def _service(timeline: Timeline, origin: Origin, name: str, before: set[str]) ->
         for slot in timeline.observations(CLOCK, name)
         if slot.at >= origin.disrupted.low and slot.error is None and isinstance(slot.value, Mapping)
     ]
-    found = _outages(later, before, victims(timeline) & before, origin, timeline.wall_origin)
+    hit = {uid: since for uid, since in victims(timeline).items() if uid in before}
+    found = _outages(later, before, hit, origin, timeline.wall_origin)
     if not found and states_lost(timeline, CLOCK, origin.disrupted.low):
         return no_data(CLOCK, subject, "the watch on endpoints was interrupted, so a disruption may have been missed")
     if not found:
@@ -62,15 +63,16 @@ def _service(timeline: Timeline, origin: Origin, name: str, before: set[str]) ->
 
 
 def _outages(
-    slots: Sequence[Observation], before: set[str], hit: set[str], origin: Origin, wall_origin: float
+    slots: Sequence[Observation], before: set[str], hit: Mapping[str, float], origin: Origin, wall_origin: float
 ) -> list[Outage]:
     """Return the spans with too few ready endpoints.
 
-    A victim does not count as ready until it has been removed once; a victim that is never removed was not disrupted as
-    far as traffic is concerned, so it counts.
+    From its injection on, a victim does not count as ready until it has been removed once; a victim that is never
+    removed was not disrupted as far as traffic is concerned, so it counts.
     """
-    awaited = {uid for uid in hit if any(uid not in _ready(slot) for slot in slots)}
-    leavers = bool(awaited)
+    expected = {uid: since for uid, since in hit.items() if any(uid not in _ready(slot) for slot in slots)}
+    awaited: set[str] = set()
+    leavers = bool(expected)
     found: list[Outage] = []
     began: float | None = None
     changed = origin.disrupted.low
@@ -79,16 +81,19 @@ def _outages(
         triggered = slot.wall - wall_origin if slot.wall is not None else changed
         changed = min(max(triggered, changed), slot.at)
         ready = _ready(slot)
+        due = {uid for uid, since in expected.items() if since <= slot.at}
+        awaited |= due
+        expected = {uid: since for uid, since in expected.items() if uid not in due}
         left = awaited - ready
         awaited -= left
         complete = len(ready - awaited) >= len(before)
         if began is None and (left or (not complete and (found or not leavers))):
             began = slot.at
         if began is not None and complete:
-            found.append(Outage(Interval(since_last(found, origin), began), Interval(changed, slot.at), began))
+            found.append(Outage(Interval(since_last(found, origin, began), began), Interval(changed, slot.at), began))
             began = None
     if began is not None:
-        found.append(Outage(Interval(since_last(found, origin), began), Interval(origin.until, math.inf), began))
+        found.append(Outage(Interval(since_last(found, origin, began), began), Interval(origin.until, math.inf), began))
     return found
 
 

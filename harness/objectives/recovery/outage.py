@@ -115,7 +115,7 @@ class Origin:
 
     def causes(self, outage: Outage) -> range:
         """Return the indexes of the moments to one of which an outage belongs: several if its start is uncertain."""
-        certain = [number for number, each in enumerate(self.moments) if each.disrupted.high <= outage.began.low]
+        certain = [number for number, each in enumerate(self.moments) if each.disrupted.low <= outage.began.low]
         possible = [number for number, each in enumerate(self.moments) if each.disrupted.low <= outage.began.high]
         first = max(certain, default=0)
         return range(first, max([first, *possible]) + 1)
@@ -165,9 +165,14 @@ def watched_until(timeline: Timeline) -> float:
     return max(ends, default=0.0)
 
 
-def since_last(outages: Sequence[Outage], origin: Origin) -> float:
-    """Return the earliest possible start of the next outage."""
-    return outages[-1].ended.low if outages else origin.disrupted.low
+def since_last(outages: Sequence[Outage], origin: Origin, seen: float = -math.inf) -> float:
+    """Return the earliest possible start of the next outage.
+
+    ``seen`` is when a watch showed it: what is seen after an injection is not older than that injection, as the first
+    outage is not older than the fault.
+    """
+    earlier = outages[-1].ended.low if outages else origin.disrupted.low
+    return max([earlier, *(each.disrupted.low for each in origin.moments if each.disrupted.low <= seen)])
 
 
 def no_data(clock: ClockName, subject: str, reason: str) -> Recovery:

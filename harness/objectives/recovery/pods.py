@@ -61,18 +61,18 @@ def pods_of(timeline: Timeline, workload: str) -> list[PodSample]:
     ]
 
 
-def victims(timeline: Timeline) -> set[str]:
-    """Return the UIDs of the pods that the faults hit.
+def victims(timeline: Timeline) -> dict[str, float]:
+    """Return the UIDs of the pods that the faults hit, each with the time of the first injection that hit it.
 
     These are the pods that are victims themselves, the pods on a victim node when it was hit, and of a victim workload
     the pods that it created after the change and those that it removed while the fault was injected. Pods of a victim
     workload that stay are not hit: that a rollout spares them is what an experiment checks.
     """
     pods = [seen for seen in timeline.observations("pods") if seen.error is None and isinstance(seen.value, Mapping)]
-    found: set[str] = set()
-    for injection in timeline.injections:
+    found: dict[str, float] = {}
+    for injection in sorted(timeline.injections, key=lambda each: each.injected.low):
         for victim in injection.victims:
-            found |= _pods_hit(victim, injection, pods)
+            found = dict.fromkeys(_pods_hit(victim, injection, pods), injection.injected.low) | found
     return found
 
 

@@ -75,3 +75,31 @@ def test_recovery_since_the_undo_counts_from_its_own_undo() -> None:
 def test_faults_injected_together_are_one_moment() -> None:
     story = Story(settle=5).injected(10.0, took=0.0).requests(0, 55, rate=10, failing=(10, 13), took=0.02)
     assert "injection" not in clock(story).reason
+
+
+def test_later_victim_is_not_awaited_before_its_injection() -> None:
+    """Two pods killed in turn: the second stays ready until its time, so the first outage ends before."""
+    story = Story(settle=5)
+    for uid in ("0", "1"):
+        story.pod(1.0, f"pod-{uid}", f"uid-{uid}")
+    story.endpoints(1.0, "uid-0", "uid-1")
+    injected(story, 10.0, 30.0)
+    story.endpoints(10.5, "uid-1").endpoints(12.0, "uid-1", "uid-2")
+    story.endpoints(30.5, "uid-2").endpoints(33.0, "uid-2", "uid-3")
+    (found,) = recoveries(story.timeline, PODINFO, since="injected", clocks=["endpoints"], services=["podinfo"])
+    assert found.length is not None
+    assert found.length.high == pytest.approx(3.0, abs=0.2)
+    assert "(injection 2 of 2)" in found.reason
+
+
+def test_control_plane_counts_each_killed_pod_from_its_injection() -> None:
+    story = Story(settle=5)
+    for uid in ("0", "1"):
+        story.pod(1.0, f"pod-{uid}", f"uid-{uid}")
+    injected(story, 10.0, 30.0)
+    story.pod(10.5, "pod-0", "uid-0", False, event="DELETED").pod(12.0, "pod-2", "uid-2")
+    story.pod(30.5, "pod-1", "uid-1", False, event="DELETED").pod(34.0, "pod-3", "uid-3")
+    (found,) = recoveries(story.timeline, PODINFO, clocks=["control plane"])
+    assert found.length is not None
+    assert found.length.high == pytest.approx(4.0, abs=0.2)
+    assert "(injection 2 of 2)" in found.reason
