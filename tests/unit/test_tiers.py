@@ -60,7 +60,7 @@ def test_disruptive_experiments_have_a_separate_budget() -> None:
     alone = [replace(each, name=f"n{each.name}", disruptive=True) for each in candidates]
     chosen = choose(candidates + alone, ["all.yaml"], 0)
     assert len([name for name in chosen.touched if name.startswith("n")]) == 5
-    assert len([name for name in chosen.touched if name.startswith("e")]) == 9
+    assert len([name for name in chosen.touched if name.startswith("e")]) == 4
 
 
 def test_sample_rotates_through_everything() -> None:
