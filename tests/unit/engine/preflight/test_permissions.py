@@ -15,6 +15,7 @@ from harness.cluster.fake.access import FakeAccess
 from harness.cluster.kube.permissions import Permission, allow, denied, resource_of, used
 from harness.cluster.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, STORAGE_CLASSES
 from harness.cluster.kube.roles import roles_for, rules_of
+from harness.cluster.kube.transport import ExecResult
 from harness.common.errors import CapabilityMissing
 from harness.common.naming import SYSTEM_NAMESPACE
 from harness.engine.preflight.facts import Facts
@@ -26,6 +27,7 @@ from harness.experiment.declaration import Experiment, Load
 from harness.experiment.files import experiment_files
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
+from harness.faults.container_kill import MAIN_SCRIPT
 from harness.probes.prometheus.query import SERIES
 from harness.safety.cleanup import residue
 from tests.fake_run import EXPERIMENT, Stage, write_workload
@@ -55,8 +57,13 @@ def _without_load(experiment: Experiment) -> Experiment:
 def _stage(root: Path, granted: Iterable[Permission]) -> Stage:
     stage = Stage(root)
     stage.cluster.server.access = FakeAccess(roles_for(granted, "test"))
-    stage.cluster.server.exec = FakeContainers(dict(FakeProcesses().handlers))
+    stage.cluster.server.exec = FakeContainers({**FakeProcesses().handlers, MAIN_SCRIPT: _killed})
     return stage
+
+
+def _killed(*_given: object) -> ExecResult:
+    """The signal is sent to process 7, and nothing restarts: only the calls matter here."""
+    return ExecResult("7 0 0 podinfo\n", "", 0)
 
 
 @pytest.mark.parametrize("experiment", PLAYABLE, ids=lambda experiment: experiment.name)
