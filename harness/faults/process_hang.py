@@ -51,9 +51,10 @@ for dir in /proc/[0-9]*; do
   echo "$pid $1"
 done
 """
-# $1: seconds; $2: SIGNAL_SCRIPT; $3: the process name. SIGTERM ends it together with its sleep.
+# $1: seconds; $2: SIGNAL_SCRIPT; $3: the process name. SIGTERM ends it together with its sleep: with SIGKILL, since a
+# shell that has just forked and not yet become sleep loses a SIGTERM.
 WAIT_SCRIPT = """: resilience-deadman
-trap 'kill $! 2>/dev/null; exit 0' TERM
+trap 'kill -KILL $! 2>/dev/null; exit 0' TERM
 sleep "$1" & wait
 sh -c "$2" sh "$3" CONT
 """

@@ -285,6 +285,18 @@ def test_disarming_ends_the_timer_and_its_sleep(shell: list[str], waiting: list[
     wait_until("it to end", gone, 5.0, SystemClock())
 
 
+def test_timer_that_ends_at_once_leaves_no_sleep() -> None:
+    """A shell that has just forked has not become sleep yet, and loses a SIGTERM."""
+    for _ in range(20):
+        timer = subprocess.Popen(["sh", "-c", WAIT_SCRIPT, "sh", "60", SIGNAL_SCRIPT, "no-such-process"])
+        wait_until("a child", lambda pid=timer.pid: (_children(pid) or None, "none"), 60.0, SystemClock(), every=0.0)
+        (sleep,) = _children(timer.pid)
+        timer.terminate()
+        timer.wait()
+        gone = lambda pid=sleep: (_state(pid) in {"Z", ""} or None, f"{pid} is there")  # noqa: E731
+        wait_until("its sleep to end", gone, 10.0, SystemClock())
+
+
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
