@@ -92,7 +92,7 @@ def limited(cluster: LocalCluster, granted: frozenset[Permission]) -> Iterator[K
     api.impersonate(USER)
     with closing(api):
         # The API server's authorizer follows the Roles by a watch.
-        wait_until("the Roles to count", lambda: (True if not _denied(api, granted) else None, ""), 10.0, SystemClock())
+        wait_until("the Roles to count", lambda: (True if not _denied(api, granted) else None, ""), 60.0, SystemClock())
         yield api
 
 
@@ -150,7 +150,7 @@ def test_only_the_missing_verb_is_named(
         def look(same: set[Permission] = same) -> tuple[list[str] | None, str]:
             return (_denied(limited, frozenset(same)) or None), "still allowed"
 
-        assert sorted(wait_until(f"{left_out} to go", look, 10.0, SystemClock())) == sorted(map(str, same))
+        assert sorted(wait_until(f"{left_out} to go", look, 60.0, SystemClock())) == sorted(map(str, same))
         assert _denied(limited, granted - same) == []
     _grant(cluster.api, granted)
 

@@ -91,7 +91,7 @@ def host() -> Iterator[DockerHost]:
         return (None if left else True), "; ".join(left[:10])
 
     # The kernel takes a namespace away a moment after its last process.
-    wait_until("nothing of the daemon to be left", look, 10.0, SystemClock())
+    wait_until("nothing of the daemon to be left", look, 60.0, SystemClock())
 
 
 @pytest.fixture(scope="module")

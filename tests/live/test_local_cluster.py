@@ -84,7 +84,7 @@ def assert_nothing_left(before: Machine, name: str) -> None:
         left = Machine.look(name).since(before)
         return (None if left else True), "; ".join(left[:10])
 
-    wait_until(f"nothing of {name} to be left", look, 10.0, CLOCK)
+    wait_until(f"nothing of {name} to be left", look, 60.0, CLOCK)
 
 
 def wait_for(what: str, found: Callable[[], Any]) -> Any:
@@ -216,7 +216,7 @@ def test_prometheus_scrapes_an_annotated_pod_with_its_labels(local: LocalCluster
     base = f"http://{local.loopback(state.prometheus_port)}/api/v1/query?query="
 
     def found() -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f'{base}up{{pod="podinfo"}}==1', timeout=5) as response:
+        with urllib.request.urlopen(f'{base}up{{pod="podinfo"}}==1', timeout=30) as response:
             return list(json.load(response)["data"]["result"])
 
     series = wait_for("Prometheus to scrape podinfo", found)

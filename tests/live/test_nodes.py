@@ -191,4 +191,4 @@ def test_cluster_with_a_broken_node_is_removed_without_leftovers(local: LocalClu
         return (None if found else True), "; ".join(found[:10])
 
     # The kernel takes a namespace away a moment after its last process.
-    wait_until(f"nothing of {LEFT} to be left", look, 10.0, CLOCK)
+    wait_until(f"nothing of {LEFT} to be left", look, 60.0, CLOCK)

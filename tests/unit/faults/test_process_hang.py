@@ -246,7 +246,7 @@ def _arm(shell: list[str], name: str, seconds: str) -> int:
     arm, wait = (text.replace('sh -c "$', f'{shlex.join(shell)} -c "$') for text in (ARM_SCRIPT, WAIT_SCRIPT))
     command = [*shell, "-c", arm, "sh", seconds, SIGNAL_SCRIPT, name, wait]
     # Returns at once: what it leaves holds none of its streams.
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert said.endswith(" waits\n")
     return int(said.split()[0])
 
@@ -276,13 +276,13 @@ def test_resume_timer_is_never_its_own_victim(shell: list[str], name: str, waiti
 def test_disarming_ends_the_timer_and_its_sleep(shell: list[str], waiting: list[int]) -> None:
     pid = _arm(shell, "no-such-process", "60")
     waiting.append(pid)
-    wait_until("it to sleep", lambda: (_children(pid) or None, "no child"), 5.0, SystemClock())
+    wait_until("it to sleep", lambda: (_children(pid) or None, "no child"), 60.0, SystemClock())
     sleep = _children(pid)
     # In a container it is alone; here it must not end what other tests have left.
     own = DISARM_SCRIPT.replace("/proc/[0-9]*", f"/proc/{pid}")
     subprocess.run([*shell, "-c", own], check=True)
     gone = lambda: (all(_state(each) in {"Z", ""} for each in (pid, *sleep)) or None, "it is there")  # noqa: E731
-    wait_until("it to end", gone, 5.0, SystemClock())
+    wait_until("it to end", gone, 30.0, SystemClock())
 
 
 def test_timer_that_ends_at_once_leaves_no_sleep() -> None:
@@ -294,7 +294,7 @@ def test_timer_that_ends_at_once_leaves_no_sleep() -> None:
         timer.terminate()
         timer.wait()
         gone = lambda pid=sleep: (_state(pid) in {"Z", ""} or None, f"{pid} is there")  # noqa: E731
-        wait_until("its sleep to end", gone, 10.0, SystemClock())
+        wait_until("its sleep to end", gone, 30.0, SystemClock())
 
 
 def _children(pid: int) -> list[int]:

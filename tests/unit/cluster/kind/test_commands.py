@@ -282,7 +282,7 @@ def assert_ended(ids: Path) -> None:
         states = [state_of(number) for number in ids.read_text().split()]
         return (not set(states) - {"", "Z", "X"}) or None, str(states)
 
-    wait_until("both to have ended", look, 5.0, SystemClock(), every=0.01)
+    wait_until("both to have ended", look, 60.0, SystemClock(), every=0.01)
 
 
 def state_of(process: str) -> str:
