@@ -9,7 +9,8 @@ from tests.plugin.conftest import HANGS, Project
 from tests.plugin.test_plan import KILL
 
 WORKERS = ("-p", "xdist", "-n", "2")
-# Every experiment stays where it is until it was seen what the other one does: it waits, or it is there too.
+# Both begin only when both workers are connected: one that connects later would wait for the experiment that waits for
+# it. Every experiment stays where it is until it was seen what the other one does: it waits, or it is there too.
 WATCH_TURNS = """
 import time
 from pathlib import Path
@@ -19,16 +20,27 @@ import pytest
 from harness.pytest_plugin.items import SESSION_KEY
 
 LOG = Path(__file__).with_name("turns.log")
+CONNECTED = Path(__file__).with_name("connected.log")
 
 
-def log(line):
-    with LOG.open("a") as stream:
+def log(line, file=LOG):
+    with file.open("a") as stream:
         stream.write(line + "\\n")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
-    session, say = config.stash[SESSION_KEY], config.stash[SESSION_KEY].notice
+    session = config.stash[SESSION_KEY]
+    say, lock = session.notice, session.worker_lock
+
+    def worker_lock(what, *given, **more):
+        if what != "connecting":
+            log("connected", CONNECTED)
+            while len(CONNECTED.read_text().split()) < 2:
+                time.sleep(0.001)
+        return lock(what, *given, **more)
+
+    session.worker_lock = worker_lock
     session.notice = lambda message: ("connecting" in message or log("wait"), say(message))
 
 
