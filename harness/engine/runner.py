@@ -145,7 +145,8 @@ class Runner:
         def interrupted(_left: float) -> bool:
             return schedule.waits(met) or (self._stop.enabled and self._must_stop(schedule.until - live.now))
 
-        while True:
+        # Checked first: after an abort nothing more may be injected, even if it is due.
+        while not live.timeline.stopped:
             schedule.look(live.now, met)
             if ended := schedule.ended(live.now):
                 for injection in ended:
@@ -153,7 +154,7 @@ class Runner:
                     schedule.undo(injection, live.now)
             elif due := schedule.due(live.now):
                 self._inject(schedule, self._chosen(due))
-            elif live.timeline.stopped or live.now >= schedule.until:
+            elif live.now >= schedule.until:
                 return
             else:
                 live.wait(min(schedule.next(), schedule.until) - live.now, live.effects.prove, interrupted)

@@ -13,6 +13,8 @@ from harness.experiment.declaration import Experiment, Phases
 from harness.experiment.timing import Timing
 from harness.faults.base import Fault
 from harness.faults.pod_kill import PodKill
+from harness.judging.early_stop import EarlyStop
+from harness.model.timeline import Stop
 from harness.model.verdict import Verdict
 from harness.results.record import FaultRecord
 from tests.fake_plugin import Mark, Told, kinds
@@ -127,3 +129,17 @@ def test_refusal_of_a_later_fault_undoes_the_earlier(stage: Stage, monkeypatch: 
         stage.play(composed(stage, *faults))
     assert stage.namespaces() == []
     assert stage.stored().faults[0].undo[0].state == "done"
+
+
+def test_nothing_is_injected_after_an_abort(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look at the abort condition takes until the next fault is due."""
+
+    def look(_self: EarlyStop, now: float, _left: float) -> Stop:
+        stage.clock.sleep(5.0)
+        return Stop(now, "abort", "too many errors")
+
+    monkeypatch.setattr(EarlyStop, "enabled", True)
+    monkeypatch.setattr(EarlyStop, "look", look)
+    record = stage.play(composed(stage, (Mark(mark="a"), {}), (Mark(mark="b"), {"at": 2})))
+    assert [fault.evidence for fault in record.faults] == ["the mark is there", "not injected"]
+    assert record.verdict is Verdict.INCONCLUSIVE
