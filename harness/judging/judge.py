@@ -5,6 +5,7 @@ Pure functions without cluster or clock, so that a stored timeline can be judged
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,14 +65,12 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
 
 
 def _not_injected(experiment: Experiment, timeline: Timeline) -> str:
-    for number, fault in enumerate(experiment.faults):
-        timing = experiment.timing(number)
-        made = sum(injection.number == number for injection in timeline.injections)
-        if made < timing.times:
-            times = f" {made} of {timing.times} times" if made else ""
-            when = f" ({timing})" if str(timing) else ""
-            return f"not every fault was injected: {fault.kind}{when}{times or ' was not'}"
-    return "not every fault was injected"
+    made = Counter(injection.number for injection in timeline.injections)
+    number = next(each for each in range(len(experiment.faults)) if made[each] < experiment.timing(each).times)
+    timing = experiment.timing(number)
+    times = f" {made[number]} of {timing.times} times" if made[number] else " was not"
+    when = f" ({timing})" if str(timing) else ""
+    return f"not every fault was injected: {experiment.faults[number].kind}{when}{times}"
 
 
 def sharing_confidence(objectives: Sequence[Objective]) -> list[Objective]:

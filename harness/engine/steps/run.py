@@ -40,9 +40,7 @@ class Run:
     namespaces. ``cluster_uid`` identifies the cluster. ``granted`` caches which permissions the API server grants.
     ``wait_for_lock`` is how many seconds an experiment waits for another run to leave its existing namespace.
     ``load_from``, ``runner_image`` and ``alertmanager_url`` are the options of these names. ``veto`` returns why what a
-    question describes is denied, or "".
-    ``load_from``, ``runner_image`` and ``alertmanager_url`` are the options of these names. ``traced`` is whether the
-    load's requests have a ``traceparent``.
+    question describes is denied, or "". ``traced`` is whether the load's requests have a ``traceparent``.
     """
 
     id: str
