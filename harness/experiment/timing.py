@@ -128,7 +128,7 @@ def timing_problems(timings: Sequence[Timing], phase: float) -> Iterator[tuple[P
         place: Place = ("faults", number)
         first = names.get(timing.name, number)
         if first != number:
-            yield (*place, "name"), f"found {timing.name!r} twice, expected a name of its own for each fault"
+            yield (*place, "name"), f"found {timing.name!r} twice, expected a different name for each fault"
         if timing.times > 1 and timing.every is None:
             yield (*place, "times"), f"found {timing.times} times without every, expected both"
         if timing.every is not None and timing.times == 1:

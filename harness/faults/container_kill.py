@@ -32,7 +32,7 @@ from harness.faults.needs import Need, WorkloadManifests
 from harness.faults.targets import PodTarget
 from harness.model.timeline import Victim
 
-# The main process is the one that was started first among those of this container, which has a control group of its own
+# The main process is the one that was started first among those of this container, which has its own control group
 # even if the pod shares one PID namespace. $1 is a signal, or 0 to only check that it may be sent. Prints "PID ignored
 # caught name" with the masks of /proc/PID/status. In a stat line, the start time is the twentieth field after the last
 # ")": the name before it may contain any character.

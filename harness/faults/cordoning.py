@@ -79,7 +79,7 @@ class Cordoning(NodeTarget, Fault):
         if _mark(found) == mark:
             found = _patch(cluster, found, {"annotations": {MARK: None}}, None)
             if found is None:
-                raise NotYet(f"node {node} was changed by another client meanwhile")
+                raise NotYet(f"node {node} was changed by another client")
         if is_cordoned(found):
             return f"node {node} is cordoned, but not by this run"
         if any(taint.get("key") == TAINT for taint in (found.get("spec") or {}).get("taints") or ()):
@@ -110,7 +110,7 @@ def _cordon(context: FaultContext, victim: Victim) -> None:
             raise Inconclusive(f"node {victim.name} was cordoned meanwhile, not by this fault")
         if _patch(context.cluster, found, {"annotations": {MARK: context.namespace}}, True) is not None:
             return
-    raise Inconclusive(f"node {victim.name} could not be cordoned: other clients changed it {_TRIES} times meanwhile")
+    raise Inconclusive(f"node {victim.name} could not be cordoned: other clients changed it {_TRIES} times")
 
 
 def _patch(cluster: Cluster, node: Object, metadata: Object, unschedulable: bool | None) -> Object | None:

@@ -48,7 +48,7 @@ class PlannedFault:
     """One fault: its victims, the calls that would change something, in order, and their undo.
 
     ``guess`` lists what is only certain when the workload runs; ``unknown`` is the reason why nothing can be planned.
-    ``timing`` says when it is injected and for how long; empty for the whole fault phase.
+    ``timing`` is when it is injected and for how long; empty for the whole fault phase.
     """
 
     title: str
