@@ -17,8 +17,8 @@ SAFETY = re.compile(
 # A verdict's reason names the objectives, and "none of 900 requests failed" says nothing about safety.
 _VERDICT = re.compile(r": (HELD|BROKEN|INCONCLUSIVE): ")
 _STILL_THERE = re.compile("UNDO FAILED|LEFT BEHIND|Lease")
-# The normal end of a fault.
-_UNDOING = ": undoing"
+# The normal end of all faults, or of one of several with its victims.
+_UNDOING = re.compile(r": undoing( |$)")
 
 
 class SealedProgress:
@@ -43,4 +43,4 @@ class SealedProgress:
 def _is_about_safety(message: str) -> bool:
     if _VERDICT.search(message):
         return bool(_STILL_THERE.search(message))
-    return not message.endswith(_UNDOING) and bool(SAFETY.search(message))
+    return not _UNDOING.search(message) and bool(SAFETY.search(message))

@@ -91,6 +91,7 @@ def test_messages_about_safety_are_shown_at_once(tmp_path: Path) -> None:
         "two: baseline 10 s",
         "two: phase fault",
         "sealed-1: undoing",
+        "sealed-1: undoing podKill → pod/podinfo-0",
         "sealed-1: HELD: recovery of deployment/podinfo within 15 s: none of 1450 requests failed",
         "sealed-1: BROKEN: rollout of deployment/podinfo halts within 20 s: it did not halt",
     ]
