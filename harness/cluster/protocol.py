@@ -34,6 +34,11 @@ class Capability(StrEnum):
     NODE_NETWORK = "cut nodes off the network"
     NODE_SERVICES = "stop the services of a node"
 
+    @property
+    def label(self) -> str:
+        """The name in files and records: node-power."""
+        return self.name.lower().replace("_", "-")
+
 
 NODE_CONTROL = frozenset({Capability.NODE_POWER, Capability.NODE_NETWORK, Capability.NODE_SERVICES})
 

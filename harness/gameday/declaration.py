@@ -46,13 +46,8 @@ def _selector(text: str) -> str:
     return text
 
 
-def capability_name(capability: Capability) -> str:
-    """Return the name of a capability in a file: node-power."""
-    return capability.name.lower().replace("_", "-")
-
-
 def _capability(text: str) -> str:
-    known = [capability_name(each) for each in Capability]
+    known = [each.label for each in Capability]
     if text not in known:
         raise ValueError(f"found {text!r}, expected a capability of a cluster{one_of(text, known)}")
     return text

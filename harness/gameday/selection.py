@@ -14,7 +14,6 @@ from harness.common.suggestions import one_of
 from harness.engine.preflight.requirements import required_capabilities
 from harness.experiment.declaration import Experiment
 from harness.experiment.files import experiment_files, is_experiment, is_game_day
-from harness.gameday.declaration import capability_name
 from harness.gameday.loading import GameDay
 from harness.model.quantities import counted
 
@@ -64,7 +63,7 @@ def check_paths(game_day: GameDay) -> None:
 
 def _is_selected(game_day: GameDay, experiment: Experiment) -> bool:
     selection = game_day.declared.experiments
-    needed = {capability_name(each) for each in required_capabilities(experiment)}
+    needed = {each.label for each in required_capabilities(experiment)}
     return (
         parse_selector(selection.selector).matches(experiment.labels)
         and (not selection.promises or experiment.file.parent.name in selection.promises)

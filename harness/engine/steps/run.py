@@ -182,7 +182,7 @@ def environment(cluster: Cluster, prometheus: Prometheus | None) -> EnvironmentR
         nodes=nodes,
         prometheus=prometheus.describe() if prometheus else "",
         scrape_interval=prometheus.scrape_interval() if prometheus else None,
-        capabilities=sorted(capability.name.lower().replace("_", "-") for capability in cluster.capabilities()),
+        capabilities=sorted(capability.label for capability in cluster.capabilities()),
     )
 
 
