@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.common.option_values import optional
+from harness.common.option_values import optional, truth
 from harness.engine.option import Option
 from harness.experiment.mutation.catalogue import ALL, operators
 from harness.model.quantities import parse_share
@@ -31,9 +31,16 @@ MUTATION_OPTIONS = (
     ),
     Option(
         "mutation-score",
-        "with --mutate, fail the run if a smaller share of the judged mutants is caught (default: never)",
+        "with --mutate, fail the run if a smaller share of the judged weaknesses is caught (default: never)",
         sets="mutation_score",
         read=optional(percent),
         metavar="PERCENT",
+    ),
+    Option(
+        "mutate-every",
+        "with --mutate, also run mutants whose weakness another experiment of this run has caught already",
+        sets="mutate_every",
+        read=truth,
+        flag=True,
     ),
 )

@@ -50,6 +50,7 @@ def declared(experiment: Experiment, node_id: str, run: Run) -> ExperimentRecord
         name=experiment.name,
         twin=experiment.twin,
         mutant=experiment.mutant,
+        weakened=list(experiment.weakened),
         file=experiment.file.name,
         hypothesis=experiment.hypothesis,
         workload=_workload(experiment.workload),

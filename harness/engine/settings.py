@@ -68,6 +68,7 @@ class Settings:
     telemetry: Telemetry = field(default_factory=Telemetry)
     mutate: tuple[Operator, ...] = ()
     mutation_score: float | None = None
+    mutate_every: bool = False
 
 
 def resolve(

@@ -241,7 +241,8 @@ class Experiment:
     until it is read from the cluster. ``content`` is a checksum of the file with its workload as read from files: it
     shows whether the experiment changed since a run. ``alias`` takes the place of the name in messages and in the
     cluster, but not in the record. ``timings`` are those of the faults, in the same order; a fault without one is
-    injected at once and lasts until the fault phase ends.
+    injected at once and lasts until the fault phase ends. ``weakened`` are the objects that the mutation operator
+    changed.
     """
 
     name: str
@@ -272,6 +273,7 @@ class Experiment:
     round: int = 0
     alias: str = ""
     mutant: str = ""
+    weakened: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

@@ -25,7 +25,7 @@ from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
 from harness.experiment.loading import load_experiment
 from harness.experiment.manifests import Workload
-from harness.experiment.mutation.mutant import LeftOut, as_mutant, refusal, twin_like, weakened
+from harness.experiment.mutation.mutant import LeftOut, as_mutant, changed_objects, refusal, twin_like, weakened
 from harness.experiment.mutation.operator import Operator
 from harness.pytest_plugin.session import Session
 from harness.pytest_plugin.tally import COVERED_KEY, REFUSALS_KEY
@@ -174,6 +174,8 @@ class MutantItem(ExperimentItem):
         self._plain, self._operator = experiment, operator
         self._twins: frozenset[str] = frozenset()
         self._base = f"{self.nodeid.removesuffix(self.name)}{experiment.name}"
+        # The other mutants of the session with the same weakness.
+        self._alike: list[MutantItem] = []
 
     def choose(self, selected: Container[str]) -> None:
         """Leave this mutant out if its reason is known before the run. ``selected`` are the node IDs of the session."""
@@ -188,14 +190,37 @@ class MutantItem(ExperimentItem):
                 reason = str(found)
         self.stash[LEFT_OUT_KEY] = reason
 
+    @property
+    def weakness(self) -> tuple[str, tuple[str, ...]]:
+        """The operator and the objects that it changes; no objects while they are unknown."""
+        return self._operator.name, self.experiment.weakened
+
+    def compare(self, alike: Iterable[MutantItem]) -> None:
+        """Remember the other mutants of the session with the same weakness."""
+        self._alike = [item for item in alike if item is not self]
+
     def _weakened(self, experiment: Experiment) -> Workload:
-        """Return the workload of this mutant. Raises LeftOut."""
+        """Return the workload of this mutant, and note what it lacks. Raises LeftOut."""
         workload = weakened(experiment.workload, self._operator)
+        changed = changed_objects(experiment.workload, workload)
+        self.experiment = self._plain = replace(self._plain, weakened=changed)
         twin = twin_like(experiment, workload)
         if twin in self._twins:
             self.stash[COVERED_KEY] = twin
             raise LeftOut(f"covered by the twin {twin}, which has the same workload")
+        if why := self._operator.idle(experiment):
+            raise LeftOut(why)
         return workload
+
+    def catches(self, run: Run) -> bool:
+        """Return whether this mutant, or the twin that covers it, is BROKEN, and its experiment held."""
+        twin, base = self.stash.get(COVERED_KEY, ""), run.store.find(self._base, self._plain.name)
+        if twin:
+            found = run.store.find(f"{self._base}[{twin}]", self._plain.name, twin=twin)
+        else:
+            found = run.store.find(self.nodeid, self._plain.name, mutant=self._operator.name)
+        held = base is not None and base.stage == "closed" and base.passed
+        return held and found is not None and found.stage == "closed" and outcome_of(found) == "caught"
 
     def _with_workload(self, run: Run) -> Experiment:
         base = run.store.find(self._base, self._plain.name)
@@ -203,9 +228,14 @@ class MutantItem(ExperimentItem):
             pytest.skip(f"its experiment did not hold in this run: {base.verdict}")
         experiment = read_workload(run, self._plain)
         try:
-            return replace(experiment, workload=self._weakened(experiment))
+            workload = self._weakened(experiment)
         except LeftOut as reason:
             pytest.skip(str(reason))
+        settings = self.config.stash[SESSION_KEY].settings
+        by = next((item.experiment.name for item in self._alike if item.catches(run)), "")
+        if by and not settings.plan and not settings.mutate_every:
+            pytest.skip(f"already caught by {by}")
+        return replace(experiment, workload=workload, weakened=self._plain.weakened)
 
     def _judged(self, run: Run) -> ExperimentRecord:
         try:

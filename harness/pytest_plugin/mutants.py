@@ -24,12 +24,22 @@ def pytest_configure(config: pytest.Config) -> None:
         session.parts["mutation"] = MutationRecord(required=session.settings.mutation_score)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run mutants last: each needs the verdict of its experiment, and is left out if its weakness is caught already."""
+    items.sort(key=lambda item: isinstance(item, MutantItem))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave out the mutants that lack nothing, that a twin covers, or whose experiment is not selected."""
     selected = {item.nodeid for item in session.items}
+    alike: dict[tuple[str, tuple[str, ...]], list[MutantItem]] = {}
     for item in session.items:
         if isinstance(item, MutantItem):
             item.choose(selected)
+            alike.setdefault(item.weakness, []).append(item)
+    for (_, objects), items in alike.items():
+        for each in items if objects else ():
+            each.compare(items)
 
 
 def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> Any:  # noqa: ANN401

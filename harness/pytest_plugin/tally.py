@@ -28,6 +28,7 @@ class About(TypedDict):
     name: str
     twin: str
     mutant: str
+    weakened: list[str]
     python: bool
     refusals: list[str] | None
 
@@ -40,6 +41,7 @@ def describe(item: pytest.Item, report: pytest.TestReport, experiment: Experimen
         name=item.name,
         twin=item.stash.get(COVERED_KEY, experiment.twin if experiment else ""),
         mutant=experiment.mutant if experiment else "",
+        weakened=list(experiment.weakened) if experiment else [],
         python=experiment is None,
         refusals=item.stash.get(REFUSALS_KEY, None),
     )
@@ -70,7 +72,7 @@ class Tally:
         reason = reason.removeprefix(_SKIPPED)
         if not self._planning:
             named = {key: about[key] for key in ("name", "twin", "mutant")}
-            skip = SkipRecord(id=report.nodeid, reason=reason, **named)
+            skip = SkipRecord(id=report.nodeid, reason=reason, weakened=about["weakened"], **named)
             self._skipped[report.nodeid] = skip
         elif about["python"]:
             self._unplanned.add(report.nodeid)

@@ -226,6 +226,7 @@ class ExperimentRecord(Fact):
     name: str
     twin: str = ""
     mutant: str = Field(default="", description="for a mutant: the operator that weakened its workload")
+    weakened: list[str] = Field(default_factory=list, description="for a mutant: the objects that the operator changed")
     because: str = Field(default="", description="for a twin or a mutant: how its workload is weakened")
     file: str = ""
     hypothesis: str = ""

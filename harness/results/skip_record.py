@@ -17,4 +17,7 @@ class SkipRecord(Fact):
         description="name of the twin; for a mutant, of the twin that has the same workload; empty: none",
     )
     mutant: str = Field(default="", description="mutation operator; empty: no mutant")
+    weakened: list[str] = Field(
+        default_factory=list, description="for a mutant: the objects that the operator would have changed, if known"
+    )
     reason: str = Field(description="why it was skipped: guard, missing opt-in, missing capability or permission, halt")

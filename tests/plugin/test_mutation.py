@@ -56,7 +56,7 @@ def test_mutants_are_caught_survive_or_are_left_out(project: Project) -> None:
             "*replicas-1 *caught *replicasTold*",
             "*grace-period-0 *survived *nothing in this experiment notices that pods end without a grace period*",
             "*not judged: no-pre-stop-hook: has no preStop hook*",
-            "*mutation score 33%: 1 of 3 mutants caught*",
+            "*mutation score 33%: 1 of 3 weaknesses caught*",
         ]
     )
 
@@ -92,7 +92,7 @@ def test_inconclusive_mutant_is_undecided_and_no_error(project: Project, monkeyp
     result = project.run("--cluster", "--mutate=replicas-1", "experiments/shop.yaml")
     assert result.ret == pytest.ExitCode.OK
     assert outcomes(project)["replicas-1"].outcome == "undecided"
-    result.stdout.fnmatch_lines(["*mutation score: no mutant was caught or survived, 1 undecided*"])
+    result.stdout.fnmatch_lines(["*mutation score: no weakness was caught or survived, 1 undecided*"])
 
 
 @pytest.mark.parametrize("says", ["BROKEN", "INCONCLUSIVE"])
@@ -119,6 +119,61 @@ def test_twin_with_the_same_workload_covers_a_mutant(project: Project) -> None:
     found = outcomes(project)["replicas-1"]
     assert (found.outcome, found.twin, found.caught_by) == ("caught", "one-replica", ["replicasTold"])
     assert project.record().mutants == []
+
+
+def test_weakness_that_is_caught_already_is_not_tried_again(project: Project) -> None:
+    project.experiment("a-shop", REPLICAS)
+    project.experiment("b-shop", "faults: [mark: {}]\nobjectives: [told: {}]\n")
+    result = project.run("--cluster", TWO, "experiments")
+    assert result.ret == pytest.ExitCode.OK
+    run = project.record()
+    assert [(each.name, each.mutant) for each in run.mutants] == [
+        ("a-shop", "replicas-1"),
+        ("a-shop", "grace-period-0"),
+        ("b-shop", "grace-period-0"),
+    ]
+    result.stdout.fnmatch_lines(
+        [
+            "*not judged: replicas-1: already caught by a-shop",
+            "survived: grace-period-0 of deployment/shop: nothing in these 2 experiments *: a-shop, b-shop",
+            "mutation score 50%: 1 of 2 weaknesses caught*",
+        ]
+    )
+
+
+def test_mutants_run_after_all_experiments(project: Project) -> None:
+    project.experiment("a-shop", REPLICAS)
+    project.experiment("b-shop", REPLICAS)
+    result = project.run("--mutate=replicas-1", "--collect-only", "-q", "experiments")
+    names = [line.partition("::")[2] for line in result.outlines if "::" in line]
+    assert names == ["a-shop", "b-shop", "a-shop[mutant replicas-1]", "b-shop[mutant replicas-1]"]
+
+
+def test_every_mutant_runs_on_request(project: Project) -> None:
+    project.experiment("a-shop", REPLICAS)
+    project.experiment("b-shop", "faults: [mark: {}]\nobjectives: [told: {}]\n")
+    project.run("--cluster", "--mutate=replicas-1", "--mutate-every", "experiments")
+    assert [each.name for each in project.record().mutants] == ["a-shop", "b-shop"]
+
+
+def test_twin_of_another_experiment_can_have_caught_a_weakness(project: Project) -> None:
+    project.experiment("a-shop", TWINS)
+    project.experiment("b-shop", "faults: [mark: {}]\nobjectives: [told: {}]\n")
+    project.run("--cluster", "--twins", "--mutate=replicas-1", "-k", "not still and not wrong", "experiments")
+    assert project.record().mutants == []
+    found = project.record().mutation
+    assert found is not None
+    assert [(each.outcome, each.caught_by) for each in found.weaknesses] == [("caught", ["a-shop"])]
+
+
+def test_weakness_without_a_part_in_an_experiment_is_not_judged(project: Project) -> None:
+    project.experiment("shop", "faults: []\nobjectives: [replicasTold: {}, told: {}]\n")
+    project.run("--cluster", "--mutate=max-unavailable-100", "experiments/shop.yaml")
+    found = outcomes(project)["max-unavailable-100"]
+    assert (found.outcome, found.reason) == (
+        "not judged",
+        "none of its faults changes a workload, so that no rolling update runs",
+    )
 
 
 def test_twin_that_does_not_run_covers_nothing(project: Project) -> None:
@@ -182,7 +237,7 @@ def test_workers_share_the_mutants(project: Project) -> None:
     assert process.returncode == 0, text
     found = {operator: each.outcome for operator, each in outcomes(project).items()}
     assert found == {"replicas-1": "caught", "grace-period-0": "survived", "no-spread": "not judged"}
-    assert "mutation score 50%: 1 of 2 mutants caught" in text
+    assert "mutation score 50%: 1 of 2 weaknesses caught" in text
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,12 @@ from typing import Any
 
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
+from harness.experiment.declaration import Experiment
 from harness.experiment.mutation.operator import Operator, Patches, of_kinds, spec_of
+from harness.faults.base import Effect
 
 _ALL = "100%"
+_VPA = "VerticalPodAutoscaler"
 
 
 def _one_replica(objects: Sequence[Object]) -> Patches:
@@ -44,6 +47,20 @@ def _all_unavailable(objects: Sequence[Object]) -> Patches:
     return patches
 
 
+def _evicts_nothing(experiment: Experiment) -> str:
+    # A vertical pod autoscaler evicts too.
+    if any(fault.obeys_budgets for fault in experiment.faults) or any(of_kinds(experiment.workload.objects, (_VPA,))):
+        return ""
+    return "none of its faults evicts pods, and only evictions obey a PodDisruptionBudget"
+
+
+def _rolls_nothing_out(experiment: Experiment) -> str:
+    # A fault of another package that does not declare its effect may change workloads too.
+    if any(getattr(fault, "effect", Effect.WORKLOADS) is Effect.WORKLOADS for fault in experiment.faults):
+        return ""
+    return "none of its faults changes a workload, so that no rolling update runs"
+
+
 # Where each kind has its strategy, and the type without a rolling update. Not StatefulSet: most API servers ignore its
 # maxUnavailable, which needs a feature gate.
 _STRATEGIES = {"Deployment": ("strategy", "Recreate"), "DaemonSet": ("updateStrategy", "OnDelete")}
@@ -59,7 +76,11 @@ REPLICAS_1 = Operator(
     safety=_LAST_REPLICA,
 )
 NO_DISRUPTION_BUDGET = Operator(
-    "no-disruption-budget", "the PodDisruptionBudget is gone", "has no PodDisruptionBudget", _no_budget
+    "no-disruption-budget",
+    "the PodDisruptionBudget is gone",
+    "has no PodDisruptionBudget",
+    _no_budget,
+    idle=_evicts_nothing,
 )
 MAX_UNAVAILABLE_100 = Operator(
     "max-unavailable-100",
@@ -67,4 +88,5 @@ MAX_UNAVAILABLE_100 = Operator(
     f"has no Deployment or DaemonSet with a rolling update and maxUnavailable below {_ALL}",
     _all_unavailable,
     safety=_LAST_REPLICA,
+    idle=_rolls_nothing_out,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.cluster.kube.objects import reference
 from harness.cluster.kube.patches.strategic import PatchError
 from harness.experiment.declaration import Experiment
 from harness.experiment.manifests import Workload
@@ -29,6 +30,12 @@ def weakened(workload: Workload, operator: Operator) -> Workload:
     if made.objects == workload.objects:
         raise LeftOut(operator.unchanged)
     return made
+
+
+def changed_objects(before: Workload, after: Workload) -> tuple[str, ...]:
+    """Return ``kind/name`` of each object that a mutant lacks or has otherwise, sorted."""
+    kept = {reference(item): item for item in after.objects}
+    return tuple(sorted(name for item in before.objects if kept.get(name := reference(item)) != item))
 
 
 def refusal(experiment: Experiment) -> str:

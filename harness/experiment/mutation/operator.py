@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
+from harness.experiment.declaration import Experiment
 
 # By ``kind/name``, as in a twin: a strategic merge patch, or None to remove the object.
 Patches = dict[str, dict[str, Any] | None]
@@ -21,7 +22,8 @@ class Operator:
     """One weakness. ``patches`` change nothing in a workload in which there is nothing to take away.
 
     ``lost`` completes "nothing in this experiment notices that …", and ``unchanged`` completes "the workload …".
-    ``safety`` are the fields that the weakened workload needs in the section of that name.
+    ``safety`` are the fields that the weakened workload needs in the section of that name. ``idle`` returns why the
+    thing certainly has no part in an experiment, or "".
     """
 
     name: str
@@ -29,6 +31,7 @@ class Operator:
     unchanged: str
     patches: Callable[[Sequence[Object]], Patches]
     safety: Mapping[str, str] = field(default_factory=dict)
+    idle: Callable[[Experiment], str] = lambda _: ""
 
 
 def of_kinds(objects: Iterable[Object], kinds: Container[str] = LASTING) -> Iterator[Object]:

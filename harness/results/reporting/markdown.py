@@ -78,6 +78,8 @@ def _mutation(run: RunRecord) -> Iterator[str]:
         yield from (f"| {' | '.join(map(escaped, row))} |\n" for row in rows)
         lines = mutation.left_out(mutated)
         yield "".join(f"\n- {escaped(line)}" for line in lines) + "\n" * bool(lines)
+    unnoticed = mutation.survivors(run.mutation)
+    yield "".join(f"\n- {escaped(line)}" for line in unnoticed) + "\n" * bool(unnoticed)
     yield f"\n**{escaped(mutation.score_line(run.mutation))}**\n"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 from harness.model.quantities import counted
 from harness.model.verdict import Verdict
-from harness.results.mutation_record import MutantRecord, MutatedRecord, MutationRecord, Outcome
+from harness.results.mutation_record import MutantRecord, MutatedRecord, MutationRecord, Outcome, WeaknessRecord
 from harness.results.record import ExperimentRecord, RunRecord
 from harness.results.reporting import overview
 from harness.results.reporting.plain import one_line
@@ -15,18 +15,23 @@ from harness.results.skip_record import SkipRecord
 
 LEGEND = (
     "A mutant is the same experiment on a workload that lacks one thing. It is caught if it comes out BROKEN, survives "
-    "if it is HELD, and is undecided if it is INCONCLUSIVE."
+    "if it is HELD, and is undecided if it is INCONCLUSIVE. The score counts weaknesses: what an operator takes away "
+    "from the same objects is one weakness in all experiments, and caught if one of them catches it."
 )
+
+# Of several outcomes the first decides.
+_BEST: tuple[Outcome, ...] = ("caught", "survived", "undecided", "not judged")
 
 
 def judged(run: RunRecord, left_out: Sequence[SkipRecord]) -> MutationRecord | None:
     """Return the outcome of every mutant; None for a run without mutants. ``left_out`` are those that did not run."""
     mutated: dict[str, MutatedRecord] = {}
-    for id_, name, found in (*_of_runs(run), *_of_skips(run, left_out)):
-        mutated.setdefault(id_, MutatedRecord(id=id_, name=name)).mutants.append(found)
+    for id_, name, mutant in (*_of_runs(run), *_of_skips(run, left_out)):
+        mutated.setdefault(id_, MutatedRecord(id=id_, name=name)).mutants.append(mutant)
     if not mutated and run.mutation is None:
         return None
-    outcomes = [each.outcome for one in mutated.values() for each in one.mutants]
+    found = weaknesses(mutated.values(), _losses(run))
+    outcomes = [each.outcome for each in found]
     caught, survived = outcomes.count("caught"), outcomes.count("survived")
     return MutationRecord(
         caught=caught,
@@ -35,8 +40,49 @@ def judged(run: RunRecord, left_out: Sequence[SkipRecord]) -> MutationRecord | N
         not_judged=outcomes.count("not judged"),
         score=100 * caught / (caught + survived) if caught + survived else None,
         required=run.mutation.required if run.mutation else None,
+        weaknesses=found,
         experiments=list(mutated.values()),
     )
+
+
+def weaknesses(mutated: Iterable[MutatedRecord], losses: Mapping[str, str]) -> list[WeaknessRecord]:
+    """Return each weakness that a mutant of the run has or would have. ``losses`` are what operators take away."""
+    by_weakness: dict[tuple[str, str, tuple[str, ...]], list[tuple[str, MutantRecord]]] = {}
+    for one in mutated:
+        for mutant in one.mutants:
+            if mutant.weakened or mutant.outcome != "not judged":
+                # Records of older versions lack the objects: there each experiment counts by itself.
+                alone = "" if mutant.weakened else one.id
+                key = (mutant.operator, alone, tuple(mutant.weakened))
+                by_weakness.setdefault(key, []).append((one.name, mutant))
+    return [
+        WeaknessRecord(
+            operator=operator,
+            weakened=list(objects),
+            outcome=min((mutant.outcome for _, mutant in tried), key=_BEST.index),
+            lost=losses.get(operator, ""),
+            caught_by=[name for name, mutant in tried if mutant.outcome == "caught"],
+            survived=[name for name, mutant in tried if mutant.outcome == "survived"],
+        )
+        for (operator, _, objects), tried in by_weakness.items()
+    ]
+
+
+def _losses(run: RunRecord) -> dict[str, str]:
+    return {record.mutant: record.because for record in run.mutants}
+
+
+def survivors(mutation: MutationRecord) -> list[str]:
+    """Return a sentence for each weakness that none of several experiments noticed."""
+    if len(mutation.experiments) < 2:
+        return []
+    return [_survivor(each) for each in mutation.weaknesses if each.outcome == "survived"]
+
+
+def _survivor(weakness: WeaknessRecord) -> str:
+    what = f"{weakness.operator} of {', '.join(weakness.weakened)}" if weakness.weakened else weakness.operator
+    where = "this experiment" if len(weakness.survived) == 1 else f"these {len(weakness.survived)} experiments"
+    return f"survived: {what}: nothing in {where} notices that {weakness.lost}: {', '.join(weakness.survived)}"
 
 
 def below_required(run: RunRecord) -> bool:
@@ -50,12 +96,13 @@ def records(run: RunRecord) -> dict[str, ExperimentRecord]:
 
 
 def score_line(mutation: MutationRecord) -> str:
-    """Return ``mutation score 75%: 3 of 4 mutants caught, at least 90% required``."""
+    """Return ``mutation score 75%: 3 of 4 weaknesses caught; at least 90% required``."""
     ran = mutation.caught + mutation.survived
     if mutation.score is None:
-        text = "mutation score: no mutant was caught or survived"
+        text = "mutation score: no weakness was caught or survived"
     else:
-        text = f"mutation score {mutation.score:.0f}%: {mutation.caught} of {counted(ran, 'mutant')} caught"
+        what = counted(ran, "weakness", "weaknesses")
+        text = f"mutation score {mutation.score:.0f}%: {mutation.caught} of {what} caught"
     if mutation.undecided:
         text += f", {mutation.undecided} undecided"
     if mutation.required is not None:
@@ -93,7 +140,13 @@ def detail(mutant: MutantRecord) -> str:
 def _of_runs(run: RunRecord) -> Iterable[tuple[str, str, MutantRecord]]:
     for record in run.mutants:
         base = record.id.removesuffix(f"[mutant {record.mutant}]")
-        found = MutantRecord(id=record.id, operator=record.mutant, outcome="not judged", reason=_unheld(run, base))
+        found = MutantRecord(
+            id=record.id,
+            operator=record.mutant,
+            weakened=record.weakened,
+            outcome="not judged",
+            reason=_unheld(run, base),
+        )
         yield base, record.name, found if found.reason else _judged(found, record)
 
 
@@ -101,7 +154,14 @@ def _of_skips(run: RunRecord, left_out: Iterable[SkipRecord]) -> Iterable[tuple[
     for skip in left_out:
         suffix = f"[mutant {skip.mutant}]"
         base, name = skip.id.removesuffix(suffix), skip.name.removesuffix(suffix)
-        found = MutantRecord(id=skip.id, operator=skip.mutant, outcome="not judged", reason=skip.reason, twin=skip.twin)
+        found = MutantRecord(
+            id=skip.id,
+            operator=skip.mutant,
+            weakened=skip.weakened,
+            outcome="not judged",
+            reason=skip.reason,
+            twin=skip.twin,
+        )
         twins = [each for each in run.experiments if skip.twin and each.id == f"{base}[{skip.twin}]"]
         if twins:
             unheld = _unheld(run, base)

@@ -151,9 +151,10 @@ class RunStore:
         merged = run.model_copy(update=found)
         return merged.model_copy(update={"mutation": judged(merged, left_out)})
 
-    def find(self, node_id: str, name: str) -> ExperimentRecord | None:
+    def find(self, node_id: str, name: str, *, twin: str = "", mutant: str = "") -> ExperimentRecord | None:
         """Return the stored record of an experiment, by any process, at its current stage. Raises InputError."""
-        file = self.folder / EXPERIMENTS / f"{slug(ExperimentRecord(id=node_id, name=name))}.json"
+        stem = slug(ExperimentRecord(id=node_id, name=name, twin=twin, mutant=mutant))
+        file = self.folder / EXPERIMENTS / f"{stem}.json"
         return _read(file, ExperimentRecord) if file.is_file() else None
 
     def write(self, run: RunRecord) -> Path:

@@ -95,6 +95,8 @@ def _mutation(run: RunRecord, width: int) -> list[Line]:
         lines += [
             (line, "") for text in mutation.left_out(mutated) for line in wrap(text, width, subsequent_indent=INDENT)
         ]
+    for text in mutation.survivors(run.mutation):
+        lines += [(line, "yellow") for line in wrap(one_line(text, 1000), width, subsequent_indent=INDENT)]
     style: Style = "red" if run.mutation.missed else "bold"
     return [*lines, *((line, style) for line in wrap(mutation.score_line(run.mutation), width))]
 

@@ -11,7 +11,7 @@ from harness.results.mutation_record import MutantRecord, MutationRecord
 from harness.results.record import ExperimentRecord, ObjectiveRecord, RunRecord
 from harness.results.reporting.html import render
 from harness.results.reporting.markdown import render_markdown
-from harness.results.reporting.mutation import below_required, left_out, score_line
+from harness.results.reporting.mutation import below_required, left_out, score_line, survivors
 from harness.results.reporting.overview import headline, run_verdict
 from harness.results.reporting.store import RunStore, load
 from harness.results.reporting.summary import terminal_lines
@@ -21,13 +21,22 @@ BASE = "a.yaml::shop"
 HOSTILE = "<script>alert(1)</script>"
 
 
-def _record(verdict: Verdict, *, mutant: str = "", twin: str = "", stage: str = "closed") -> ExperimentRecord:
+def _record(
+    verdict: Verdict,
+    *,
+    mutant: str = "",
+    twin: str = "",
+    stage: str = "closed",
+    name: str = "shop",
+    weakened: tuple[str, ...] = (),
+) -> ExperimentRecord:
     suffix = f"[mutant {mutant}]" if mutant else f"[{twin}]" if twin else ""
     made = ExperimentRecord(
-        id=BASE + suffix,
-        name="shop",
+        id=BASE.replace("shop", name) + suffix,
+        name=name,
         file="a.yaml",
         mutant=mutant,
+        weakened=list(weakened),
         twin=twin,
         because="the probe is gone" if mutant else "",
         stage=stage,  # type: ignore[arg-type]
@@ -89,7 +98,7 @@ def test_verdicts_become_outcomes_and_a_score(tmp_path: Path) -> None:
     assert found["b"].reason == "nothing in this experiment notices that the probe is gone"
     assert run.mutation is not None
     counts = (run.mutation.caught, run.mutation.survived, run.mutation.undecided, run.mutation.not_judged)
-    assert counts == (1, 1, 2, 1)
+    assert counts == (1, 1, 2, 0)
     assert run.mutation.score == 50
 
 
@@ -152,7 +161,7 @@ def test_required_score_is_missed_without_a_judged_mutant(tmp_path: Path) -> Non
     assert below_required(run)
     assert run.mutation is not None
     assert score_line(run.mutation) == (
-        "mutation score: no mutant was caught or survived, 1 undecided; at least 1% required"
+        "mutation score: no weakness was caught or survived, 1 undecided; at least 1% required"
     )
 
 
@@ -187,17 +196,70 @@ def test_terminal_markdown_and_report_show_every_mutant(tmp_path: Path) -> None:
     assert (["a", "caught", "availability at least 99%"], "green") in rows
     assert (["bb", "survived", "nothing in this experiment notices that the probe is gone"], "yellow") in rows
     assert ("not judged: c, d: has no probe", "") in lines
-    assert ("mutation score 50%: 1 of 2 mutants caught", "bold") in lines
+    assert ("mutation score 50%: 1 of 2 weaknesses caught", "bold") in lines
     assert max(len(line) for line, _ in terminal_lines(run, width=60)) <= 60
     text = render_markdown(run)
     assert "| bb | survived | nothing in this experiment notices that the probe is gone |" in text
-    assert "**mutation score 50%: 1 of 2 mutants caught**" in text
+    assert "**mutation score 50%: 1 of 2 weaknesses caught**" in text
     page = render(run)
-    assert "<b>Mutation score 50%: 1 of 2 mutants caught</b>" in page
+    assert "<b>Mutation score 50%: 1 of 2 weaknesses caught</b>" in page
     assert "nothing in this experiment notices that the probe is gone" in page
     assert "Not judged: c, d: has no probe" in page
     assert "the probe is gone</bdi>" in page
     assert HOSTILE not in page + text
+
+
+SHOP, OTHER = ("deployment/shop",), ("deployment/other",)
+
+
+def test_one_experiment_that_notices_a_weakness_is_enough(tmp_path: Path) -> None:
+    run = _run(
+        tmp_path,
+        _record(Verdict.HELD),
+        _record(Verdict.HELD, name="cart"),
+        _record(Verdict.HELD, mutant="a", weakened=SHOP),
+        _record(Verdict.BROKEN, mutant="a", weakened=SHOP, name="cart"),
+        _record(Verdict.HELD, mutant="b", weakened=SHOP),
+        _record(Verdict.HELD, mutant="b", weakened=SHOP, name="cart"),
+    )
+    assert run.mutation is not None
+    found = {each.operator: (each.outcome, each.caught_by, each.survived) for each in run.mutation.weaknesses}
+    assert found == {"a": ("caught", ["cart"], ["shop"]), "b": ("survived", [], ["cart", "shop"])}
+    assert (run.mutation.score, run.mutation.caught, run.mutation.survived) == (50, 1, 1)
+    line = "survived: b of deployment/shop: nothing in these 2 experiments notices that the probe is gone: cart, shop"
+    assert survivors(run.mutation) == [line]
+    assert (line, "yellow") in terminal_lines(run, width=200)
+    assert f"- {line}" in render_markdown(run)
+    assert "Survived: b of deployment/shop: nothing in these 2 experiments" in render(run)
+
+
+def test_same_operator_on_other_objects_is_another_weakness(tmp_path: Path) -> None:
+    run = _run(
+        tmp_path,
+        _record(Verdict.HELD),
+        _record(Verdict.HELD, name="cart"),
+        _record(Verdict.HELD, mutant="a", weakened=SHOP),
+        _record(Verdict.BROKEN, mutant="a", weakened=OTHER, name="cart"),
+    )
+    assert run.mutation is not None
+    assert {tuple(each.weakened): each.outcome for each in run.mutation.weaknesses} == {
+        SHOP: "survived",
+        OTHER: "caught",
+    }
+
+
+def test_weakness_that_was_not_tried_counts_neither_way(tmp_path: Path) -> None:
+    skip = _skip("a", "already caught by cart").model_copy(update={"weakened": list(SHOP)})
+    run = _run(
+        tmp_path,
+        _record(Verdict.HELD),
+        _record(Verdict.HELD, name="cart"),
+        _record(Verdict.BROKEN, mutant="a", weakened=SHOP, name="cart"),
+        skipped=(skip, _skip("b", "no part").model_copy(update={"weakened": list(SHOP)})),
+    )
+    assert run.mutation is not None
+    assert {each.operator: each.outcome for each in run.mutation.weaknesses} == {"a": "caught", "b": "not judged"}
+    assert (run.mutation.score, run.mutation.not_judged) == (100, 1)
 
 
 def test_reasons_are_grouped(tmp_path: Path) -> None:
