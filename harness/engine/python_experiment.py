@@ -34,9 +34,10 @@ from harness.engine.steps.body_watch import BodyWatch
 from harness.engine.steps.first_scrapes import gate_of, wait_scraped
 from harness.engine.steps.host_watch import watch_hosts
 from harness.engine.steps.run import Run
-from harness.experiment.declaration import Control, Experiment, Load, Phases
+from harness.experiment.declaration import Control, Experiment, Load
 from harness.experiment.load_place import LoadFrom
 from harness.experiment.manifests import Workload
+from harness.experiment.phases import Length, Phases
 from harness.experiment.rendering.places import Places
 from harness.experiment.rendering.rendered import workload_from
 from harness.experiment.workload_source import WorkloadSource
@@ -204,16 +205,21 @@ class PythonExperiment:
         Raises Inconclusive if Prometheus does not scrape them in time."""
         with self._step():
             wait_scraped(self.live, gate_of(self._run.prometheus, scraped))
-        with self._step(), self.live.phase(BASELINE, f"{seconds:g} s"):
+        with self._step(), self.live.phase(BASELINE, Length.of(seconds)):
             self.live.wait(seconds)
 
     @contextmanager
-    def inject(self, *faults: Fault, seconds: float = 0.0) -> Iterator[list[Injection]]:
+    def inject(
+        self, *faults: Fault, seconds: float = 0.0, at_most: float | None = None, until: Sequence[Objective] = ()
+    ) -> Iterator[list[Injection]]:
         """Inject faults, wait ``seconds``, run the body, and undo. Yields the injections with their evidence.
 
+        With ``at_most`` it waits longer, up to so many seconds: until there is evidence of the faults, and none of the
+        objectives in ``until`` waits for anything. Raises ValidationError if ``at_most`` is less than ``seconds``.
         A block inside of another one adds its faults to those in effect, and undoes them alone at its end.
         """
         effects, outermost = self.live.effects, not self._blocks
+        length = Length(at_least=seconds, at_most=seconds if at_most is None else at_most)
         with self._step():
             chosen = [effects.choose(fault) for fault in faults]
             effects.admit(chosen)
@@ -222,7 +228,10 @@ class PythonExperiment:
         with self._step(), self.live.phase(FAULT) if outermost else nullcontext():
             moment = len(self.timeline.moments())
             own = [effects.inject(fault, victims, moment=moment) for fault, victims in chosen]
-            self.live.wait(seconds, effects.prove)
+            self.live.wait(length.at_least, effects.prove)
+            if not length.fixed:
+                longer = length.at_most - length.at_least
+                self.live.wait(longer, effects.prove, lambda _left: self.live.has_all(until))
             self._blocks += 1
             try:
                 with BodyWatch(self._must_end):
@@ -253,7 +262,7 @@ class PythonExperiment:
         prometheus = self._run.prometheus
         with self._step():
             self.live.recover(objectives, recovery, gate_of(prometheus, objectives, SETTLE))
-        with self._step(), self.live.phase(SETTLE, f"{settle:g} s"):
+        with self._step(), self.live.phase(SETTLE, Length.of(settle)):
             self.live.wait(settle)
         for watch in self._alert_watches:
             watch.stop()
@@ -308,6 +317,6 @@ def phases_within(longest: float | None) -> Phases:
 
     A test sets its own durations, so the total only limits how long a fault may last and when the load ends by itself.
     """
-    spent = sum(Phases(recovery=0.0).model_dump().values())
+    spent = Phases(recovery=0.0).total
     most = LONGEST_TEST if longest is None else min(LONGEST_TEST, longest)
     return Phases(recovery=max(0.0, most - spent))

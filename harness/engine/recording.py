@@ -76,7 +76,12 @@ def describe_run(
     record.workload = _workload(experiment.workload)
     record.images = _images(timeline)
     record.phases = [
-        PhaseRecord(name=phase.name, start=phase.start, end=phase.end if isfinite(phase.end) else None)
+        PhaseRecord(
+            name=phase.name,
+            start=phase.start,
+            end=phase.end if isfinite(phase.end) else None,
+            at_most=phase.at_most,
+        )
         for phase in timeline.phases
     ]
     if timeline.stopped:

@@ -84,7 +84,7 @@ class Runner:
         live.effects.undo()
         settled = gate_of(self._run.prometheus, experiment.objectives, SETTLE)
         live.recover(experiment.objectives, experiment.phases.recovery, settled)
-        with live.phase(SETTLE, f"{experiment.phases.settle:g} s"):
+        with live.phase(SETTLE, experiment.phases.length(SETTLE)):
             live.wait(experiment.phases.settle)
         live.progress("querying probes and Prometheus")
         alerts.stop()
@@ -96,7 +96,7 @@ class Runner:
 
     def _steady_state(self) -> None:
         live, phases = self._live, self._experiment.phases
-        with live.phase(BASELINE, f"{phases.baseline:g} s"):
+        with live.phase(BASELINE, phases.length(BASELINE)):
             live.wait(phases.baseline)
             live.look(self._experiment.probes)
         self._query_prometheus()
@@ -108,15 +108,15 @@ class Runner:
                 raise Inconclusive(f"the steady state did not hold, nothing was injected: {reason}")
 
     def _fault_phase(self) -> None:
-        live, seconds = self._live, self._experiment.phases.fault
+        live, length = self._live, self._experiment.phases.fault
         timings = [self._experiment.timing(number) for number in range(len(self._experiment.faults))]
         # Choose all victims before the first fault is injected: it may change the set of candidates.
         first = self._chosen([number for number, timing in enumerate(timings) if timing.immediate])
         self._check_abort_conditions()
-        with live.phase(FAULT, f"{seconds:g} s") as phase:
-            schedule = Composition(timings, phase.start, phase.start + seconds)
+        with live.phase(FAULT, length) as phase:
+            schedule = Composition(timings, phase.start, phase.start + length.at_most)
             self._inject(schedule, first)
-            schedule.until = live.now + seconds
+            schedule.until = live.now + length.at_most
             self._play(schedule)
             live.effects.prove(last=True)
 
@@ -143,7 +143,8 @@ class Runner:
             return condition.met(live.timeline)
 
         def interrupted(_left: float) -> bool:
-            return schedule.waits(met) or (self._stop.enabled and self._must_stop(schedule.until - live.now))
+            must_stop = self._stop.enabled and self._must_stop(schedule.until - live.now)
+            return must_stop or schedule.waits(met) or self._may_end(schedule)
 
         # Checked first: after an abort nothing more may be injected, even if it is due.
         while not live.timeline.stopped:
@@ -154,10 +155,16 @@ class Runner:
                     schedule.undo(injection, live.now)
             elif due := schedule.due(live.now):
                 self._inject(schedule, self._chosen(due))
-            elif live.now >= schedule.until:
+            elif live.now >= schedule.until or self._may_end(schedule):
                 return
             else:
                 live.wait(min(schedule.next(), schedule.until) - live.now, live.effects.prove, interrupted)
+
+    def _may_end(self, schedule: Composition) -> bool:
+        """Return whether the phase may end before its longest time: see ``LiveExperiment.has_all``."""
+        length = self._experiment.phases.fault
+        due = self._live.now >= schedule.until - (length.at_most - length.at_least)
+        return not length.fixed and due and schedule.over and self._live.has_all(self._experiment.objectives)
 
     def _must_stop(self, left: float) -> bool:
         live = self._live

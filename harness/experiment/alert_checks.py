@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.common.documents import Place
-from harness.experiment.declaration import Phases
 from harness.experiment.manifests import Workload
+from harness.experiment.phases import Phases
 from harness.model.quantities import show_seconds
 from harness.objectives.alert import Alert
 from harness.objectives.base import Objective
@@ -23,8 +23,8 @@ def alert_problems(
         place: Place = ("objectives", index, Alert.kind)
         if not faults:
             yield place, "found an alert but no faults, expected a fault: its times count from the fault"
-        if alert.fires_within and alert.fires_within >= phases.fault:
-            limit = f"phases.fault ({show_seconds(phases.fault)}), in which the alert must fire"
+        if alert.fires_within and alert.fires_within >= phases.fault.at_most:
+            limit = f"phases.fault ({show_seconds(phases.fault.at_most)}), in which the alert must fire"
             yield (*place, "firesWithin"), f"found {show_seconds(alert.fires_within)}, expected less than {limit}"
         after = phases.recovery + phases.settle
         if alert.resolves_within and alert.resolves_within >= after:

@@ -19,11 +19,11 @@ from harness.experiment.abort import AbortCondition, with_unique_names
 from harness.experiment.isolation.layout import is_namespace
 from harness.experiment.live.workload import LiveWorkload
 from harness.experiment.manifests import Workload
+from harness.experiment.phases import Phases
 from harness.experiment.timing import ALWAYS, Timing
 from harness.experiment.workload_source import WorkloadSource
 from harness.faults.base import Fault
 from harness.model.quantities import DnsLabel, Duration, ObjectRef, Rate, Share
-from harness.model.timeline import BASELINE, FAULT, RECOVERY, SETTLE
 from harness.objectives.base import Objective
 from harness.probes.base import SnapshotProbe
 from harness.safety.guard.safety import Safety
@@ -48,30 +48,6 @@ class Metadata(_Part):
         description="unique name, a DNS label of at most 40 characters, since the namespace is named after it"
     )
     labels: dict[str, str] = Field(default_factory=dict, description="labels for selecting and grouping experiments")
-
-
-class Phases(_Part):
-    """The durations of the phases, such as 30s."""
-
-    baseline: Duration = Field(default=10.0, description="time before the fault; the steady state is measured in it")
-    fault: Duration = Field(default=10.0, description="time between the injection of the faults and their undo")
-    recovery: Duration = Field(
-        default=60.0,
-        description="maximum time for the recovery; the phase ends as soon as every clock has seen the recovery",
-    )
-    settle: Duration = Field(
-        default=5.0,
-        description="how long the recovery must last; a relapse within this time means that it did not recover",
-    )
-
-    @property
-    def total(self) -> float:
-        """Return the seconds of all phases together, at most."""
-        return self.baseline + self.fault + self.recovery + self.settle
-
-    def length(self, name: str) -> float:
-        """Return the maximum length of a phase in seconds."""
-        return {BASELINE: self.baseline, FAULT: self.fault, RECOVERY: self.recovery, SETTLE: self.settle}[name]
 
 
 class Load(OwnLoad):

@@ -196,7 +196,7 @@ class _Assembly:
         known = len(self._problems)
         timings = _timings(self._document, self._declared.faults, self._problems)
         if len(self._problems) == known:
-            for place, message in timing_problems(timings, self._declared.phases.fault):
+            for place, message in timing_problems(timings, self._declared.phases.fault.at_most):
                 self._add(place, message)
         return timings
 

@@ -122,7 +122,7 @@ def later(timings: Sequence[Timing]) -> frozenset[int]:
 
 
 def timing_problems(timings: Sequence[Timing], phase: float) -> Iterator[tuple[Place, str]]:
-    """Yield what is wrong with the timings of all faults together; ``phase`` is the length of the fault phase in s."""
+    """Yield what is wrong with the timings of all faults together; ``phase`` is its longest length in s."""
     names = {timing.name: number for number, timing in enumerate(timings) if timing.name}
     for number, timing in enumerate(timings):
         place: Place = ("faults", number)

@@ -164,7 +164,7 @@ class Coherence:
             if found is None:
                 continue
             deadline = (found.get("spec") or {}).get("progressDeadlineSeconds") or PROGRESS_DEADLINE
-            within, fault = getattr(objective, "within", math.inf), self._declared.phases.fault
+            within, fault = getattr(objective, "within", math.inf), self._declared.phases.fault.at_most
             limit = f"progressDeadlineSeconds of {reference(found)} is {deadline} s{_default(found)}"
             place: Place = ("objectives", index, HALTS, "within")
             if within <= deadline:
@@ -231,7 +231,7 @@ class Coherence:
             wrong: dict[tuple[Place, str], None] = {}
             place: Place = ("objectives", index, SERIES)
             for name in windows(objective) if objective.kind == SERIES else ():
-                length = phases.length(name)
+                length = phases.measured(name)
                 if length < least:
                     found = f"{objective.title} is evaluated over {name}, which takes {length:g} s"
                     wrong[place, f"{found}, expected at least {least:g} s: {SCRAPES_PER_WINDOW} scrapes"] = None

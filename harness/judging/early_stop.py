@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.experiment.declaration import Experiment
 from harness.judging.judge import sharing_confidence
-from harness.model.timeline import FAULT, PHASES, Stop, Timeline
+from harness.model.timeline import FAULT, Stop, Timeline
 from harness.objectives.base import Due, LiveObjective
 from harness.traffic.load.profile import Profile
 
@@ -56,7 +56,7 @@ class EarlyStop:
         if load is None or profile is None or load.rate is None:
             return {}
         fault = self._timeline.phase(FAULT)
-        lengths = {name: phases.length(name) for name in PHASES}
+        lengths = {name: length.at_most for name, length in phases.lengths().items()}
         lengths[FAULT] = (now - fault.start if fault else 0.0) + left
         rate = load.rate
         return {name: profile.arrivals_at_most(name, length + _OVERRUN, rate) for name, length in lengths.items()}

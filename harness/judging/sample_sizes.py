@@ -6,10 +6,12 @@ Only for a load with a rate and a behaviour: how many requests a locustfile or a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
-from harness.experiment.declaration import Experiment, Phases
+from harness.experiment.declaration import Experiment
+from harness.experiment.phases import Phases
 from harness.judging.judge import sharing_confidence
 from harness.model.timeline import PHASES, RECOVERY
 from harness.objectives._share import ShareObjective, show_share
@@ -22,8 +24,9 @@ from harness.traffic.load.schedule import ArrivalSchedule
 class SampleSize:
     """The number of requests that one objective needs, if none fails, and that the load gives in its phases.
 
-    ``number`` is the objective's place in the experiment, from 0. ``given`` counts the phases of a declared length
-    (``sure``), ``in_recovery`` the whole recovery phase, which may end at any time; it is 0 if that is not judged.
+    ``number`` is the objective's place in the experiment, from 0. ``given`` counts the shortest length of the phases
+    that have one (``sure``), ``in_recovery`` the whole recovery phase, which may end at any time; it is 0 if that is
+    not judged.
     """
 
     number: int
@@ -52,6 +55,7 @@ def sample_sizes(experiment: Experiment, catalogue: Catalogue) -> Iterator[Sampl
     if load is None or load.rate is None or load.locustfile:
         return
     profile = catalogue.profile(load.profile)
+    bounds = list(_extremes(experiment.phases))
     for number, objective in enumerate(sharing_confidence(experiment.objectives)):
         if isinstance(objective, ShareObjective):
             sure = tuple(name for name in PHASES if name in objective.phases and name != RECOVERY)
@@ -60,26 +64,29 @@ def sample_sizes(experiment: Experiment, catalogue: Catalogue) -> Iterator[Sampl
                 title=objective.title,
                 confidence=objective.confidence,
                 needed=max(objective.demand.samples_needed(), objective.min_samples),
-                given=_at_least(profile, load.rate, experiment.phases, sure),
+                given=min(_due(profile, load.rate, lengths, sure) for lengths in bounds),
                 sure=sure,
-                in_recovery=_due(profile, load.rate, experiment.phases, [RECOVERY], experiment.phases.recovery)
+                in_recovery=max(_due(profile, load.rate, lengths, [RECOVERY]) for lengths in bounds)
                 if RECOVERY in objective.phases
                 else 0,
             )
 
 
-def _at_least(profile: Profile, rate: float, phases: Phases, names: Iterable[str]) -> int:
-    # A profile may rise or fall in the recovery and continue in the next phase, so both ends are compared.
-    return min(_due(profile, rate, phases, names, recovery) for recovery in (0.0, phases.recovery))
+def _extremes(phases: Phases) -> Iterator[dict[str, float]]:
+    """Yield the seconds of each phase, for every combination of their shortest and longest lengths.
+
+    A profile may rise or fall in a phase and continue in the next, so each combination may give the fewest requests."""
+    bounds = [dict.fromkeys((length.at_least, length.at_most)) for length in phases.lengths().values()]
+    for seconds in product(*bounds):
+        yield dict(zip(PHASES, seconds, strict=True))
 
 
-def _due(profile: Profile, rate: float, phases: Phases, names: Iterable[str], recovery: float) -> int:
+def _due(profile: Profile, rate: float, lengths: Mapping[str, float], names: Iterable[str]) -> int:
     schedule, start = ArrivalSchedule(profile, rate), 0.0
     windows: dict[str, tuple[float, float]] = {}
-    for name in PHASES:
+    for name, seconds in lengths.items():
         schedule.enter(name, start)
-        end = start + (recovery if name == RECOVERY else phases.length(name))
-        windows[name] = (start, end)
-        start = end
+        windows[name] = (start, start + seconds)
+        start += seconds
     # Rounded before the floor: the sum of areas may be 999.9999999.
     return math.floor(round(sum(schedule.due_between(*windows[name]) for name in names), 6))

@@ -35,7 +35,10 @@ def parse_duration(value: object) -> object:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def _duration(value: object, info: ValidationInfo) -> object:
+def read_duration(value: object, info: ValidationInfo) -> object:
+    """Convert a duration to seconds as ``Duration`` does; what is neither text nor a number is returned unchanged.
+
+    Raises ValueError for text that is no duration, a negative number, and in a file for a number without a unit."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value < 0:
             raise ValueError(f"found {value}, expected a duration of at least 0s, such as 20s")
@@ -83,7 +86,7 @@ def _number(value: object) -> object:
 # it.
 Duration = Annotated[
     float,
-    BeforeValidator(_duration),
+    BeforeValidator(read_duration),
     Field(ge=0, allow_inf_nan=False, json_schema_extra={"type": ["number", "string"]}),
 ]
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1, json_schema_extra={"type": ["number", "string"]})]
@@ -98,7 +101,7 @@ def is_duration(annotation: object, metadata: Sequence[object]) -> bool:
     """Return whether a field with this annotation and metadata, as pydantic has them, is of type ``Duration``."""
     # Pydantic separates the metadata of a plain `Duration` from its annotation, but not that of `Duration | None`.
     reads = [*metadata, *(each for part in get_args(annotation) for each in getattr(part, "__metadata__", ()))]
-    return any(isinstance(each, BeforeValidator) and each.func is _duration for each in reads)
+    return any(isinstance(each, BeforeValidator) and each.func is read_duration for each in reads)
 
 
 def matching(pattern: str, description: str) -> AfterValidator:

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from harness.model.clock_errors import Calibration
@@ -103,11 +103,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A named span of the run."""
+    """A named span of the run; ``at_most`` is its longest length in seconds if it may end earlier, else None."""
 
     name: str
     start: float
     end: float
+    at_most: float | None = None
 
     def covers(self, at: float) -> bool:
         # Half-open, so that a request at the border of two phases belongs to one of them only.
@@ -274,6 +275,10 @@ class Timeline:
         for injection in self.injections:
             found.setdefault(injection.moment, []).append(injection)
         return list(found.values())
+
+    def of_last_moment(self) -> Timeline:
+        """Return this timeline, its observations included, with only the injections of the last moment."""
+        return replace(self, injections=self.moments()[-1] if self.injections else [])
 
 
 def around(brackets: Sequence[Interval]) -> Interval:

@@ -163,6 +163,14 @@ class Alert(Objective):
         firing = [looks.server for looks in seen.servers for look in looks.good[-1:] if _firing(look) or _active(look)]
         return f"{self.name} is still firing ({', '.join(firing)})" if firing else ""
 
+    def awaits(self, timeline: Timeline) -> str:
+        origin = origin_of(timeline, "injected")
+        if self.fires_within is None or isinstance(origin, str):
+            return ""
+        seen = self._seen(timeline)
+        silent = [looks.server for looks in seen.servers if looks.first(_wanted(looks), origin.disrupted.low) is None]
+        return f"{self.name} has not fired ({', '.join(silent)})" if silent else ""
+
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         seen = self._seen(timeline)
         if phases and list(phases) == [BASELINE]:

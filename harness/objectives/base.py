@@ -72,6 +72,14 @@ class Objective(BaseModel):
         del timeline
         return ""
 
+    def awaits(self, timeline: Timeline) -> str:
+        """Return what this objective still waits for while the faults are in effect; "" if the fault phase may end.
+
+        Called a few times a second in a fault phase whose length is a range.
+        """
+        del timeline
+        return ""
+
     @abstractmethod
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         """Evaluate the timeline; ``phases`` overrides the objective's phases (the baseline, for the steady state)."""

@@ -17,7 +17,16 @@ from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, WorkloadRef
 from harness.objectives._findings import combined, inconclusive
 from harness.objectives.base import Objective
-from harness.objectives.recovery import CLOCKS, ClockName, Recovery, Since, disagreement, recovered, recoveries
+from harness.objectives.recovery import (
+    CLOCKS,
+    ClockName,
+    Recovery,
+    Since,
+    disagreement,
+    origin_of,
+    recovered,
+    recoveries,
+)
 from harness.objectives.recovery.user import CLOCK as USER_CLOCK
 
 Clock = Literal["controlPlane", "endpoints", "user", "prometheus"]
@@ -60,6 +69,12 @@ class RecoveryTime(Objective):
     def pending(self, timeline: Timeline) -> str:
         done, reason = recovered(timeline, self.of, since=self.since, services=self.services)
         return "" if done else f"{self.of}: {reason}"
+
+    def awaits(self, timeline: Timeline) -> str:
+        if isinstance(origin_of(timeline, self.since), str):
+            return ""
+        # Separately for the last injection: after the recovery from an earlier one, its effect may not be visible yet.
+        return self.pending(timeline.of_last_moment()) or self.pending(timeline)
 
     def recoveries(self, timeline: Timeline) -> list[Recovery]:
         """Return the recovery of the workload on every clock; the selected ones are marked as judged."""

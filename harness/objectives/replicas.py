@@ -132,6 +132,13 @@ class Replicas(LiveObjective):
             return ""
         return f"{self.of} has {sizes[-1]} replicas, must settle to {self.settles_to}{sizes[-1].why}"
 
+    def awaits(self, timeline: Timeline) -> str:
+        fault = timeline.phase(FAULT)
+        if self.reaches is None or fault is None:
+            return ""
+        reached = any(size.has(self.reaches) for size in self._sizes(timeline, fault.start))
+        return "" if reached else f"{self.of} has not reached {self.reaches} replicas"
+
     def breached(self, timeline: Timeline, due: Due) -> str:
         del due  # one observation is enough
         fault = timeline.phase(FAULT)

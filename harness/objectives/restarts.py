@@ -52,6 +52,9 @@ class Restarts(LiveObjective):
         missing = self.min is not None and total < self.min
         return f"{self.of} had {counted(total, 'restart')}, at least {self.min} required" if missing else ""
 
+    def awaits(self, timeline: Timeline) -> str:
+        return self.pending(timeline)
+
     def breached(self, timeline: Timeline, due: Due) -> str:
         del due  # the number of restarts never decreases
         total = sum(self._counts(timeline).values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import dropwhile
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -52,6 +53,13 @@ class RolloutHalts(Objective):
     def title(self) -> str:
         return f"rollout of {self.of} halts within {show_seconds(self.within)}"
 
+    def awaits(self, timeline: Timeline) -> str:
+        origin = origin_of(timeline, "injected")
+        if isinstance(origin, str) or any(injection.undone for injection in timeline.injections):
+            return ""
+        seen = in_force(statuses(timeline, "workloads", self.of), origin.disrupted.low)
+        return "" if _first_report(seen) else f"{self.of} has not reported {DEADLINE_EXCEEDED}"
+
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # judges the time between the injection and the undo
         origin = origin_of(timeline, "injected")
@@ -88,17 +96,14 @@ class RolloutHalts(Objective):
 
     def _halted(self, timeline: Timeline, seen: list[Status], origin: Origin, end: float, lost: bool) -> Finding:
         what, since = f"{self.of} reported ProgressDeadlineExceeded", "the injection"
-        # A condition from an earlier rollout does not count: it must have been false or missing before.
-        clear = next((index for index, one in enumerate(seen) if not _exceeded(one)), len(seen))
-        # While the controller is behind, its conditions describe the previous version.
-        reported = next((one for one in seen[clear:] if _exceeded(one) and not (one.gone or one.behind)), None)
+        reported = _first_report(seen)
         if reported is not None:
             changed = reported.value["conditions"]["Progressing"].get("since")
             # The timestamp has whole seconds of another machine's clock, which may be ahead: the arrival of the event
             # bounds it.
             low = reported.at if changed is None else min(float(changed) - timeline.wall_origin, reported.at)
             return within(what, origin.length(Interval(low, reported.at)), self.within, since)
-        if clear == len(seen):
+        if all(map(_exceeded, seen)):
             return inconclusive(f"{self.of} already reported ProgressDeadlineExceeded before the injection")
         if lost:
             return inconclusive(
@@ -111,6 +116,14 @@ class RolloutHalts(Objective):
             return inconclusive(f"{self.of} has not reported ProgressDeadlineExceeded, and {seen[-1].behind.reason}")
         finding = never(what, end - origin.disrupted.high, self.within, since)
         return replace(finding, reason="; ".join(filter(None, (finding.reason, seen[-1].trouble))))
+
+
+def _first_report(seen: Sequence[Status]) -> Status | None:
+    """Return the first status that reports the deadline, except a condition of an earlier rollout."""
+    # A condition from an earlier rollout does not count: it must have been false or missing before.
+    new = dropwhile(_exceeded, seen)
+    # While the controller is behind, its conditions describe the previous version.
+    return next((one for one in new if _exceeded(one) and not (one.gone or one.behind)), None)
 
 
 def _exceeded(seen: Status) -> bool:

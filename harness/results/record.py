@@ -64,6 +64,7 @@ class PhaseRecord(Fact):
     name: str
     start: float
     end: Known = Field(default=None, description="null: the run was interrupted during this phase")
+    at_most: Known = Field(default=None, description="the longest length allowed in seconds; null: it is fixed")
 
 
 class VictimRecord(Fact):

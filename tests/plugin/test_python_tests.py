@@ -24,6 +24,17 @@ def test_held(experiment, chaos, namespace, timeline, cluster):
     record = experiment.assert_objectives(Told(), recovery=1.0, settle=0.05)
     assert record.namespace == namespace
 
+def test_ends_early(experiment, chaos, timeline):
+    class Waiting(Told):
+        def awaits(self, timeline):
+            return "" if len(asked) > 2 else asked.append(1) or "not yet"
+    asked = []
+    experiment.workload("workloads/shop")
+    experiment.baseline(seconds=0.05)
+    with chaos(Mark(), seconds=0.05, at_most=600.0, until=[Waiting()]) as injections:
+        assert len(asked) == 3 and injections[0].proven
+    experiment.assert_objectives(Told(), recovery=1.0, settle=0.05)
+
 def test_missed(experiment):
     experiment.workload("workloads/shop")
     experiment.assert_objectives(Told(says="BROKEN"), recovery=0.1, settle=0.05)
@@ -79,11 +90,12 @@ def test_fixtures_give_the_whole_engine(project: Project) -> None:
     project.pytester.makepyfile(test_them=TESTS)
     result = project.run("--cluster", "--junitxml=junit.xml", "test_them.py")
     outcomes = result.parseoutcomes()
-    assert (outcomes["passed"], outcomes["failed"], outcomes["skipped"]) == (1, 2, 1)
+    assert (outcomes["passed"], outcomes["failed"], outcomes["skipped"]) == (2, 2, 1)
     records = {record.id.partition("::")[2]: record for record in project.record().experiments}
     verdicts = {name: record.verdict for name, record in records.items()}
     assert verdicts == {
         "test_held": Verdict.HELD,
+        "test_ends_early": Verdict.HELD,
         "test_missed": Verdict.BROKEN,
         **dict.fromkeys(UNDECIDED, Verdict.INCONCLUSIVE),
     }

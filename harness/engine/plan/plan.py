@@ -24,6 +24,7 @@ from harness.experiment import registry
 from harness.experiment.declaration import Experiment
 from harness.experiment.forecast.model import model_of
 from harness.experiment.isolation import Isolated
+from harness.experiment.phases import Phases
 from harness.experiment.places import homes_of
 from harness.experiment.target_checks import shown as shown_target
 from harness.experiment.timing import Timing
@@ -73,7 +74,7 @@ class Plan:
     load: str
     probes: tuple[str, ...]
     ready: str
-    phases: dict[str, float]
+    phases: Phases
     faults: tuple[PlannedFault, ...]
     permissions: tuple[Permission, ...]
     objectives: tuple[str, ...] = ()
@@ -110,7 +111,7 @@ def plan(run: Run, experiment: Experiment) -> Plan:
         load=_load(run, experiment),
         probes=tuple(f"{probing.title} to {_target(experiment, probing.aim.target)}" for probing in experiment.prober),
         ready=str(ready_time(experiment, experiment.workload.objects)),
-        phases=experiment.phases.model_dump(),
+        phases=experiment.phases,
         faults=faults,
         permissions=tuple(sorted(permissions(experiment, run.load_place(experiment)))),
         objectives=tuple(_objectives(run, experiment)),

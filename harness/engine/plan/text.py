@@ -34,8 +34,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.load:
         yield f"  load: {plan.load}"
     yield from (f"  prober: {probe}" for probe in plan.probes)
-    lengths = ", ".join(f"{name} {seconds:g} s" for name, seconds in plan.phases.items())
-    yield f"  phases, at most {sum(plan.phases.values()):g} s: {lengths}"
+    lengths = ", ".join(f"{name} {length}" for name, length in plan.phases.lengths().items())
+    yield f"  phases, at most {plan.phases.total:g} s: {lengths}"
     for fault in plan.faults:
         yield from _of_fault(fault)
     yield from (f"  objective {objective}" for objective in plan.objectives)

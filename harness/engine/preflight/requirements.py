@@ -189,7 +189,6 @@ def _prometheus(prometheus: Prometheus | None, experiment: Experiment) -> Iterat
         yield f"the cluster's Prometheus does not answer: {error}"
         return
     for name in sorted({name for objective in querying for name in windows(objective)}):
-        length = experiment.phases.length(name)
-        # For the recovery this is a maximum: its real length is not known before its end.
+        length = experiment.phases.measured(name)
         if length < least:
             yield f"Prometheus scrapes too rarely for a {name} of {length:g} s: at least {least:g} s needed"

@@ -94,6 +94,11 @@ class Composition:
             if part.ends.pop(injection, None) is not None and part.over:
                 part.over_at = now
 
+    @property
+    def over(self) -> bool:
+        """Whether every fault was injected for the last time, and undone if it has a length."""
+        return all(part.over for part in self._parts)
+
     def next(self) -> float:
         """Return when something is due next; infinite if nothing is, as far as it is known."""
         return min(self._times(), default=math.inf)

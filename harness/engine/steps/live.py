@@ -31,6 +31,7 @@ from harness.engine.steps.reach import Finder
 from harness.engine.steps.run import Run
 from harness.engine.steps.site import Site
 from harness.experiment.declaration import Experiment, Load
+from harness.experiment.phases import Length
 from harness.experiment.places import homes_of
 from harness.faults.base import Fault, FaultContext
 from harness.model.timeline import RECOVERY, Phase, Timeline
@@ -191,11 +192,12 @@ class LiveExperiment:
         return [one for arm in self._arms for one in arm.unscraped(gate)] if gate else []
 
     @contextmanager
-    def phase(self, name: str, detail: str = "") -> Iterator[Phase]:
-        """Mark a phase on the timeline: it lasts as long as the body."""
-        self.progress(f"{name} {detail}".strip())
+    def phase(self, name: str, length: Length | None = None) -> Iterator[Phase]:
+        """Mark a phase on the timeline: it lasts as long as the body. ``length`` is the planned one, if known."""
+        self.progress(f"{name} {length}" if length else name)
         now = self._clock.monotonic()
-        phase = Phase(name, self.timeline.offset(now), float("inf"))
+        at_most = length.at_most if length and not length.fixed else None
+        phase = Phase(name, self.timeline.offset(now), float("inf"), at_most)
         self.timeline.phases.append(phase)
         for arm in self._arms:
             arm.phase(name, now)
@@ -229,6 +231,12 @@ class LiveExperiment:
                 looked = self._clock.monotonic()
             self._clock.sleep(min(LOOK_EVERY, left))
 
+    def has_all(self, objectives: Iterable[Objective]) -> bool:
+        """Return whether every injection has evidence, and no objective waits for anything in the fault phase."""
+        self.read_requests()
+        proven = all(injection.proven for injection in self.timeline.injections)
+        return proven and not any(objective.awaits(self.timeline) for objective in objectives)
+
     @property
     def undo_failed(self) -> UndoFailed | None:
         """The failed undos, or None."""
@@ -241,7 +249,7 @@ class LiveExperiment:
         targets of ``gate``, including new pods. An effect that has not ended is recorded with its injection, so that
         the verdict cannot be HELD.
         """
-        with self.phase(RECOVERY, f"at most {at_most:g} s"):
+        with self.phase(RECOVERY, Length(at_least=0.0, at_most=at_most)):
             end = self._clock.monotonic() + at_most
             while (left := end - self._clock.monotonic()) > 0:
                 self.read_requests()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from harness.model.quantities import show_seconds
 from harness.results.record import ExperimentRecord, PhaseRecord
 from harness.results.reporting import figures
 from harness.results.reporting.svg import Scale, Span, curves, element, nice
@@ -36,7 +37,7 @@ def phase_panel(record: ExperimentRecord, span: Span) -> Panel:
     names = [
         element(
             "svg",
-            element("title", phase.name),
+            element("title", _described(phase)),
             element("text", phase.name, x=4, y=14, class_="phase-name"),
             x=span.percent(phase.start),
             width=_phase_width(phase, span),
@@ -49,6 +50,12 @@ def phase_panel(record: ExperimentRecord, span: Span) -> Panel:
     label = "Phases: " + ", ".join(f"{p.name} from {figures.offset(p.start - span.zero)}" for p in record.phases)
     drawn = plot(record, span, Scale(1.0, height), label, above=[*names, *marks], grid=False)
     return Panel("", [], element("svg", class_="axis", height=height), drawn)
+
+
+def _described(phase: PhaseRecord) -> str:
+    if phase.end is None or phase.at_most is None:
+        return phase.name
+    return f"{phase.name}: {show_seconds(phase.end - phase.start)} of at most {show_seconds(phase.at_most)}"
 
 
 def _marks(record: ExperimentRecord) -> list[tuple[tuple[int, bool], float]]:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.common.errors import ClusterRefused
-from harness.experiment.declaration import Experiment, Phases
+from harness.experiment.declaration import Experiment
+from harness.experiment.phases import Length, Phases
 from harness.experiment.timing import Timing
 from harness.faults.base import Fault
 from harness.faults.pod_kill import PodKill
@@ -34,7 +35,7 @@ def composed(stage: Stage, *faults: tuple[Fault, dict[str, Any]], seconds: float
         faults=tuple(fault for fault, _ in faults),
         timings=tuple(Timing.model_validate(timing) for _, timing in faults),
         objectives=(Told(),),
-        phases=Phases(baseline=1.0, fault=seconds, recovery=5.0, settle=1.0),
+        phases=Phases(baseline=1.0, fault=Length.of(seconds), recovery=5.0, settle=1.0),
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.engine.python_experiment import LONGEST_TEST, phases_within
-from harness.experiment.declaration import Phases
+from harness.experiment.phases import Phases
 
-SPENT = sum(Phases(recovery=0.0).model_dump().values())
+SPENT = Phases(recovery=0.0).total
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from harness.experiment.alert_checks import alert_problems, title_problems
-from harness.experiment.declaration import Phases
 from harness.experiment.manifests import Workload
+from harness.experiment.phases import Length, Phases
 from harness.objectives.alert import Alert
 
-PHASES = Phases(fault=35.0, recovery=50.0, settle=5.0)
+PHASES = Phases(fault=Length.of(35.0), recovery=50.0, settle=5.0)
 
 
 def workload() -> Workload:

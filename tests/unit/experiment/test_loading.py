@@ -29,7 +29,7 @@ def problems(root: Path, text: str) -> list[str]:
 
 def test_a_good_file_is_an_experiment(tmp_path: Path) -> None:
     found = load(tmp_path, LOADED)
-    assert (found.name, len(found.faults), found.phases.fault) == ("one-killed", 1, 2.0)
+    assert (found.name, len(found.faults), found.phases.fault.at_most) == ("one-killed", 1, 2.0)
     twin = found.as_twin("one-replica")
     shop, own = twin.workload.find("deployment/shop"), found.workload.find("deployment/shop")
     assert shop is not None

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.common.clock import iso
-from harness.experiment.declaration import Experiment, Phases
+from harness.experiment.declaration import Experiment
 from harness.experiment.manifests import Workload
+from harness.experiment.phases import Length, Phases
 from harness.gameday.choice import Candidate, worth
 from harness.gameday.history import OVERHEAD, History, Past, on_context, read_history
 from harness.model.verdict import Verdict
@@ -19,7 +20,7 @@ NOW = 1_700_000_000.0
 
 
 def experiment(name: str = "a", content: str = "") -> Experiment:
-    phases = Phases(baseline=10, fault=10, recovery=60, settle=5)
+    phases = Phases(baseline=10, fault=Length.of(10), recovery=60, settle=5)
     return Experiment(name, "", Workload(Path(), (), ()), (), Path("a.yaml"), phases=phases, content=content)
 
 

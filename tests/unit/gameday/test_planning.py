@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.experiment.declaration import Phases
+from harness.experiment.phases import Phases
 from harness.gameday.choice import Budget
 from harness.gameday.history import OVERHEAD, History
 from harness.gameday.planning import NO_OPT_IN, Wanted, chosen_of, expected_seconds, turns_of

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from harness.experiment.abort import AbortCondition
-from harness.experiment.declaration import Experiment, Load, Phases
+from harness.experiment.declaration import Experiment, Load
 from harness.experiment.manifests import Workload
+from harness.experiment.phases import Length, Phases
 from harness.judging.early_stop import EarlyStop
 from harness.judging.judge import judge, sharing_confidence
 from harness.model.timeline import Stop
@@ -30,7 +31,7 @@ from tests.unit.timelines import PODINFO, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
 STEADY = Profile.model_validate({"metadata": {"name": "steady"}, "phases": {"baseline": [{"at": 0, "share": 1}]}})
-PHASES = Phases(baseline=10, fault=10, recovery=30, settle=5)
+PHASES = Phases(baseline=10, fault=Length.of(10), recovery=30, settle=5)
 
 
 def experiment(*objectives: Any, abort: tuple[AbortCondition, ...] = (), faults: tuple[Any, ...] = ()) -> Experiment:

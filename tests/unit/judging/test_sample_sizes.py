@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.experiment.declaration import Experiment, Load, Phases
+from harness.experiment.declaration import Experiment, Load
 from harness.experiment.manifests import Workload
+from harness.experiment.phases import Length, Phases
 from harness.judging.sample_sizes import SampleSize, sample_sizes
 from harness.model.verdict import Verdict
 from harness.objectives._share import ShareObjective
@@ -20,7 +21,7 @@ from harness.objectives.restarts import Restarts
 from harness.traffic.load.catalogue import Catalogue
 from tests.unit.timelines import Story
 
-PHASES = Phases(baseline=10, fault=20, recovery=30, settle=5)
+PHASES = Phases(baseline=10, fault=Length.of(20), recovery=30, settle=5)
 
 
 def sizes(*objectives: Any, load: Mapping[str, Any] | None = None, phases: Phases = PHASES) -> list[SampleSize]:
@@ -40,6 +41,19 @@ def test_recovery_may_end_early_and_does_not_count() -> None:
     (size,) = sizes(Availability(min="99.9%"))
     assert size.short, "20 s and 5 s are certain, 30 s of recovery are not"
     assert str(size).endswith("gives 1,250 in fault and settle and at most 1,500 in recovery, which may end early")
+
+
+def test_range_counts_with_its_shortest_length() -> None:
+    phases = Phases(baseline=10, fault=Length(at_least=8, at_most=20), recovery=30, settle=5)
+    (size,) = sizes(Availability(min="99.9%", phases=("fault",)), phases=phases)
+    assert size.given == 400
+
+
+def test_profile_that_falls_again_counts_with_the_longest_length() -> None:
+    """A spike lasts 15 s: the settle phase after a long fault phase has less of it."""
+    phases = Phases(baseline=10, fault=Length(at_least=2, at_most=30), recovery=0, settle=5)
+    (size,) = sizes(Availability(min="99%", phases=("settle",)), load={"profile": "spike"}, phases=phases)
+    assert size.given == 50
 
 
 @pytest.mark.parametrize(("limit", "short"), [("99.7%", False), ("99.9%", True)])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.declaration import Experiment, Phases
+from harness.experiment.declaration import Experiment
+from harness.experiment.phases import Length, Phases
 from harness.model.timeline import BASELINE, SETTLE, Observation
 from harness.model.verdict import Verdict
 from harness.objectives.prometheus import Prometheus as PrometheusObjective
@@ -56,7 +57,7 @@ def late_by(seconds: float, phase: str, monkeypatch: pytest.MonkeyPatch) -> list
 
 
 def experiment(stage: Stage) -> Experiment:
-    phases = Phases(baseline=4.0, fault=2.0, recovery=5.0, settle=4.0)
+    phases = Phases(baseline=4.0, fault=Length.of(2.0), recovery=5.0, settle=4.0)
     return replace(stage.experiment(), faults=(Mark(),), objectives=(SERVED,), phases=phases)
 
 

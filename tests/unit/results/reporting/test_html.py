@@ -210,6 +210,16 @@ def test_failure_after_the_fault_is_not_shown_before_it(lead: float, seconds: in
     assert max(c.good for c in _columns(record.chart, _span(record))) == pytest.approx(50, abs=4)
 
 
+def test_phase_that_ended_early_shows_its_longest_length() -> None:
+    base = sample_runs.experiment()
+    phases = [phase.model_copy(update={"at_most": 30.0} if phase.name == "fault" else {}) for phase in base.phases]
+    (fault,) = (phase for phase in phases if phase.name == "fault")
+    assert fault.end
+    axis = panels(base.model_copy(update={"phases": phases}))[0]
+    assert f"<title>fault: {fault.end - fault.start:g} s of at most 30 s</title>" in axis.plot
+    assert "<title>baseline</title>" in axis.plot
+
+
 def test_single_failure_among_thousands_is_visible() -> None:
     """Two pixels at the least, whatever the scale: the last failure is the one that a reader looks for."""
     record = sample_runs.experiment()

@@ -1,0 +1,84 @@
+"""A fault phase whose length is a range ends as soon as no objective waits, and all faults are injected and proven."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.experiment.declaration import Experiment
+from harness.experiment.phases import Length, Phases
+from harness.experiment.timing import Timing
+from harness.model.timeline import Timeline
+from harness.model.verdict import Verdict
+from harness.results.record import ExperimentRecord
+from tests.fake_plugin import Mark, Told, kinds
+from tests.fake_run import Stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    for kind, found in kinds().items():
+        monkeypatch.setattr(f"harness.experiment.registry.{kind}", found)
+    return Stage(tmp_path)
+
+
+def played(stage: Stage, *timings: dict[str, Any], waits: float = 0.0, fails: str = "") -> ExperimentRecord:
+    """Play an experiment with a fault phase of 4 s to 20 s; its objective waits so long after the phase began."""
+
+    class Waiting(Told):
+        def awaits(self, timeline: Timeline) -> str:
+            phase = timeline.phase("fault")
+            assert phase
+            return "" if timeline.offset(stage.clock.monotonic()) >= phase.start + waits else "not yet"
+
+    experiment: Experiment = replace(
+        stage.experiment(),
+        faults=tuple(Mark(mark=f"mark-{number}", fails=fails) for number in range(len(timings))),
+        timings=tuple(map(Timing.model_validate, timings)),
+        objectives=(Waiting(),),
+        phases=Phases(baseline=1.0, fault=Length(at_least=4.0, at_most=20.0), recovery=5.0, settle=1.0),
+    )
+    return stage.play(experiment)
+
+
+def length(record: ExperimentRecord) -> int:
+    """Return how long the fault phase was, in whole seconds."""
+    (phase,) = (phase for phase in record.phases if phase.name == "fault")
+    assert phase.end is not None
+    return round(phase.end - phase.start)
+
+
+@pytest.mark.parametrize(("waits", "seconds"), [(0.0, 4), (3.0, 4), (9.0, 9), (90.0, 20)])
+def test_phase_ends_when_the_objective_has_what_it_needs(stage: Stage, waits: float, seconds: int) -> None:
+    record = played(stage, {}, waits=waits)
+    assert (length(record), record.verdict) == (seconds, Verdict.HELD)
+
+
+@pytest.mark.parametrize(
+    ("timings", "seconds"),
+    [
+        ([{"at": 7}], 7),
+        ([{"at": 5, "for": 6}], 11),
+        ([{"every": 3, "times": 4, "for": 1}], 10),
+        ([{"name": "one", "for": 5}, {"after": "one", "at": 4}], 9),
+    ],
+)
+def test_phase_waits_for_every_due_injection(stage: Stage, timings: Sequence[dict[str, Any]], seconds: int) -> None:
+    record = played(stage, *timings)
+    assert abs(length(record) - seconds) <= 1, "evidence is looked for twice a second"
+    assert all(fault.proven for fault in record.faults)
+
+
+def test_phase_waits_for_evidence_until_its_end(stage: Stage) -> None:
+    record = played(stage, {}, fails="proof")
+    assert (length(record), record.verdict) == (20, Verdict.INCONCLUSIVE)
+
+
+def test_record_shows_the_longest_length(stage: Stage) -> None:
+    record = played(stage, {})
+    assert [phase.at_most for phase in record.phases] == [None, 20.0, 5.0, None]
+    assert any(line.endswith("fault 4 s to 20 s") for line in stage.said)
