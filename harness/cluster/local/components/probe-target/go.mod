@@ -1,0 +1,3 @@
+module resilience-harness/probe-target
+
+go 1.26.4
