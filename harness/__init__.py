@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from harness.faults.node_stop import NodeStop
     from harness.faults.pod_evict import PodEvict
     from harness.faults.pod_kill import PodKill
+    from harness.faults.pod_request import PodHttp, PodRequest
     from harness.faults.process_hang import ProcessHang
     from harness.faults.scale import Scale
     from harness.faults.targets import PodTarget, Selector, WorkloadTarget
@@ -183,7 +184,9 @@ __all__ = [
     "Permission",
     "Phase",
     "PodEvict",
+    "PodHttp",
     "PodKill",
+    "PodRequest",
     "PodTarget",
     "ProbeContext",
     "ProbeStream",
@@ -248,6 +251,7 @@ _NAMES = {
     "harness.faults.node_stop": "NodeStop",
     "harness.faults.pod_evict": "PodEvict",
     "harness.faults.pod_kill": "PodKill",
+    "harness.faults.pod_request": "PodHttp PodRequest",
     "harness.faults.process_hang": "ProcessHang",
     "harness.faults.scale": "Scale",
     "harness.faults.targets": "PodTarget Selector WorkloadTarget",

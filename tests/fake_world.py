@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.fake.controllers import DeploymentController, Kubelet
+from harness.cluster.fake.ports import HttpPort, PodRequest
 from harness.cluster.fake.server import ExecHandler
 from harness.cluster.kube.client import KubeApi, Object
 from harness.cluster.kube.resources import PODS
@@ -155,6 +156,10 @@ class World:
     processes: FakeProcesses
     containers: FakeContainers
     folder: Path
+    # The pods whose podinfo is not ready by its own switch, the requests to ports of pods, and the status of answers.
+    switched: set[str] = field(default_factory=set)
+    requests: list[PodRequest] = field(default_factory=list)
+    status: int = 200
 
     @classmethod
     def build(cls, folder: Path) -> World:
@@ -164,6 +169,7 @@ class World:
         world = cls(cluster, clock, Kubelet(), processes, FakeContainers(dict(processes.handlers)), folder)
         cluster.server.store.reactors += [world.kubelet, DeploymentController()]
         cluster.server.exec = world.containers
+        cluster.server.forward = lambda _namespace, pod, port: HttpPort(pod, port, world.switch)
         cluster.server.seed(machine("node-1"), control_plane())
         cluster.server.seed(deployment(), namespace=NAMESPACE)
         return world
@@ -179,6 +185,13 @@ class World:
     def context(self, namespace: str = NAMESPACE, seed: int = 1) -> FaultContext:
         journal = Journal(self.cluster, self.journal_file, "run1", f"{namespace}-run1", self.clock)
         return FaultContext(self.cluster, namespace, random.Random(seed), self.clock, journal)
+
+    def switch(self, request: PodRequest) -> int:
+        """Handle a request to podinfo, and return its status."""
+        self.requests.append(request)
+        if self.status < 400:
+            (self.switched.discard if request.path == "/readyz/enable" else self.switched.add)(request.pod)
+        return self.status
 
     def pods(self, namespace: str = NAMESPACE) -> dict[str, str]:
         """Return the UIDs of all pods by name."""

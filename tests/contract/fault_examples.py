@@ -63,6 +63,7 @@ EFFECTS: dict[Effect, Callable[[World], Any]] = {
     Effect.WORKLOADS: specs,
     Effect.CONTAINERS: World.container_states,
     Effect.PROCESSES: lambda world: set(world.processes.stopped),
+    Effect.APPLICATIONS: lambda world: set(world.switched),
     Effect.NODES: cordoned,
     Effect.MACHINES: lambda world: set(world.cluster.machines.broken),
 }

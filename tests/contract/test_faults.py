@@ -257,7 +257,8 @@ def test_undo_puts_back_and_may_be_repeated(kind: str, fault: Fault, world: Worl
     assert world.cluster.machines.broken == set()
     assert cordoned(world) == set()
     again = _calls(world, lambda: [undo(world.cluster, entry.parameters) for entry in reversed(entries)])
-    assert [call for call in again if call.writes and call.method != "EXEC"] == []
+    # Commands and requests to pods are safe to repeat; whether they are needed cannot be read from the cluster.
+    assert [call for call in again if call.writes and call.method not in {"EXEC", "FORWARD"}] == []
     assert specs(world) == before
 
 

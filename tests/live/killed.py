@@ -29,6 +29,8 @@ FAULTS = {
     "scale": "{of: deployment/target, replicas: 1}",
     "badRollout": "{of: deployment/target, image: does-not:exist}",
     "processHang": "{selector: app=target, count: 1, process: podinfo}",
+    "podRequest": "{selector: app=target, count: 1, request: {path: /readyz/disable, port: 9898},"
+    " undo: {path: /readyz/enable, port: 9898}}",
 }
 # Faults on nodes. Those on the machines below can only be undone by a process on this machine.
 NODE_FAULTS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.fake.ports import HttpPort
 from harness.cluster.fake.server import Call
 from harness.cluster.kube.objects import reference
 from harness.cluster.kube.permissions import Permission
@@ -41,7 +42,14 @@ from harness.traffic.target.endpoint import authority
 
 # Owners whose pods get random names.
 _RANDOM_NAMES = ("ReplicaSet", "ReplicationController", "Job", "DaemonSet")
-_VERBS = {"POST": "create", "PUT": "replace", "PATCH": "patch", "DELETE": "delete", "EXEC": "run a command in"}
+_VERBS = {
+    "POST": "create",
+    "PUT": "replace",
+    "PATCH": "patch",
+    "DELETE": "delete",
+    "EXEC": "run a command in",
+    "FORWARD": "send a request to",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +257,13 @@ class _DryRun:
         )
 
     def _answer_commands(self, fault: Fault) -> None:
-        # The model runs no commands in containers; each fault supplies the output that it expects.
+        # The model runs no commands in containers; each fault supplies the output that it expects. Every port of a pod
+        # answers a request with 200.
         def answer(_namespace: str, _pod: str, _container: str | None, command: list[str]) -> ExecResult:
             return fault.pretend(command)
 
         self._model.server.exec = answer  # type: ignore[assignment]
+        self._model.server.forward = lambda _namespace, pod, port: HttpPort(pod, port)
 
     def _guesses(self, fault: Fault, victims: tuple[Victim, ...]) -> Iterator[str]:
         if any(victim.kind == "Pod" and victim.name in self._names for victim in victims):
@@ -301,7 +311,8 @@ def _call(call: Call) -> str:
         return f"machine of node {node}: {action}"
     parts = call.path.strip("/").split("/")[2 if call.path.startswith("/api/") else 3 :]
     what = "/".join(parts[2:] if call.namespace and len(parts) > 2 else parts)
+    what = what.removesuffix("/exec").removesuffix("/portforward")
     verb = "apply" if call.method == "PATCH" and "fieldManager" in call.query else _VERBS.get(call.method, call.method)
     grace = call.body.get("gracePeriodSeconds") if call.method == "DELETE" and isinstance(call.body, dict) else None
     within = "" if grace is None else f", grace period {grace} s"
-    return f"{verb} {what.removesuffix('/exec')} in {call.namespace}{within}" if call.namespace else f"{verb} {what}"
+    return f"{verb} {what} in {call.namespace}{within}" if call.namespace else f"{verb} {what}"

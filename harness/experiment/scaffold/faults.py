@@ -4,20 +4,18 @@ fail."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from harness.common.errors import InputError, Problem
 from harness.common.shapes import mapping
 from harness.experiment.scaffold import twins
-from harness.experiment.scaffold.draft import Commented, Draft, Limits, TwinDraft, tens
+from harness.experiment.scaffold.draft import Commented, Draft, Limits
+from harness.experiment.scaffold.hanging import pod_request, process_hang
+from harness.experiment.scaffold.parts import NO_TWIN, after_undo, loaded, phase_lengths, recovery_time, served
 from harness.experiment.scaffold.subject import Subject
 
-BASELINE, SETTLE = 10, 10
 # Seconds after which Kubernetes treats a silent node as lost: 50 by default, plus the time to remove its endpoints.
 NODE_LOST = 75
-SHUTDOWN = 30  # Kubernetes' default of terminationGracePeriodSeconds
 _LAST = {"lastReplica": "allowed"}
-_NO_TWIN = "no twin: with {what}, a weaker copy would not differ"
 _NOT_READY = "a readiness probe and a container port are both missing, so readiness cannot be delayed"
 
 _Drafter = Callable[[Subject, Limits], Draft]
@@ -34,25 +32,25 @@ def _pod_leaves(
     def drafted(subject: Subject, limits: Limits) -> Draft:
         fault = Commented({kind: {"selector": subject.selector, "count": 1, **parameters}}, comment)
         several = (subject.replicas or 1) > 1
-        phases = _phases(10, limits.recovery)
+        phases = phase_lengths(10, limits.recovery)
         why = "10 s with the fault show the loss; recovery may take what recoveryTime allows, and ends when all is back"
-        recovery = _recovery(subject, limits)
-        if several and _loaded(subject) and subject.kind == "Deployment":
+        recovery = recovery_time(subject, limits)
+        if several and loaded(subject) and subject.kind == "Deployment":
             return Draft(
                 f"{verb} one of the {subject.replicas} pods of {subject.name} costs users less than "
                 f"{_lost(limits)} of their requests, and it is back within {limits.recovery} s.",
                 fault,
-                (*_served(subject, limits), recovery),
+                (*served(subject, limits), recovery),
                 phases,
                 why,
                 twins.one_replica(subject, ("availability",)),
             )
         what = f"one of the pods of {subject.name}" if subject.replicas != 1 else f"the only pod of {subject.name}"
         after = () if several else ("settle",)
-        objectives = (*_served(subject, limits, after), recovery)
+        objectives = (*served(subject, limits, after), recovery)
         twin = twins.slow_to_ready(subject, limits.recovery, ("recoveryTime",))
         hypothesis = f"After {lost[0]} {what}, a new {lost[1]} is ready within {limits.recovery} s."
-        return Draft(hypothesis, fault, objectives, phases, why, twin, _NO_TWIN.format(what=_NOT_READY))
+        return Draft(hypothesis, fault, objectives, phases, why, twin, NO_TWIN.format(what=_NOT_READY))
 
     return drafted
 
@@ -64,85 +62,6 @@ def _container_kill(subject: Subject, limits: Limits) -> Draft:
     comment = "the kubelet restarts the container in place; its process must handle SIGTERM"
     lost = ("the end of a container in", "container")
     return _pod_leaves("containerKill", parameters, "Killing a container in", comment, lost)(subject, limits)
-
-
-def _process_hang(subject: Subject, limits: Limits) -> Draft:
-    process = _process(subject)
-    fault = Commented(
-        {
-            "processHang": {
-                "selector": subject.selector,
-                "count": 1,
-                "container": subject.container["name"],
-                "process": process,
-            }
-        },
-        f"stopped, not killed: only a probe can notice it; `{process}` is a guess, the name is in /proc/PID/comm",
-    )
-    if subject.probe("livenessProbe"):
-        return _restarted(subject, limits, fault)
-    if (subject.replicas or 1) > 1 and _loaded(subject) and subject.probe("readinessProbe"):
-        return _unready(subject, limits, fault)
-    return _unnoticed(subject, limits, fault)
-
-
-def _restarted(subject: Subject, limits: Limits, fault: Commented) -> Draft:
-    """Return the draft for a process that hangs and whose container has a liveness probe."""
-    grace = int(subject.source.spec.get("terminationGracePeriodSeconds") or SHUTDOWN)
-    fault_seconds = tens(subject.detection("livenessProbe") + grace + 10)
-    # From the injection: the probe notices it, the process is killed, and a new one starts.
-    limits = replace(limits, recovery=limits.recovery + fault_seconds)
-    restarts = Commented(
-        {"restarts": {"of": subject.name, "min": 1, "max": 1, "onlyVictims": True}},
-        "the liveness probe restarts the container that hangs, and no other",
-    )
-    return Draft(
-        f"A process of {subject.name} that hangs is restarted by the liveness probe.",
-        fault,
-        (restarts, *_served(subject, limits, ("settle",)), _recovery(subject, limits)),
-        _phases(fault_seconds, limits.recovery),
-        f"{fault_seconds} s: the liveness probe needs {subject.detection('livenessProbe')} s, and a process that "
-        f"hangs is killed only after its {grace} s to shut down",
-        twins.without_probe(subject, "livenessProbe", "nothing restarts a process that hangs", ("restarts",)),
-    )
-
-
-def _unready(subject: Subject, limits: Limits, fault: Commented) -> Draft:
-    """Return the draft for a process that hangs and that only a readiness probe notices; other pods serve."""
-    detection = subject.detection("readinessProbe")
-    fault_seconds = tens(max(20, 4 * detection))
-    least = {"min": f"{round(100 - 50 / (subject.replicas or 1))}%", "phases": ["fault"]}
-    kept = Commented({"availability": least}, "half of what is lost if the pod keeps its share of requests")
-    return Draft(
-        f"A process of {subject.name} that hangs gets no requests once the readiness probe notices it.",
-        fault,
-        (kept, _after_undo(subject, limits)),
-        _phases(fault_seconds, limits.recovery),
-        f"{fault_seconds} s: the readiness probe needs {detection} s",
-        twins.without_probe(
-            subject, "readinessProbe", "the pod that hangs keeps its share of requests", ("availability",)
-        ),
-    )
-
-
-def _unnoticed(subject: Subject, limits: Limits, fault: Commented) -> Draft:
-    """Return the draft for a process that hangs until the fault is undone."""
-    replicas = subject.replicas or 1
-    twin: TwinDraft | None = None
-    objectives: tuple[Commented, ...] = (*_served(subject, limits, ("settle",)), _after_undo(subject, limits))
-    if replicas > 1 and _loaded(subject) and subject.kind == "Deployment":
-        least = {"min": f"{round(100 - 100 / replicas - 15)}%", "phases": ["fault"]}
-        objectives = (Commented({"availability": least}, "without a probe, one pod's share is lost"), *objectives)
-        twin = twins.one_replica(subject, ("availability",), "no other pod serves while the only process hangs")
-    return Draft(
-        f"A process of {subject.name} that hangs costs at most its own requests, and serves again when it continues.",
-        fault,
-        objectives,
-        _phases(20, limits.recovery),
-        "nothing notices the process that hangs, so the fault ends when it is undone",
-        twin,
-        _NO_TWIN.format(what=f"one pod and no liveness probe in {subject.name}"),
-    )
 
 
 def _bad_rollout(subject: Subject, limits: Limits) -> Draft:
@@ -165,11 +84,11 @@ def _bad_rollout(subject: Subject, limits: Limits) -> Draft:
             f"After a rollout to an image that does not exist, {subject.name} is rolled back within "
             f"{limits.recovery} s.",
             fault,
-            (back, *_served(subject, limits, ("settle",))),
-            _phases(30, limits.recovery),
+            (back, *served(subject, limits, ("settle",))),
+            phase_lengths(30, limits.recovery),
             "30 s with the bad rollout; its strategy Recreate removes the old pods meanwhile",
             twin,
-            _NO_TWIN.format(what=_NOT_READY),
+            NO_TWIN.format(what=_NOT_READY),
         )
     available = Commented(
         {"invariant": {"of": subject.name, "available": ">= 1"}}, "the old pods stay until the new ones work"
@@ -177,10 +96,10 @@ def _bad_rollout(subject: Subject, limits: Limits) -> Draft:
     return Draft(
         f"A rollout of {subject.name} to an image that does not exist costs users nothing, and is rolled back.",
         fault,
-        (available, *_served(subject, limits), back),
-        _phases(30, limits.recovery),
+        (available, *served(subject, limits), back),
+        phase_lengths(30, limits.recovery),
         "30 s with the bad rollout; an image that cannot be pulled is noticed in seconds",
-        twins.recreate(subject, ("invariant", "availability") if _loaded(subject) else ("invariant",)),
+        twins.recreate(subject, ("invariant", "availability") if loaded(subject) else ("invariant",)),
     )
 
 
@@ -190,15 +109,15 @@ def _scale(subject: Subject, limits: Limits) -> Draft:
     several = (subject.replicas or 1) > 1
     left = 1 if several else 0
     fault = Commented({"scale": {"of": subject.name, "replicas": left}}, "as a mistaken `kubectl scale` would")
-    since = _after_undo(subject, limits)
+    since = after_undo(subject, limits)
     return Draft(
         f"{subject.name} scaled to {left} by mistake is whole again within {limits.recovery} s of the correction.",
         fault,
-        (*_served(subject, limits, () if several else ("settle",)), since),
-        _phases(15, limits.recovery),
+        (*served(subject, limits, () if several else ("settle",)), since),
+        phase_lengths(15, limits.recovery),
         "15 s with too few pods; the old number is set again after it",
         twins.slow_to_ready(subject, limits.recovery, ("recoveryTime",)),
-        _NO_TWIN.format(what=_NOT_READY),
+        NO_TWIN.format(what=_NOT_READY),
     )
 
 
@@ -209,32 +128,32 @@ def _node(kind: str, parameters: Mapping[str, object], loses: str, *, restarts: 
             "one node that runs such a pod; it works on the local cluster and on kind",
         )
         why = f"{NODE_LOST} s: by default Kubernetes gives a silent node 50 s before it counts as lost"
-        phases = _phases(NODE_LOST, limits.recovery)
+        phases = phase_lengths(NODE_LOST, limits.recovery)
         if (subject.replicas or 1) > 1 and subject.kind == "Deployment":
             least = {"availability": {"min": "40%", "phases": ["fault"]}}
             kept = (
                 Commented(least, "requests to the lost pods fail until the node counts as lost")
-                if _loaded(subject)
+                if loaded(subject)
                 else Commented({"invariant": {"of": subject.name, "available": ">= 1"}}, "the other pods stay")
             )
             return Draft(
                 f"While {loses}, the other pods of {subject.name} serve; afterwards all is well again.",
                 fault,
-                (kept, *_served(subject, limits, ("settle",))),
+                (kept, *served(subject, limits, ("settle",))),
                 phases,
                 why,
                 twins.one_replica(subject, tuple(kept.value), "no other pod serves while the node is lost", _LAST),
                 disruptive=True,
             )
-        since = _after_undo(subject, limits)
+        since = after_undo(subject, limits)
         return Draft(
             f"After {loses} for {NODE_LOST} s, {subject.name} is back within {limits.recovery} s of its return.",
             fault,
-            (*_served(subject, limits, ("settle",)), since),
+            (*served(subject, limits, ("settle",)), since),
             phases,
             why,
             twins.slow_to_ready(subject, limits.recovery, ("recoveryTime",)) if restarts else None,
-            _NO_TWIN.format(what="pods that are not replaced and not restarted"),
+            NO_TWIN.format(what="pods that are not replaced and not restarted"),
             disruptive=True,
             # Which pods run on the node is known only in the cluster.
             safety=_LAST,
@@ -245,7 +164,7 @@ def _node(kind: str, parameters: Mapping[str, object], loses: str, *, restarts: 
 
 def _drain(subject: Subject, limits: Limits) -> Draft:
     fault = {"drain": {"hosting": subject.selector, "count": 1, "timeout": "30s"}}
-    several = (subject.replicas or 1) > 1 and subject.kind == "Deployment" and _loaded(subject)
+    several = (subject.replicas or 1) > 1 and subject.kind == "Deployment" and loaded(subject)
     lost = f"costs users less than {_lost(limits)} of their requests" if several else "costs nothing that lasts"
     twin = (
         twins.one_replica(subject, ("availability",), safety=_LAST)
@@ -255,11 +174,11 @@ def _drain(subject: Subject, limits: Limits) -> Draft:
     return Draft(
         f"Draining a node that runs a pod of {subject.name} {lost}, and all is back within {limits.recovery} s.",
         Commented(fault, "one node that runs such a pod; evictions obey disruption budgets, for at most 30 s"),
-        (*_served(subject, limits, () if several else ("settle",)), _recovery(subject, limits)),
-        _phases(10, limits.recovery),
+        (*served(subject, limits, () if several else ("settle",)), recovery_time(subject, limits)),
+        phase_lengths(10, limits.recovery),
         "10 s after the evictions; recovery may take what recoveryTime allows, and ends when all is back",
         twin,
-        _NO_TWIN.format(what=_NOT_READY),
+        NO_TWIN.format(what=_NOT_READY),
         disruptive=True,
         # Which pods run on the node is known only in the cluster.
         safety=_LAST,
@@ -271,10 +190,10 @@ def _cordon(subject: Subject, limits: Limits) -> Draft:
     return Draft(
         f"{subject.name} is served as before while a node takes no new pods.",
         Commented({"cordon": {"hosting": subject.selector, "count": 1}}, "a node that runs such a pod, which stays"),
-        (kept, *_served(subject, limits)),
-        _phases(10, limits.recovery),
+        (kept, *served(subject, limits)),
+        phase_lengths(10, limits.recovery),
         "10 s with the cordoned node; add a podKill or a rollout to see where new pods go",
-        no_twin=_NO_TWIN.format(what="nothing that ends or starts a pod"),
+        no_twin=NO_TWIN.format(what="nothing that ends or starts a pod"),
         disruptive=True,
     )
 
@@ -290,51 +209,14 @@ DRAFTS: Mapping[str, _Drafter] = {
     "nodeStop": _node("nodeStop", {"mode": "kill"}, "a node has no power", restarts=True),
     "podEvict": _pod_leaves("podEvict", {}, "Evicting", "through the eviction API, as `kubectl drain` does"),
     "podKill": _pod_leaves("podKill", {"gracePeriod": "0s"}, "Killing", "at once, without time to shut down"),
-    "processHang": _process_hang,
+    "podRequest": pod_request,
+    "processHang": process_hang,
     "scale": _scale,
 }
 
 
-def _phases(fault: int, recovery: int) -> dict[str, int]:
-    # Longer than the limit: a recovery that misses it must be seen to miss it.
-    return {"baseline": BASELINE, "fault": fault, "recovery": tens(recovery + 20), "settle": SETTLE}
-
-
-def _loaded(subject: Subject) -> bool:
-    return subject.entrance is not None and subject.entrance.http
-
-
-def _served(subject: Subject, limits: Limits, phases: tuple[str, ...] = ()) -> tuple[Commented, ...]:
-    """Return the objectives on requests; none without a load."""
-    if not _loaded(subject):
-        return ()
-    within = {"phases": list(phases)} if phases else {}
-    return (
-        Commented({"availability": {"min": limits.share, **within}}, limits.origin),
-        Commented({"latency": {"share": "95%", "below": limits.below, **within}}, limits.origin),
-    )
-
-
-def _recovery(subject: Subject, limits: Limits) -> Commented:
-    return Commented({"recoveryTime": {"of": subject.name, "max": f"{limits.recovery}s"}}, limits.origin)
-
-
-def _after_undo(subject: Subject, limits: Limits) -> Commented:
-    found = {"of": subject.name, "max": f"{limits.recovery}s", "since": "undone"}
-    return Commented({"recoveryTime": found}, limits.origin)
-
-
 def _lost(limits: Limits) -> str:
     return f"{round((1 - limits.availability) * 100, 3):g}%"
-
-
-def _process(subject: Subject) -> str:
-    """Return the likely name of the main process: the command's, or else the image's. At most 15 characters."""
-    command = subject.container.get("command")
-    image = str(subject.container.get("image", "")).removeprefix("${image:").rstrip("}")
-    name = str(command[0]) if isinstance(command, list) and command else image.partition("@")[0]
-    found = name.rpartition("/")[2]
-    return (found if isinstance(command, list) and command else found.partition(":")[0])[:15] or "main"
 
 
 def _no_such_image(image: str) -> str:

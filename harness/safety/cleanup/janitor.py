@@ -36,6 +36,8 @@ PERMISSIONS = (
     | allow(NAMESPACES, "get", "list", "delete", place="cluster")
     | allow(PODS, "get", "list", "delete")
     | allow(PODS, *EXEC_VERBS, part="exec")
+    # Requests to applications' own switches.
+    | allow(PODS, *EXEC_VERBS, part="portforward")
     | allow(DEPLOYMENTS, "get", "patch")
     # Undoing a bad rollout restores the pod template of the previous ReplicaSet.
     | allow(REPLICA_SETS, "get")
