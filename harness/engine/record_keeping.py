@@ -17,7 +17,7 @@ from harness.common.errors import (
     Vetoed,
 )
 from harness.engine.options import Keep
-from harness.engine.recording import declared, describe_control, describe_findings, describe_run
+from harness.engine.recording import declared, describe_advice, describe_control, describe_findings, describe_run
 from harness.engine.steps.diagnostics import collect
 from harness.engine.steps.live import LiveExperiment
 from harness.engine.steps.run import Run
@@ -118,6 +118,7 @@ class RecordKeeper:
     def _judged(self, judgement: Judgement) -> None:
         record = self.record
         record.objectives = describe_findings(judgement.findings)
+        record.advice = describe_advice(self.live.experiment, self.live.timeline, judgement.findings)
         record.verdict, record.reason, record.passed = judgement.verdict, judgement.reason, judgement.passed
         record.finished = iso(self._run.clock.wall())
         record.stage = "judged"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import isfinite
 from typing import Protocol, runtime_checkable
 
+from harness.advice.adviser import advise
 from harness.common.clock import iso
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment, Load
@@ -20,6 +21,7 @@ from harness.model.closed_model import pace, waited
 from harness.model.finding import Beside
 from harness.model.timeline import BASELINE, PHASES, Injection, Interval, ProbeStream, RequestSample, Timeline
 from harness.objectives.recovery import Recovery, recoveries
+from harness.results.advice_record import AdviceRecord
 from harness.results.record import (
     BesideRecord,
     Bounds,
@@ -150,6 +152,21 @@ def describe_findings(findings: Judged) -> list[ObjectiveRecord]:
             control=_control_finding(finding.beside) if finding.beside else None,
         )
         for objective, finding in findings
+    ]
+
+
+def describe_advice(experiment: Experiment, timeline: Timeline, findings: Judged) -> list[AdviceRecord]:
+    """Return the likely causes of the missed objectives as records, the best supported first."""
+    return [
+        AdviceRecord(
+            rule=rule.name,
+            cause=advice.cause,
+            evidence=advice.evidence,
+            strength=advice.strength.word,
+            explains=list(advice.explains),
+            patch=dict(advice.patch),
+        )
+        for rule, advice in advise(experiment, timeline, findings)
     ]
 
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from harness.model.clock_errors import Calibration
 from harness.model.verdict import Verdict
+from harness.results.advice_record import AdviceRecord
 from harness.results.fact import Fact, Known
 from harness.results.game_day_record import ChoiceRecord, GameDayRecord
 from harness.results.mutation_record import MutationRecord
@@ -254,6 +255,9 @@ class ExperimentRecord(Fact):
     phases: list[PhaseRecord] = Field(default_factory=list)
     faults: list[FaultRecord] = Field(default_factory=list)
     objectives: list[ObjectiveRecord] = Field(default_factory=list)
+    advice: list[AdviceRecord] = Field(
+        default_factory=list, description="likely causes of what was missed, the best supported first"
+    )
     baseline: list[ObjectiveRecord] = Field(default_factory=list, description="the steady state before the fault")
     recovery: list[ClockRecord] = Field(default_factory=list)
     load: LoadRecord | None = None

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from harness.model.quantities import counted
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import figures, game_day, mutation, overview, response_text, stopwatch
+from harness.results.reporting import advice, figures, game_day, mutation, overview, response_text, stopwatch
 from harness.results.reporting.frame import zero_of
 from harness.results.reporting.panels import panels
 from harness.results.reporting.store import slug
@@ -40,6 +40,7 @@ def render(run: RunRecord) -> str:
     )
     environment.globals.update(
         counted=counted,
+        advice_text=advice,
         figures=figures,
         game_days=game_day,
         responses=response_text,

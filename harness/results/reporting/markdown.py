@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.model.quantities import counted
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import figures, game_day, mutation, overview, response_text, stopwatch
+from harness.results.reporting import advice, figures, game_day, mutation, overview, response_text, stopwatch
 from harness.results.reporting.plain import one_line
 from harness.results.reporting.summary import MAX_SKIP_REASON
 
@@ -36,7 +36,9 @@ def render_markdown(run: RunRecord) -> str:
     failed = [record for record in records if not record.passed]
     if failed:
         parts.append("\n### What did not pass\n\n")
-        parts.extend(f"- **{_name(record)}**: {escaped(overview.reason(record))}\n" for record in failed)
+        for record in failed:
+            parts.append(f"- **{_name(record)}**: {escaped(overview.reason(record))}\n")
+            parts.extend(f"  - {escaped(advice.line(each), _LONGEST)}\n" for each in record.advice)
     parts += _mutation(run)
     if run.skipped:
         parts.append("\n### Skipped\n\n")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord, RunRecord
-from harness.results.reporting import game_day, mutation, overview, stopwatch
+from harness.results.reporting import advice, game_day, mutation, overview, stopwatch
 from harness.results.reporting.plain import display_width, fit, one_line
 from harness.results.skip_record import SkipRecord
 
@@ -53,6 +53,8 @@ def terminal_lines(run: RunRecord, report: Path | None = None, width: int = 120)
             if not record.passed:
                 why = wrap(one_line(overview.reason(record), MAX_REASON), width - len(INDENT))
                 lines.extend((INDENT + line, "") for line in why)
+                cause = wrap(advice.first(record), width - len(INDENT)) if record.advice else []
+                lines.extend((INDENT + line, "") for line in cause)
             for disagreement in overview.disagreements(record):
                 found = wrap(one_line(disagreement, MAX_REASON), width - len(INDENT))
                 lines.extend((INDENT + line, "yellow") for line in found)

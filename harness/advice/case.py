@@ -1,0 +1,164 @@
+"""What a rule looks at: an experiment, what was observed, and which objectives were missed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.objects import reference
+from harness.common.labels import matches_labels
+from harness.experiment.declaration import Experiment
+from harness.experiment.workload_checks.pods import PodSource, pod_sources
+from harness.faults.base import Effect
+from harness.judging.judge import Judged
+from harness.model.finding import Finding
+from harness.model.timeline import BASELINE, PHASES, Injection, RequestSample, Timeline
+from harness.model.verdict import Verdict
+from harness.objectives.recovery.pods import PodSample, pods_of, victims
+
+DISRUPTED = tuple(name for name in PHASES if name != BASELINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A workload of the experiment: its object, its pods' template, and what was observed of its pods."""
+
+    source: PodSource
+    seen: tuple[PodSample, ...]
+    hit: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """``kind/name``."""
+        return reference(self.source.item)
+
+    @property
+    def item(self) -> Object:
+        return self.source.item
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The spec of the workload object."""
+        return self.source.item.get("spec") or {}
+
+    @property
+    def pod(self) -> Mapping[str, Any]:
+        """The spec of its pods."""
+        return self.source.spec
+
+    @property
+    def containers(self) -> list[Mapping[str, Any]]:
+        """The containers that run as long as the pod does."""
+        return list(self.source.serving)
+
+    @property
+    def victims(self) -> list[PodSample]:
+        """The observations of its pods that a fault hit."""
+        return [sample for sample in self.seen if sample.uid in self.hit]
+
+    def of_spec(self, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the patch of the workload's spec, by the name of its object."""
+        return {self.name: {"spec": dict(patch)}}
+
+    def of_pod(self, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the patch of the spec of its pods."""
+        return self.of_spec({"template": {"spec": dict(patch)}})
+
+    def of_container(self, container: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the patch of one of its containers."""
+        key = "containers" if container in (self.pod.get("containers") or ()) else "initContainers"
+        return self.of_pod({key: [{"name": container["name"], **patch}]})
+
+
+@dataclass(frozen=True)
+class Case:
+    """One experiment that did not hold. All is read-only."""
+
+    experiment: Experiment
+    timeline: Timeline
+    findings: Judged
+
+    @cached_property
+    def subjects(self) -> list[Subject]:
+        """The workloads that the faults hit; all of them if none of their pods was hit."""
+        hit = frozenset(victims(self.timeline))
+        found = [
+            Subject(source, tuple(pods_of(self.timeline, reference(source.item))), hit)
+            for source in pod_sources(self.experiment.workload.objects)
+            if source.item["kind"] in {"Deployment", "StatefulSet", "DaemonSet"}
+        ]
+        changed = {str(victim) for injection in self.timeline.injections for victim in injection.victims}
+        struck = [each for each in found if each.victims or each.name in changed]
+        return struck or found
+
+    @cached_property
+    def served(self) -> list[Subject]:
+        """The subjects that a Service of the workload selects."""
+        selectors = [
+            {"matchLabels": selector}
+            for item in self.objects("Service")
+            if (selector := (item.get("spec") or {}).get("selector"))
+        ]
+        return [each for each in self.subjects if any(matches_labels(one, each.source.labels) for one in selectors)]
+
+    def objects(self, kind: str) -> Iterator[Object]:
+        """Yield the objects of the workload of one kind."""
+        return (item for item in self.experiment.workload.objects if item["kind"] == kind)
+
+    def missed(self, *kinds: str) -> list[Finding]:
+        """Return the findings of the missed objectives of these kinds; of all kinds without any."""
+        return [
+            finding
+            for objective, finding in self.findings
+            if finding.verdict is Verdict.BROKEN and (not kinds or objective.kind in kinds)
+        ]
+
+    def titles(self, *kinds: str) -> tuple[str, ...]:
+        """Return the titles of the missed objectives of these kinds; of all kinds without any."""
+        return tuple(
+            objective.title
+            for objective, finding in self.findings
+            if finding.verdict is Verdict.BROKEN and (not kinds or objective.kind in kinds)
+        )
+
+    def has_effect(self, *effects: Effect) -> bool:
+        """Return whether a fault that was injected has one of these effects."""
+        injected = {injection.number for injection in self.timeline.injections}
+        faults = [fault for number, fault in enumerate(self.experiment.faults) if number in injected]
+        return any(getattr(fault, "effect", None) in effects for fault in faults)
+
+    @property
+    def evicts(self) -> bool:
+        """Whether a fault of the experiment evicts pods, which a PodDisruptionBudget may refuse."""
+        return any(fault.obeys_budgets for fault in self.experiment.faults)
+
+    @property
+    def injections(self) -> Sequence[Injection]:
+        return self.timeline.injections
+
+    @cached_property
+    def failed(self) -> list[RequestSample]:
+        """The requests of the load that failed after the baseline."""
+        return [request for request in self.timeline.requests_in(DISRUPTED) if not request.ok]
+
+    def failures(self, failed: Sequence[RequestSample] | None = None) -> str:
+        """Return ``12 requests failed (10 refused, 2 timeout)``, or "" if none did."""
+        failed = self.failed if failed is None else failed
+        if not failed:
+            return ""
+        outcomes = ", ".join(f"{number} {name}" for name, number in Counter(f.outcome for f in failed).most_common(3))
+        return f"{len(failed):,} {'request' if len(failed) == 1 else 'requests'} failed ({outcomes})"
+
+
+def handler_of(container: Mapping[str, Any], *probes: str) -> dict[str, Any]:
+    """Return how a container is probed: the handler of one of its probes, else a connection to its first port."""
+    for probe in probes:
+        for kind in ("httpGet", "grpc", "exec", "tcpSocket"):
+            if found := (container.get(probe) or {}).get(kind):
+                return {kind: found}
+    ports = container.get("ports") or ()
+    return {"tcpSocket": {"port": ports[0].get("name") or ports[0]["containerPort"]}} if ports else {}

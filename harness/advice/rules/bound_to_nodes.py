@@ -1,0 +1,61 @@
+"""Pods that may run in one place only, or that all do: they are lost with it, and nothing can replace them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.advice.case import Case, Subject
+from harness.advice.rule import Advice, Rule, Strength
+from harness.faults.base import Effect
+
+_ZONE = "topology.kubernetes.io/zone"
+
+
+def _bound(subject: Subject) -> bool:
+    return bool(subject.pod.get("nodeSelector") or subject.pod.get("nodeName"))
+
+
+def _spread(subject: Subject) -> bool:
+    affinity = (subject.pod.get("affinity") or {}).get("podAntiAffinity")
+    return bool(affinity or subject.pod.get("topologySpreadConstraints"))
+
+
+def _all_on_one(subject: Subject) -> str:
+    """Return the node on which all running pods were at the end of the baseline, if there were several."""
+    last = {sample.uid: sample for sample in subject.seen if sample.alive and sample.node}
+    nodes = {sample.node for sample in last.values()}
+    return nodes.pop() if len(nodes) == 1 and len(last) > 1 else ""
+
+
+def _find(case: Case) -> Iterator[Advice]:
+    hits_nodes = any(victim.kind == "Node" for injection in case.injections for victim in injection.victims)
+    if not hits_nodes and not case.has_effect(Effect.NODES, Effect.MACHINES):
+        return
+    for subject in case.subjects:
+        if _bound(subject):
+            found = {key: subject.pod[key] for key in ("nodeSelector", "nodeName") if subject.pod.get(key)}
+            yield Advice(
+                f"the pods of {subject.name} may run in one place only, and are lost with it",
+                f"its pods have {', '.join(f'{key}: {value}' for key, value in found.items())}",
+                Strength.OBSERVED,
+                case.titles(),
+                subject.of_pod(dict.fromkeys(found)),
+            )
+        elif not _spread(subject):
+            node = _all_on_one(subject)
+            constraint = {
+                "maxSkew": 1,
+                "topologyKey": _ZONE,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": subject.spec.get("selector") or {},
+            }
+            yield Advice(
+                f"nothing spreads the pods of {subject.name} over nodes or zones",
+                f"all its pods ran on {node}" if node else "no anti-affinity and no topology spread",
+                Strength.OBSERVED if node else Strength.POSSIBLE,
+                case.titles(),
+                subject.of_pod({"topologySpreadConstraints": [constraint]}),
+            )
+
+
+RULE = Rule("bound-to-nodes", _find)

@@ -1,0 +1,58 @@
+"""Settings of a rollout: a deadline that is longer than the objective's, or a strategy that removes old pods first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.advice.case import Case, Subject
+from harness.advice.rule import Advice, Rule, Strength
+from harness.faults.base import Effect
+
+# The default of spec.progressDeadlineSeconds of a Deployment.
+_DEADLINE = 600.0
+_USERS = ("availability", "errorRate", "latency", "rolloutHalts", "invariant")
+
+
+def _deadline(case: Case, subject: Subject) -> Iterator[Advice]:
+    limits = [found.limit for found in case.missed("rolloutHalts", "progressDeadline") if found.limit]
+    deadline = float(subject.spec.get("progressDeadlineSeconds", _DEADLINE))
+    if limits and deadline >= min(limits):
+        yield Advice(
+            f"{subject.name} reports that its rollout is stuck only after progressDeadlineSeconds",
+            f"progressDeadlineSeconds is {deadline:g}, and the objective allows {min(limits):g} s",
+            Strength.OBSERVED,
+            case.titles("rolloutHalts", "progressDeadline"),
+            subject.of_spec({"progressDeadlineSeconds": max(1, int(min(limits) / 2))}),
+        )
+
+
+def _strategy(case: Case, subject: Subject) -> Iterator[Advice]:
+    key = "strategy" if subject.item["kind"] == "Deployment" else "updateStrategy"
+    strategy = subject.spec.get(key) or {}
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    unavailable = (strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%")
+    if strategy.get("type") == "Recreate":
+        cause, found = f"{subject.name} ends all old pods before it starts new ones", "its strategy is Recreate"
+        strength = Strength.OBSERVED
+    elif unavailable in ("100%", subject.spec.get("replicas", 1)):
+        cause = f"a rolling update of {subject.name} may stop all pods at once"
+        found, strength = f"maxUnavailable is {unavailable}", Strength.OBSERVED
+    elif unavailable not in (0, "0%"):
+        cause = f"a rolling update of {subject.name} removes old pods before new ones are ready"
+        found, strength = f"maxUnavailable is {unavailable}", Strength.POSSIBLE
+    else:
+        return
+    if explains := case.titles(*_USERS):
+        yield Advice(cause, found, strength, explains, subject.of_spec({key: rolling}))
+
+
+def _find(case: Case) -> Iterator[Advice]:
+    if not case.has_effect(Effect.WORKLOADS):
+        return
+    for subject in case.subjects:
+        yield from _deadline(case, subject)
+        if subject.item["kind"] == "Deployment":
+            yield from _strategy(case, subject)
+
+
+RULE = Rule("rollout-limits", _find)
