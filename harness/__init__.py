@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from harness.objectives.identity import Identity
     from harness.objectives.invariant import Invariant
     from harness.objectives.latency import Latency
+    from harness.objectives.liveness_restart import LivenessRestart
     from harness.objectives.prometheus import Prometheus as PrometheusObjective
     from harness.objectives.recovery_time import RecoveryTime
     from harness.objectives.replicas import Replicas
@@ -171,6 +172,7 @@ __all__ = [
     "KubeApi",
     "Latency",
     "LiveObjective",
+    "LivenessRestart",
     "LoadSummary",
     "Need",
     "NodeCutOff",
@@ -269,6 +271,7 @@ _NAMES = {
     "harness.objectives.identity": "Identity",
     "harness.objectives.invariant": "Invariant",
     "harness.objectives.latency": "Latency",
+    "harness.objectives.liveness_restart": "LivenessRestart",
     "harness.objectives.recovery_time": "RecoveryTime",
     "harness.objectives.replicas": "Replicas",
     "harness.objectives.restarts": "Restarts",

@@ -104,7 +104,7 @@ ON_DEMAND = (
         ("github.com/prometheus/common/version.Version={version}",),
         folder="alertmanager",
     ),
-    Component("probe-target", ".", "resilience-harness/probe-target", folder="probe-target", version="1.0.0"),
+    Component("probe-target", ".", "resilience-harness/probe-target", folder="probe-target", version="1.1.0"),
 )
 # The harness's programs have a module each, so that a change in one rebuilds only that one.
 OWN = (

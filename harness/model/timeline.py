@@ -6,7 +6,8 @@ the load generator's processes share one axis. A timeline is append-only; object
 Series that the built-in probes write, and their values (all JSON):
 
 ``pods``       subject ``<pod>``: {"event", "uid", "owner", "ready", "phase", "deleting", "node", "ip", "containers":
-               {name: {"id", "restarts", "ready", "waiting", "exit_code"}}, "ready_since", "created", "labels",
+               {name: {"id", "restarts", "ready", "waiting", "exit_code", "started"}}, "liveness": {name: {"delay",
+               "period", "timeout", "failures", "grace"}} in seconds, "ready_since", "created", "labels",
                "images": [[image, id of what runs under this name] …]}
 ``endpoints``  subject ``<service>``: {"ready": [pod uid …], "serving": […], "all": […]}, "gone" without any slice
 ``workloads``  subject ``<kind>/<name>``: {"uid", "desired", "replicas", "ready", "available", "updated", "generation",

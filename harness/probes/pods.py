@@ -38,6 +38,7 @@ class PodProbe(WatchProbe):
             "node": item.get("spec", {}).get("nodeName", ""),
             "ip": status.get("podIP", ""),
             "containers": {container["name"]: _container(container) for container in _long_running(item)},
+            "liveness": dict(_liveness(item.get("spec", {}))),
             "ready_since": ready.get("since") if is_ready else None,
             "created": moment(meta.get("creationTimestamp")),
             "labels": dict(meta.get("labels") or {}),
@@ -53,6 +54,24 @@ def _images(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for container in status.get(kind) or ():
             if container.get("imageID"):
                 yield str(container.get("image", "")), str(container["imageID"])
+
+
+def _liveness(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield the times of each liveness probe in seconds, with the defaults that the API server has filled in."""
+    sidecars = [each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"]
+    for container in [*(spec.get("containers") or ()), *sidecars]:
+        if probe := container.get("livenessProbe"):
+            grace = probe.get("terminationGracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 30))
+            yield (
+                container["name"],
+                {
+                    "delay": probe.get("initialDelaySeconds", 0),
+                    "period": probe.get("periodSeconds", 10),
+                    "timeout": probe.get("timeoutSeconds", 1),
+                    "failures": probe.get("failureThreshold", 3),
+                    "grace": grace,
+                },
+            )
 
 
 def _long_running(pod: Object) -> list[dict[str, Any]]:
@@ -76,4 +95,5 @@ def _container(status: dict[str, Any]) -> dict[str, Any]:
         "ready": bool(status.get("ready")),
         "waiting": (state.get("waiting") or {}).get("reason"),
         "exit_code": ended.get("exitCode"),
+        "started": moment((state.get("running") or {}).get("startedAt")),
     }

@@ -88,10 +88,14 @@ class Story:
         told: float | None = None,
         node: str = "node-1",
         unreported: bool = False,
+        started: float | None = None,
+        liveness: dict[str, Any] | None = None,
     ) -> Story:
         """One watch event of a pod; ``since`` is the Ready condition's time in timeline seconds, ``told`` the newest
-        timestamp in the event. ``unreported``: the kubelet has not written container statuses."""
+        timestamp in the event. ``unreported``: the kubelet has not written container statuses. ``started`` is the
+        start of the container in timeline seconds, ``liveness`` the times of its probe."""
         state = {"id": f"{uid}-{container}", "restarts": restarts, "ready": ready, "waiting": None, "exit_code": None}
+        state["started"] = WALL + started if started is not None else None
         value = {
             "event": event,
             "uid": uid,
@@ -101,6 +105,7 @@ class Story:
             "deleting": deleting,
             "node": node,
             "containers": {} if unreported else {"app": state},
+            "liveness": {"app": liveness} if liveness else {},
             "ready_since": WALL + since if ready and since is not None else None,
         }
         return self.add("pods", name, at, value, told)

@@ -22,7 +22,8 @@ class PodSample:
 
     ``ready`` is the Ready condition, False for a pod that is terminating or has ended; ``since`` is the condition's
     timestamp and ``newest`` the newest timestamp in the event, both in timeline seconds and cut to whole seconds by the
-    API server. ``containers`` maps names to ids.
+    API server. ``containers`` maps names to ids, ``started`` those that run to the start in timeline seconds,
+    ``liveness`` those with a liveness probe to its times; None if they were not recorded.
     """
 
     at: float
@@ -36,6 +37,8 @@ class PodSample:
     node: str
     containers: Mapping[str, str]
     restarts: Mapping[str, int]
+    started: Mapping[str, float]
+    liveness: Mapping[str, Mapping[str, float]] | None
 
     def restarted_since(self, before: PodSample) -> bool:
         """Return whether a container was replaced between two events of the same pod."""
@@ -120,4 +123,10 @@ def _pod(timeline: Timeline, seen: Observation) -> PodSample:
         node=str(value.get("node") or ""),
         containers={name: str(state.get("id") or "") for name, state in containers.items()},
         restarts={name: int(state.get("restarts") or 0) for name, state in containers.items()},
+        started={
+            name: float(state["started"]) - timeline.wall_origin
+            for name, state in containers.items()
+            if state.get("started") is not None
+        },
+        liveness=value.get("liveness"),
     )

@@ -36,7 +36,7 @@ def pod(**changes: Any) -> dict[str, Any]:
                     "containerID": "containerd://c1",
                     "restartCount": 0,
                     "ready": True,
-                    "state": {"running": {}},
+                    "state": {"running": {"startedAt": READY}},
                 }
             ],
         },
@@ -79,8 +79,16 @@ def test_a_ready_pod() -> None:
         "node": "worker-1",
         "ip": "198.18.65.16",
         "containers": {
-            "podinfo": {"id": "containerd://c1", "restarts": 0, "ready": True, "waiting": None, "exit_code": None}
+            "podinfo": {
+                "id": "containerd://c1",
+                "restarts": 0,
+                "ready": True,
+                "waiting": None,
+                "exit_code": None,
+                "started": parse_kubernetes_time(READY),
+            }
         },
+        "liveness": {},
         "ready_since": parse_kubernetes_time(READY),
         "created": parse_kubernetes_time(CREATED),
         "labels": {"app": "podinfo", "pod-template-hash": "dbf696c7d"},
@@ -122,6 +130,22 @@ def test_a_pod_without_a_controller_has_no_owner() -> None:
     assert workload_of(pod(metadata__ownerReferences=[{"kind": "Node", "name": "n", "controller": False}])) == ""
 
 
+def test_times_of_liveness_probes_are_recorded() -> None:
+    quick = {"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 4, "initialDelaySeconds": 5}
+    spec = {
+        "terminationGracePeriodSeconds": 7,
+        "containers": [{"name": "a", "livenessProbe": quick}, {"name": "b"}],
+        "initContainers": [
+            {"name": "once", "livenessProbe": quick},
+            {"name": "side", "restartPolicy": "Always", "livenessProbe": {"terminationGracePeriodSeconds": 1}},
+        ],
+    }
+    assert seen(pod(spec=spec)).value["liveness"] == {
+        "a": {"delay": 5, "period": 2, "timeout": 3, "failures": 4, "grace": 7},
+        "side": {"delay": 0, "period": 10, "timeout": 1, "failures": 3, "grace": 1},
+    }
+
+
 def test_last_exit_code_and_waiting_reason_are_recorded() -> None:
     crashed = {
         "name": "podinfo",
@@ -137,6 +161,7 @@ def test_last_exit_code_and_waiting_reason_are_recorded() -> None:
         "ready": False,
         "waiting": "CrashLoopBackOff",
         "exit_code": 137,
+        "started": None,
     }
     assert containers["other"]["exit_code"] == 0
 

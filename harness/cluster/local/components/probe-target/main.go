@@ -12,7 +12,8 @@
 //	POST /switch/liveness?to=ok|fail|late|hang   late answers 200 after the time of -late
 //	POST /switch/readiness?to=ok|fail|late|hang
 //	POST /switch/port?to=open|closed             closed: new connections are refused, idle ones are closed
-//	POST /switch/process?to=hang|run|exit        hang: no request is answered; exit: the program ends with code 1
+//	POST /switch/process?to=hang|run|exit        hang: no request is answered, and SIGTERM has no effect; exit: the
+//	                                             program ends with code 1
 package main
 
 import (
@@ -238,6 +239,10 @@ func (service *service) end(signals <-chan os.Signal, atOnce bool, drain time.Du
 	if atOnce {
 		os.Exit(0)
 	}
+	if _, _, hung := service.state(); hung != nil {
+		// A process that hangs does not end either.
+		<-hung
+	}
 	service.draining.Store(true)
 	time.Sleep(drain)
 	limit, cancel := context.WithTimeout(context.Background(), mostDrain)
@@ -246,6 +251,21 @@ func (service *service) end(signals <-chan os.Signal, atOnce bool, drain time.Du
 		log.Fatalf("shutdown: %v", err)
 	}
 	os.Exit(0)
+}
+
+// checked returns the exit code of a probe by a command.
+func checked(url string) int {
+	response, err := http.Get(url)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		fmt.Fprintln(os.Stderr, response.Status)
+		return 1
+	}
+	return 0
 }
 
 func main() {
@@ -260,7 +280,11 @@ func main() {
 	exitAfter := flag.Duration("exit-after", 0, "end with code 1 after this time; 0: never")
 	atOnce := flag.Bool("exit-at-once", false, "end at once on SIGTERM, instead of after the requests that have begun")
 	drain := flag.Duration("drain", 0, "on SIGTERM, answer new requests for this long, each with Connection: close")
+	check := flag.String("check", "", "get this URL, and end with code 0 if the answer is 200: for probes by a command")
 	flag.Parse()
+	if *check != "" {
+		os.Exit(checked(*check))
+	}
 	pod, err := os.Hostname()
 	if err != nil {
 		log.Fatalf("hostname: %v", err)
