@@ -12,7 +12,8 @@ Series that the built-in probes write, and their values (all JSON):
 ``endpoints``  subject ``<service>``: {"ready": [pod uid …], "serving": […], "all": […]}, "gone" without any slice
 ``workloads``  subject ``<kind>/<name>``: {"uid", "desired", "replicas", "ready", "available", "updated", "generation",
                "observed_generation", "revision", "template" (a hash of the pod template), "conditions": {type:
-               {"status", "reason", "message", "since"}}}
+               {"status", "reason", "message", "since"}}, "deadline" (progressDeadlineSeconds), "progressed" (Unix
+               seconds of a Deployment's last progress, None if unknown)}
 ``autoscalers`` subject ``hpa/<name>``: {"current", "desired", "min", "max", "metrics": {name: number},
                "conditions": …}; these and the workloads' counts are None if no controller has written them yet:
                read them through ``harness.model.reported``

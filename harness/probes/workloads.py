@@ -11,7 +11,7 @@ from harness.cluster.kube.client import Object
 from harness.cluster.kube.reflector import DELETED
 from harness.cluster.kube.resources import DAEMON_SETS, Resource
 from harness.probes.base import Sighting, WatchProbe
-from harness.probes.conditions import conditions, newest
+from harness.probes.conditions import conditions, moment, newest
 
 _COUNTS = {
     "replicas": "replicas",
@@ -30,6 +30,7 @@ _DAEMON_COUNTS = {
 class WorkloadProbe(WatchProbe):
     """Series ``workloads``, subject ``<kind>/<name>``.
 
+    ``deadline`` (seconds) and ``progressed`` (Unix seconds) are those of a Deployment's rollout, None for other kinds.
     ``template`` is a hash of the pod template in the spec, so it returns to its old value when a rollout is undone.
     Counts that the controller has not written yet are None; those of a deleted workload are 0.
     """
@@ -57,11 +58,24 @@ class WorkloadProbe(WatchProbe):
             "revision": _revision(item),
             "template": template_hash(item),
             "conditions": known,
+            "deadline": spec.get("progressDeadlineSeconds"),
+            "progressed": _progressed(item),
         }
         for key, field in (_DAEMON_COUNTS if daemons else _COUNTS).items():
             value[key] = 0 if gone else status.get(field, absent)
         wall = newest(*(condition["since"] for condition in known.values()))
         yield Sighting(f"{self.resource.kind.lower()}/{meta['name']}", value, wall)
+
+
+def _progressed(item: Object) -> float | None:
+    """Return when a Deployment's rollout last made progress, in Unix seconds; None if its condition does not show it.
+
+    The controller counts the progress deadline from this time.
+    """
+    for condition in item.get("status", {}).get("conditions") or ():
+        if condition["type"] == "Progressing" and condition.get("status") == "True":
+            return moment(condition.get("lastUpdateTime"))
+    return None
 
 
 def template_hash(workload: Object) -> str:

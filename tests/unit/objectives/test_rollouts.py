@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harness.model.timeline import Victim
 from harness.model.verdict import Verdict
 from harness.objectives.rolled_back import RolledBack
 from harness.objectives.rollout_halts import RolloutHalts
@@ -71,6 +72,42 @@ def test_deadline_time_is_bounded_by_condition_and_arrival(limit: str, verdict: 
     assert halts(bad_rollout(), within=limit)[0] is verdict
 
 
+def on_time(deadline: int | None = 8, progressed: float | None = 11.0, reported: float = 19.0) -> Story:
+    """A bad template at 10 s, whose rollout last made progress at 11 s, and whose condition is of 19 s."""
+    story = seen(Story(fault=20), 1.0).injected(10.0, undone=30.0)
+    for at, since, status in ((11.2, progressed, "True"), (19.4, None, "False")):
+        reason = "ReplicaSetUpdated" if status == "True" else "ProgressDeadlineExceeded"
+        conditions = {"Progressing": {"status": status, "reason": reason, "since": WALL + reported}}
+        value = {"uid": "d", "available": 3, "replicas": 4, "conditions": conditions, "template": "bad"}
+        value |= {"deadline": deadline, "progressed": None if since is None else WALL + since}
+        story.add("workloads", PODINFO, at, value)
+    return story
+
+
+@pytest.mark.parametrize(
+    ("story", "verdict", "reason"),
+    [
+        (on_time(), HELD, "progressDeadlineSeconds: 8) 8 s to 9 s after its last progress, at most 10 s was allowed"),
+        (on_time(reported=20.0), HELD, "9 s to 10 s after its last progress"),
+        (on_time(reported=21.0), INCONCLUSIVE, "10 s to 11 s after its last progress"),
+        (on_time(reported=22.0), BROKEN, "11 s to 12 s after its last progress, at most 10 s was allowed"),
+        (on_time(deadline=12), BROKEN, "9 s after its last progress at the latest, before its deadline"),
+        (on_time(deadline=None), INCONCLUSIVE, "was not observed"),
+        (on_time(progressed=None), INCONCLUSIVE, "was not observed"),
+        (on_time().gap("workloads", 12.0, 13.0, complete=False), INCONCLUSIVE, "was not observed"),
+    ],
+)
+def test_tolerance_counts_from_the_last_progress(story: Story, verdict: Verdict, reason: str) -> None:
+    found, why = halts(story, tolerance="2s", minAvailable=None, maxTotal=None)
+    assert found is verdict, why
+    assert reason in why
+
+
+def test_tolerance_is_not_judged_without_a_report() -> None:
+    assert halts(bad_rollout(reported=None), tolerance="2s")[0] is BROKEN
+    assert "its last progress" not in halts(bad_rollout(reported=None), tolerance="2s")[1]
+
+
 @pytest.mark.parametrize(
     ("story", "verdict", "reason"),
     [
@@ -99,6 +136,25 @@ def test_deadline_never_reported_is_broken_after_enough_time() -> None:
     """20 s lie between the injection and the undo."""
     assert halts(bad_rollout(reported=None), within="15s")[0] is BROKEN
     assert halts(bad_rollout(reported=None), within="25s")[0] is INCONCLUSIVE
+
+
+def test_completed_rollout_is_reported_as_not_stopped() -> None:
+    story = seen(bad_rollout(reported=None), 25.0, template="bad", updated=3)
+    assert "all 3 replicas are of the new version, which nothing stopped" in halts(story)[1]
+
+
+def test_missing_report_names_the_deadline() -> None:
+    story = bad_rollout(reported=None)
+    value = {"desired": 3, "replicas": 4, "available": 3, "updated": 1, "template": "bad", "deadline": 600}
+    story.add("workloads", PODINFO, 25.0, value)
+    assert "progressDeadlineSeconds is 600, counted from the last progress" in halts(story)[1]
+
+
+def test_missing_replicas_are_explained_by_the_strategy() -> None:
+    victim = Victim("Deployment", "podinfo", "d", "revision 1, a rollout may take 1 of its pods")
+    story = seen(seen(Story(fault=20), 1.0).struck(victim), 12.0, template="bad", available=2, total=4)
+    assert "before the fault: revision 1, a rollout may take 1 of its pods" in halts(story)[1]
+    assert "before the fault" not in halts(story, minAvailable=2)[1]
 
 
 def test_condition_from_before_the_fault_is_ignored() -> None:

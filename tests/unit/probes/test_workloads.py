@@ -18,7 +18,7 @@ DEPLOYMENT: dict[str, Any] = {
         "generation": 4,
         "annotations": {"deployment.kubernetes.io/revision": "3"},
     },
-    "spec": {"replicas": 3, "template": TEMPLATE},
+    "spec": {"replicas": 3, "template": TEMPLATE, "progressDeadlineSeconds": 8},
     "status": {
         "observedGeneration": 4,
         "replicas": 4,
@@ -67,7 +67,16 @@ def test_a_deployment() -> None:
                 "since": since,
             }
         },
+        "deadline": 8,
+        "progressed": None,
     }
+
+
+def test_progress_of_a_rollout_is_that_of_its_condition() -> None:
+    condition = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
+    stamps = {"lastTransitionTime": "2026-11-23T07:20:00Z", "lastUpdateTime": "2026-11-23T07:23:00Z"}
+    value = seen(DEPLOYMENTS, DEPLOYMENT | {"status": {"conditions": [condition | stamps]}}).value
+    assert value["progressed"] == parse_kubernetes_time("2026-11-23T07:23:00Z")
 
 
 COUNTS = ("desired", "replicas", "ready", "available", "updated")
