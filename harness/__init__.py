@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from harness.objectives.alert import Alert
     from harness.objectives.availability import Availability
     from harness.objectives.base import Due, LiveObjective, Objective
+    from harness.objectives.drained import Drained
     from harness.objectives.durability import Durability
     from harness.objectives.error_rate import ErrorRate
     from harness.objectives.identity import Identity
@@ -149,6 +150,7 @@ __all__ = [
     "ContainerKill",
     "Cordon",
     "Drain",
+    "Drained",
     "Due",
     "Durability",
     "Duration",
@@ -266,6 +268,7 @@ _NAMES = {
     "harness.objectives.alert": "Alert",
     "harness.objectives.availability": "Availability",
     "harness.objectives.base": "Due LiveObjective Objective",
+    "harness.objectives.drained": "Drained",
     "harness.objectives.durability": "Durability",
     "harness.objectives.error_rate": "ErrorRate",
     "harness.objectives.identity": "Identity",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from harness.cluster.kube.client import Object
-from harness.cluster.kube.conditions import deletion_asked, has_ended
+from harness.cluster.kube.conditions import deletion_asked, has_ended, holds
 from harness.cluster.kube.owners import workload_of
 from harness.cluster.kube.resources import PODS
 from harness.cluster.protocol import Cluster
@@ -76,9 +76,28 @@ def still_ending(pods: Iterable[Object]) -> str:
 
 
 def forbidden_by_budget(error: ApiError) -> bool:
-    """Return whether the API server refused an eviction because of a disruption budget."""
+    """Return whether the API server refused an eviction because of disruption budgets."""
     # Status 429 also means that the client sends too many requests; only the message distinguishes the two.
-    return error.status == 429 and "disruption budget" in str(error)
+    return (error.status == 429 and "disruption budget" in str(error)) or covered_twice(error)
+
+
+def covered_twice(error: ApiError) -> bool:
+    """Return whether the API server refused an eviction because several disruption budgets select the pod."""
+    return error.status == 500 and "more than one PodDisruptionBudget" in str(error)
+
+
+def refusal(error: ApiError, pod: Object, advice: str = "") -> str:
+    """Return why budgets forbid the eviction of a pod, and what to change: ``advice`` if there is no special reason."""
+    message = str(error).rpartition("/eviction: ")[2]
+    if covered_twice(error):
+        return f"{message} Let only one budget select each pod: no drain can evict this one"
+    if not holds(pod, "Ready"):
+        # A budget that is met lets an unready pod go, so it is not met.
+        return (
+            f"{message}. The pod is not Ready: with unhealthyPodEvictionPolicy: AlwaysAllow the budget would not "
+            "protect it"
+        )
+    return f"{message}. {advice}" if advice else message
 
 
 def fate(pod: Object | None, uid: str) -> str:

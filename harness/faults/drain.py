@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -24,13 +24,15 @@ from harness.cluster.kube.resources import PODS
 from harness.common.errors import ApiError, Inconclusive
 from harness.faults.base import Effect, Evidence, FaultContext
 from harness.faults.cordoning import Cordoning
-from harness.faults.departure import fate, forbidden_by_budget, still_ending
-from harness.model.quantities import Duration
+from harness.faults.departure import fate, forbidden_by_budget, refusal, still_ending
+from harness.model.quantities import Duration, show_seconds
 from harness.model.timeline import Victim
 from harness.safety.guard import check_victims
+from harness.safety.guard.blast import Strike
 from harness.safety.guard.victims import is_of_the_cluster
 
 RETRY_EVERY = 1.0
+_ADVICE = "Let the budget allow a disruption, such as maxUnavailable: 1, if the node must be drained"
 _BUDGET = re.compile(r"disruption budget (\S+) ")
 
 
@@ -108,8 +110,9 @@ class Drain(Cordoning):
         return Evidence(proven=bool(outcomes) and all(proven for proven, _ in outcomes), text=text)
 
     def _outcome(self, api: KubeApi, pod: Victim) -> tuple[bool, str]:
-        found = fate(api.find(PODS, pod.name, _namespace(pod)), pod.uid)
-        if found:
+        now = api.find(PODS, pod.name, _namespace(pod))
+        found = fate(now, pod.uid)
+        if now is None or found:
             return True, f"{pod.name} (uid {pod.uid}) {found}"
         try:
             api.evict(pod.name, _namespace(pod), uid=pod.uid, dry_run=True)
@@ -117,9 +120,14 @@ class Drain(Cordoning):
             if not forbidden_by_budget(error):
                 raise
             name = _BUDGET.search(str(error))
-            by = f"poddisruptionbudget/{name[1]}" if name else "a disruption budget"
-            return self.may_block, f"{pod.name} stays: the drain was blocked by {by} for {self.timeout:g} s ({error})"
+            by = f"poddisruptionbudget/{name[1]}" if name else "disruption budgets"
+            why = refusal(error, now, _ADVICE)
+            blocked = f"the drain was blocked by {by} for {show_seconds(self.timeout)}: {why}"
+            return self.may_block, f"{pod.name} stays: {blocked}"
         return False, f"{pod.name} (uid {pod.uid}) is still there, and no budget forbids its eviction"
+
+    def strike(self, victims: tuple[Victim, ...]) -> Strike:
+        return replace(super().strike(victims), may_be_refused=self.may_block)
 
     def unfinished(self, context: FaultContext, victims: tuple[Victim, ...]) -> str:
         """Return the evicted pods that are still terminating: until they have ended, they may still serve."""

@@ -13,7 +13,7 @@ from harness.cluster.kube.permissions import Permission, allow
 from harness.cluster.kube.resources import PODS
 from harness.common.errors import ApiError, Inconclusive
 from harness.faults.base import Evidence, FaultContext
-from harness.faults.departure import Departure, fate, forbidden_by_budget
+from harness.faults.departure import Departure, fate, forbidden_by_budget, refusal
 from harness.model.timeline import Victim
 
 
@@ -50,13 +50,14 @@ class PodEvict(Departure):
         return Evidence(proven=bool(outcomes) and all(proven for proven, _ in outcomes), text=text)
 
     def _outcome(self, context: FaultContext, victim: Victim) -> tuple[bool, str]:
-        found = fate(context.api.find(PODS, victim.name, context.namespace), victim.uid)
-        if found:
+        now = context.api.find(PODS, victim.name, context.namespace)
+        found = fate(now, victim.uid)
+        if now is None or found:
             return True, f"{victim.name} (uid {victim.uid}) {found}"
         try:
             context.api.evict(victim.name, context.namespace, uid=victim.uid, dry_run=True)
         except ApiError as error:
             if not forbidden_by_budget(error):
                 raise
-            return True, f"{victim.name} stays: {error}"
+            return True, f"{victim.name} stays: {refusal(error, now)}"
         return False, f"{victim.name} (uid {victim.uid}) is still there, and no budget forbids its eviction"

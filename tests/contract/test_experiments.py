@@ -22,7 +22,7 @@ from harness.gameday.selection import experiments_of
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [file for file in sorted((ROOT / "experiments").rglob("*.yaml")) if is_experiment(file)]
 DAYS = game_day_files(ROOT / "experiments")
-PROMISES = {"self_healing", "autoscaling", "rollouts", "state", "nodes", "observability"}
+PROMISES = {"self_healing", "autoscaling", "rollouts", "disruption", "state", "nodes", "observability"}
 
 
 def _place(file: Path) -> str:

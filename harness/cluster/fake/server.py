@@ -273,9 +273,16 @@ class FakeApiServer:
         namespace, options = place.namespace or "", request.body.get("deleteOptions") or {}
         with self.store.changed:
             pod = self.store.get(PODS, namespace, place.name)
-            for budget in self.store.list(BUDGETS, namespace):
-                if matches_labels((budget.get("spec") or {}).get("selector"), pod["metadata"].get("labels") or {}):
-                    self._spend(budget, namespace, dry_run=bool(options.get("dryRun")))
+            labels = pod["metadata"].get("labels") or {}
+            budgets = [
+                budget
+                for budget in self.store.list(BUDGETS, namespace)
+                if matches_labels((budget.get("spec") or {}).get("selector"), labels)
+            ]
+            if len(budgets) > 1:
+                raise ApiError(500, "InternalError", _SEVERAL_BUDGETS)
+            for budget in budgets:
+                self._spend(budget, namespace, dry_run=bool(options.get("dryRun")))
             self.store.delete(PODS, namespace, place.name, options)
         return {"kind": "Status", "apiVersion": "v1", "status": "Success"}
 
@@ -288,6 +295,10 @@ class FakeApiServer:
         if not dry_run:
             spent = {**budget, "status": {**budget["status"], "disruptionsAllowed": allowed - 1}}
             self.store.update(BUDGETS, namespace, budget["metadata"]["name"], lambda _: spent, "status")
+
+
+# The message of pkg/registry/core/pod/storage/eviction.go.
+_SEVERAL_BUDGETS = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 
 
 def _used_by_the_harness() -> list[Resource]:

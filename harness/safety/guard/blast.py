@@ -26,14 +26,16 @@ _ZONE = "topology.kubernetes.io/zone"
 class Strike:
     """The planned effect of one fault. ``taken`` is how many pods it removes from each workload that is its victim.
 
-    ``obeys_budgets``: the API server itself checks disruption budgets for this fault. ``spares_pods_of_nodes``: a node
-    that is a victim keeps its pods, unless they are victims too.
+    ``obeys_budgets``: the API server itself checks disruption budgets for this fault. ``may_be_refused``: the
+    experiment expects that it refuses. ``spares_pods_of_nodes``: a node that is a victim keeps its pods, unless they
+    are victims too.
     """
 
     fault: str
     victims: tuple[Victim, ...]
     taken: Mapping[Victim, int] = field(default_factory=dict)
     obeys_budgets: bool = False
+    may_be_refused: bool = False
     spares_pods_of_nodes: bool = False
 
 
@@ -43,7 +45,7 @@ class Blast:
 
     ``must_return`` are the pods that must be replaced: victims, and pods of the experiment that are never restarted and
     are hit along with their node. ``unchecked`` are hit by faults whose disruption budgets the API server does not
-    check, ``evicted`` by faults whose budgets it does check.
+    check, ``evicted`` by faults whose budgets it does check and that need its consent.
     """
 
     pods: dict[str, Object]
@@ -103,7 +105,10 @@ def _measure(api: KubeApi, namespaces: Sequence[str], strikes: Sequence[Strike],
     for strike in strikes:
         own = set(_hit(strike, pods, namespaces))
         hit |= own
-        (evicted if strike.obeys_budgets else unchecked).update(own)
+        if not strike.obeys_budgets:
+            unchecked.update(own)
+        elif not strike.may_be_refused:
+            evicted.update(own)
     chosen = {victim.uid for strike in strikes for victim in strike.victims if victim.kind == "Pod"} & pods.keys()
     # The kubelet restarts pods when their node comes back, except those with restartPolicy Never: they are lost.
     chosen |= {uid for uid in hit if _runs_once(pods[uid]) and pods[uid]["metadata"]["namespace"] in namespaces}

@@ -159,6 +159,38 @@ def test_blocked_drain_names_the_budget(world: World, may_block: bool) -> None:
     assert undo(world, context) == ["node node-1 is schedulable"]
 
 
+def test_blocked_drain_advises_on_the_budget(world: World) -> None:
+    budget(world, 0)
+    _, _, found = inject(world, drain(timeout=2))
+    assert found.text.count("Let the budget allow a disruption, such as maxUnavailable: 1") == 3
+
+
+def test_blocked_drain_of_an_unready_pod_names_the_policy(world: World) -> None:
+    budget(world, 0)
+    (name, *_) = world.pods()
+    world.api.patch(PODS, name, {"status": {"conditions": []}}, NAMESPACE, subresource="status")
+    _, _, found = inject(world, drain(timeout=2))
+    assert found.text.count("unhealthyPodEvictionPolicy: AlwaysAllow") == 1
+
+
+def test_overlapping_budgets_are_refused_by_the_guard(world: World) -> None:
+    budget(world, 1)
+    budget(world, 1, "other")
+    assert len([text for text in refused(world, drain(timeout=2)) if "let one budget select it" in text]) == 3
+    assert not [text for text in refused(world, drain(timeout=2, mayBlock=True)) if "budget" in text]
+
+
+@pytest.mark.parametrize("may_block", [False, True])
+def test_overlapping_budgets_block_a_drain(world: World, may_block: bool) -> None:
+    budget(world, 1)
+    budget(world, 1, "other")
+    before = world.pods()
+    _, _, found = inject(world, drain(timeout=2, mayBlock=may_block))
+    assert found.proven is may_block
+    assert found.text.count("Let only one budget select each pod") == 3
+    assert world.pods() == before
+
+
 def test_eviction_is_tried_again_until_the_budget_allows_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     budget(world, 1)
     sleep = world.clock.sleep

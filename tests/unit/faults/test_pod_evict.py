@@ -48,6 +48,16 @@ def test_a_budget_s_refusal_is_an_outcome_and_evidence(world: World) -> None:
     assert world.pods() == before
 
 
+def test_overlapping_budgets_are_an_outcome_with_advice(world: World) -> None:
+    other = _budget(1)
+    other["metadata"]["name"] = "one-of-three"
+    for each in (_budget(1), other):
+        world.cluster.server.seed(each, namespace=NAMESPACE)
+    evidence = _evict(world)
+    assert evidence.proven
+    assert "Let only one budget select each pod" in evidence.text
+
+
 def test_budget_limits_the_number_of_evictions(world: World) -> None:
     world.cluster.server.seed(_budget(1), namespace=NAMESPACE)
     before = world.pods()
