@@ -58,7 +58,7 @@ class Drained(Objective):
         if not observed:
             return inconclusive(f"no pod that was to be evicted from {nodes} was observed")
         stay = sorted(name for uid, name in pods.items() if leaving.get(uid, 0.0) > undone)
-        what, since = f"{counted(observed, 'pod')} of {nodes} were gone", "the drain began"
+        what, since = f"the drain of {nodes} removed {counted(observed, 'pod')}", "its start"
         ended = max(gone.get(uid, math.inf) for uid in leaving)
         if not stay and ended < math.inf:
             took = ended - began

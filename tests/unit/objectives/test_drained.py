@@ -45,7 +45,7 @@ def judge(story: Story, within: str = "8s") -> tuple[Verdict, str]:
 def test_slowest_pod_decides(limit: str, verdict: Verdict) -> None:
     found, why = judge(gone(gone(drain(), "one", 12.0), "two", 15.0), limit)
     assert found is verdict
-    assert "2 pods of node-1 were gone 5 s after the drain began" in why
+    assert "the drain of node-1 removed 2 pods 5 s after its start" in why
 
 
 def test_blocked_pod_breaks_with_the_evidence() -> None:
