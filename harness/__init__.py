@@ -75,10 +75,15 @@ if TYPE_CHECKING:
     from harness.faults.node_pause import NodePause
     from harness.faults.node_service import NodeService
     from harness.faults.node_stop import NodeStop
+    from harness.faults.pause import Pause
     from harness.faults.pod_evict import PodEvict
     from harness.faults.pod_kill import PodKill
     from harness.faults.pod_request import PodHttp, PodRequest
     from harness.faults.process_hang import ProcessHang
+    from harness.faults.restart import Restart
+    from harness.faults.resume import Resume
+    from harness.faults.rollback import Rollback
+    from harness.faults.rollout import Rollout
     from harness.faults.scale import Scale
     from harness.faults.targets import PodTarget, Selector, WorkloadTarget
     from harness.model.finding import Finding
@@ -185,6 +190,7 @@ __all__ = [
     "Object",
     "Objective",
     "Observation",
+    "Pause",
     "Permission",
     "Phase",
     "PodEvict",
@@ -206,8 +212,12 @@ __all__ = [
     "Reply",
     "RequestSample",
     "Resource",
+    "Restart",
     "Restarts",
+    "Resume",
+    "Rollback",
     "RolledBack",
+    "Rollout",
     "RolloutHalts",
     "RunRecord",
     "Scale",
@@ -256,6 +266,11 @@ _NAMES = {
     "harness.faults.pod_evict": "PodEvict",
     "harness.faults.pod_kill": "PodKill",
     "harness.faults.pod_request": "PodHttp PodRequest",
+    "harness.faults.pause": "Pause",
+    "harness.faults.restart": "Restart",
+    "harness.faults.resume": "Resume",
+    "harness.faults.rollback": "Rollback",
+    "harness.faults.rollout": "Rollout",
     "harness.faults.process_hang": "ProcessHang",
     "harness.faults.scale": "Scale",
     "harness.faults.targets": "PodTarget Selector WorkloadTarget",

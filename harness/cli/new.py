@@ -104,7 +104,8 @@ def _check(options: argparse.Namespace) -> None:
         expected = "at most 40 lower-case letters, digits and hyphens, with a letter or digit at both ends"
         problems.append(Problem(f"found {options.name!r}, expected {expected}", field="NAME"))
     if options.fault not in DRAFTS:
-        problems.append(Problem(f"found {options.fault!r}{one_of(options.fault, DRAFTS)}", field="--fault"))
+        found = f"found {options.fault!r}{one_of(options.fault, DRAFTS)}"
+        problems.append(Problem(f"{found}; changes on purpose have no draft", field="--fault"))
     if options.rate < 1:
         problems.append(Problem(f"found {options.rate}, expected at least 1", field="--rate"))
     if not re.fullmatch(r"/[!-~]*", options.path):

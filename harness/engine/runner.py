@@ -140,7 +140,9 @@ class Runner:
         live = self._live
 
         def met(condition: Condition) -> bool:
-            return condition.met(live.timeline)
+            if condition.error_rate is not None:
+                live.read_requests()
+            return condition.met(live.timeline, live.now)
 
         def interrupted(_left: float) -> bool:
             must_stop = self._stop.enabled and self._must_stop(schedule.until - live.now)

@@ -56,6 +56,8 @@ class Kind:
         if not issubclass(self.model, Fault):
             return ""
         facts = [f"Effect: {self.model.effect}."]
+        if self.model.on_purpose:
+            facts.append("A change on purpose, no failure.")
         if self.model.disruptive:
             facts.append("The experiment needs `disruptive: true`.")
         if self.model.requires:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from harness.common.documents import Place
@@ -18,10 +18,12 @@ from harness.common.suggestions import one_of
 from harness.model.quantities import DnsLabel, Duration, show_seconds
 from harness.model.reported import Status, Unknown
 from harness.model.timeline import Timeline
-from harness.objectives._fields import WorkloadRef
+from harness.objectives._fields import ProperShare, WorkloadRef
 
 MOST_TIMES = 100
 SERIES = "workloads"
+# Fewer requests than this show no rate of errors.
+LEAST_REQUESTS = 20
 
 
 class _Part(BaseModel):
@@ -29,12 +31,21 @@ class _Part(BaseModel):
 
 
 class Condition(_Part):
-    """A condition on the state of the workload, as the watch sees it."""
+    """A condition on the state of a workload, as the watch sees it, or on the requests of the load."""
 
-    rollout: WorkloadRef = Field(description="the workload, such as deployment/podinfo")
-    is_: Literal["progressing", "complete"] = Field(
+    rollout: WorkloadRef | None = Field(default=None, description="the workload, such as deployment/podinfo; needs is")
+    is_: Literal["progressing", "complete", "deadlineExceeded"] | None = Field(
+        default=None,
         alias="is",
-        description="progressing: some pods are not of the newest template, or not available yet; complete: all are",
+        description="progressing: some pods are not of the newest template, or not available yet; complete: all are; "
+        "deadlineExceeded: a Deployment made no progress for its progressDeadlineSeconds",
+    )
+    error_rate: ProperShare | None = Field(
+        default=None,
+        description="instead of rollout: at least this share of the requests of the load failed, such as 5%",
+    )
+    over: Annotated[Duration, Field(gt=0)] = Field(
+        default=3.0, description="the time before now in which these requests ended; at least 20 of them are needed"
     )
     within: Annotated[Duration, Field(gt=0)] | None = Field(
         default=None,
@@ -42,17 +53,38 @@ class Condition(_Part):
         "met by then, the verdict is INCONCLUSIVE",
     )
 
+    @model_validator(mode="after")
+    def _check_one_of(self) -> Self:
+        if (self.rollout is None) == (self.error_rate is None):
+            raise ValueError(f"found {'neither' if self.rollout is None else 'both'} of rollout and errorRate")
+        if (self.rollout is None) != (self.is_ is None):
+            raise ValueError("found only one of rollout and is, expected both")
+        if self.is_ == "deadlineExceeded" and not str(self.rollout).startswith("deployment/"):
+            raise ValueError(f"found deadlineExceeded of {self.rollout}: only a Deployment has a progress deadline")
+        return self
+
     def __str__(self) -> str:
+        if self.error_rate is not None:
+            return f"{100 * self.error_rate:g}% of the requests failed within {show_seconds(self.over)}"
         return f"the rollout of {self.rollout} is {self.is_}"
 
-    def met(self, timeline: Timeline) -> bool:
-        """Return whether the condition is met now."""
-        seen = timeline.latest(SERIES, self.rollout)
+    def met(self, timeline: Timeline, now: float) -> bool:
+        """Return whether the condition is met at ``now``, in seconds on the timeline."""
+        return self._failed(timeline, now) if self.rollout is None else self._rolled(timeline, self.rollout)
+
+    def _failed(self, timeline: Timeline, now: float) -> bool:
+        ended = [one.ok for one in timeline.requests if now - self.over <= one.finished <= now]
+        return len(ended) >= LEAST_REQUESTS and ended.count(False) >= (self.error_rate or 0.0) * len(ended)
+
+    def _rolled(self, timeline: Timeline, rollout: str) -> bool:
+        seen = timeline.latest(SERIES, rollout)
         if seen is None or seen.error is not None or not isinstance(seen.value, Mapping):
             return False
-        status = Status(self.rollout, seen.at, seen.value)
+        status = Status(rollout, seen.at, seen.value)
         if status.gone:
             return False
+        if self.is_ == "deadlineExceeded":
+            return status.deadline_exceeded
         counts = [status.count(key) for key in ("desired", "updated", "replicas", "available")]
         if any(isinstance(count, Unknown) for count in counts):
             # The controller has not looked at the newest template yet.
@@ -146,9 +178,16 @@ def timing_problems(timings: Sequence[Timing], phase: float) -> Iterator[tuple[P
 def unknown_rollouts(timings: Sequence[Timing], known: Sequence[str]) -> Iterator[tuple[Place, str]]:
     """Yield the conditions on workloads that do not exist; ``known`` has the objects as ``kind/name``."""
     for number, timing in enumerate(timings):
-        if timing.when and timing.when.rollout not in known:
+        if timing.when and timing.when.rollout and timing.when.rollout not in known:
             found = f"found {timing.when.rollout}, but the workload has only {', '.join(known)}"
             yield ("faults", number, "when", "rollout"), found
+
+
+def without_load(timings: Sequence[Timing]) -> Iterator[tuple[Place, str]]:
+    """Yield the conditions on requests of an experiment without a load."""
+    for number, timing in enumerate(timings):
+        if timing.when and timing.when.error_rate is not None:
+            yield ("faults", number, "when", "errorRate"), "found a condition on requests, but there is no load"
 
 
 def _depends_on_itself(timings: Sequence[Timing], number: int, names: Mapping[str, int]) -> bool:

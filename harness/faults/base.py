@@ -78,6 +78,9 @@ class Fault(BaseModel):
     # Whether it hits more than the experiment's own namespace, which the experiment must then declare.
     disruptive: ClassVar[bool] = False
 
+    # Whether it is a change that people make on purpose, such as a rollout, and no failure.
+    on_purpose: ClassVar[bool] = False
+
     # Whether the API server itself enforces disruption budgets on it, as it does for evictions.
     obeys_budgets: ClassVar[bool] = False
 

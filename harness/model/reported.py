@@ -73,6 +73,13 @@ class Status:
         return unknown or int(number or 0)
 
     @property
+    def deadline_exceeded(self) -> bool:
+        """Whether the Deployment reports that it made no progress for its progress deadline, for this generation."""
+        found = self._condition("Progressing")
+        exceeded = found.get("status") == "False" and found.get("reason") == "ProgressDeadlineExceeded"
+        return exceeded and not self.behind
+
+    @property
     def trouble(self) -> str:
         """The controller's conditions that explain a problem, joined by "; "; may be empty."""
         found = [name for name, bad in _TROUBLE.items() if self._condition(name).get("status") in bad]

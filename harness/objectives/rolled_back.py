@@ -1,4 +1,5 @@
-"""Rolled back: after the undo the workload is completely on the pod template of the baseline, in time.
+"""Rolled back: after the undo, or a rollback in the fault phase, the workload is completely on the pod template of the
+baseline, in time.
 
 It compares the template and not the revision number, since a rollback gives the old ReplicaSet a new number.
 """
@@ -8,28 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.model.finding import Finding
 from harness.model.quantities import show_seconds
 from harness.model.reported import Status, Unknown
-from harness.model.timeline import Interval, Timeline
+from harness.model.timeline import Interval, Timeline, around
 from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, WorkloadRef
 from harness.objectives._findings import inconclusive, never, within
 from harness.objectives._series import last_before, statuses
+from harness.objectives._stuck import advice
 from harness.objectives.base import Objective
-from harness.objectives.recovery import origin_of
+from harness.objectives.recovery import Origin, origin_of
 from harness.objectives.recovery.gaps import states_lost, watch_open_ended
 
 
 class RolledBack(Objective):
     """The workload is complete on the template of the baseline ``within`` a time limit from the undo, and stays so.
 
-    Complete means that all replicas are updated and available, no other replicas exist, and the controller has observed
-    the current generation.
+    With ``since: rollback`` the time counts from the fault ``rollback`` of this workload, and it must stay so until
+    that is undone. Complete means that all replicas are updated and available, no other replicas exist, and the
+    controller has observed the current generation.
     """
 
     kind: ClassVar[str] = "rolledBack"
@@ -37,10 +40,14 @@ class RolledBack(Objective):
 
     of: WorkloadRef = Field(description="the workload, such as deployment/podinfo")
     within: Limit = Field(description="the time limit from the undo until the workload is complete, such as 30s")
+    since: Literal["undo", "rollback"] = Field(
+        default="undo", description="what the time counts from: the undo, or the fault rollback of this workload"
+    )
 
     @property
     def title(self) -> str:
-        return f"{self.of} rolled back within {show_seconds(self.within)}"
+        after = " of the rollback" if self.since == "rollback" else ""
+        return f"{self.of} rolled back within {show_seconds(self.within)}{after}"
 
     def pending(self, timeline: Timeline) -> str:
         injected, seen = timeline.injected(), statuses(timeline, "workloads", self.of)
@@ -51,7 +58,7 @@ class RolledBack(Objective):
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # judges the time after the undo
-        origin = origin_of(timeline, "undone")
+        origin = self._origin(timeline)
         if isinstance(origin, str):
             return inconclusive(origin)
         seen = statuses(timeline, "workloads", self.of)
@@ -61,10 +68,10 @@ class RolledBack(Objective):
         meanwhile = [one for one in seen if origin.disrupted.low <= one.at < origin.counted.high]
         if not any(one.value.get("template") != before.value["template"] for one in meanwhile):
             return inconclusive(f"{self.of} was never observed on another template, so there was nothing to roll back")
-        after = [one for one in seen if one.at >= origin.counted.low]
+        after = [one for one in seen if origin.counted.low <= one.at < origin.until]
         incomplete = [index for index, one in enumerate(after) if not _complete_on(one, before)]
         since_then = after[incomplete[-1] + 1 :] if incomplete else after
-        what, since = f"{self.of} was complete on its previous template", "the undo"
+        what, since = f"{self.of} was complete on its previous template", f"the {self.since}"
         if since_then:
             at = since_then[0].at
             finding = within(what, origin.length(Interval(at, at)), self.within, since)
@@ -78,8 +85,24 @@ class RolledBack(Objective):
         else:
             finding = never(what, origin.until - origin.counted.high, self.within, since)
             last = after[-1] if after else seen[-1]
-            finding = replace(finding, reason="; ".join(filter(None, (finding.reason, _missing(last, before)))))
+            why = (finding.reason, _missing(last, before), advice(timeline, last, origin.until))
+            finding = replace(finding, reason="; ".join(filter(None, why)))
         return replace(finding, samples=len(after))
+
+    def _origin(self, timeline: Timeline) -> Origin | str:
+        if self.since == "undo":
+            return origin_of(timeline, "undone")
+        origin = origin_of(timeline, "injected")
+        found = [
+            seen
+            for seen in timeline.injections
+            if seen.fault == "rollback" and self.of in {str(victim) for victim in seen.victims}
+        ]
+        if isinstance(origin, str) or not found:
+            return origin if isinstance(origin, str) else f"{self.of} was not rolled back by a fault `rollback`"
+        # The undo of the harness may repair what the rollback did not.
+        until = min((seen.undone.low for seen in found if seen.undone), default=origin.until)
+        return replace(origin, counted=around([seen.injected for seen in found]), until=until)
 
 
 _COUNTS = ("updated", "available", "replicas")

@@ -38,11 +38,22 @@ def _containers_restart(world: World) -> None:
     world.containers.handlers[MAIN_SCRIPT] = run
 
 
+def _two_revisions(world: World) -> None:
+    change = {"spec": {"template": {"metadata": {"annotations": {"version": "2"}}}}}
+    world.api.patch(DEPLOYMENTS, "podinfo", change, NAMESPACE)
+
+
+def _paused(world: World) -> None:
+    world.api.patch(DEPLOYMENTS, "podinfo", {"spec": {"paused": True}}, NAMESPACE)
+
+
 # What the fake world needs for a fault's example to take effect, such as handlers for its scripts (see
 # tests/fake_world.py). Most faults need nothing.
 PREPARE: dict[str, Callable[[World], None]] = {
     "badRollout": _image_is_missing,
     "containerKill": _containers_restart,
+    "resume": _paused,
+    "rollback": _two_revisions,
 }
 
 

@@ -28,9 +28,19 @@ FAULTS = {
     "containerKill": "{selector: app=target, count: 1}",
     "scale": "{of: deployment/target, replicas: 1}",
     "badRollout": "{of: deployment/target, image: does-not:exist}",
+    "rollout": "{of: deployment/target, patch: {metadata: {annotations: {version: '2'}}}}",
+    "restart": "{of: deployment/target}",
+    "pause": "{of: deployment/target}",
     "processHang": "{selector: app=target, count: 1, process: podinfo}",
     "podRequest": "{selector: app=target, count: 1, request: {path: /readyz/disable, port: 9898},"
     " undo: {path: /readyz/enable, port: 9898}}",
+    "rollback": "{of: deployment/target}",
+    "resume": "{of: deployment/target}",
+}
+# The fault that must come before, and is in effect together with it.
+FIRST = {
+    "rollback": "badRollout: {of: deployment/target, image: does-not:exist}",
+    "resume": "pause: {of: deployment/target}",
 }
 # Faults on nodes. Those on the machines below can only be undone by a process on this machine.
 NODE_FAULTS = {
@@ -48,9 +58,9 @@ metadata: {{name: {name}}}
 hypothesis: Killed at any step, nothing is left behind.
 workload: {workload}
 disruptive: {disruptive}
-phases: {{baseline: 100ms, fault: 300ms, recovery: 300ms, settle: 100ms}}
+phases: {{baseline: 100ms, fault: {fault}, recovery: 300ms, settle: 100ms}}
 faults:
-  - {kind}: {parameters}
+{faults}
 objectives:
   - recoveryTime: {{of: deployment/target, max: 60s}}
 """
@@ -99,13 +109,17 @@ class Victim:
         (workload / "role.yaml").write_text(STORAGE_CLASS.format(name=self.name))
         text = EXPERIMENT.format(
             name=self.name,
-            kind=self.kind,
-            parameters=(FAULTS | NODE_FAULTS)[self.kind],
+            fault="2s" if self.kind in FIRST else "300ms",
+            faults=self._faults(),
             disruptive="true" if self.kind in NODE_FAULTS else "false",
             workload=f"{{existing: {{namespace: {self.existing}}}}}" if self.existing else "workloads/target",
         )
         (self.folder / "experiments" / f"{self.name}.yaml").write_text(text)
         (self.folder / "pytest.ini").write_text("[pytest]\n")
+
+    def _faults(self) -> str:
+        own = f"{self.kind}: {(FAULTS | NODE_FAULTS)[self.kind]}"
+        return f"  - {FIRST[self.kind]}\n  - {own}\n    at: 1s" if self.kind in FIRST else f"  - {own}"
 
     def start(self, crash_at: str, log: Path | None = None, ttl: float = 60.0) -> subprocess.Popen[str]:
         """pytest on the project; it kills itself at the place named, or ends in order."""

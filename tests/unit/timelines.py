@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.model.timeline import (
@@ -90,6 +90,7 @@ class Story:
         unreported: bool = False,
         started: float | None = None,
         liveness: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Story:
         """One watch event of a pod; ``since`` is the Ready condition's time in timeline seconds, ``told`` the newest
         timestamp in the event. ``unreported``: the kubelet has not written container statuses. ``started`` is the
@@ -107,6 +108,7 @@ class Story:
             "containers": {} if unreported else {"app": state},
             "liveness": {"app": liveness} if liveness else {},
             "ready_since": WALL + since if ready and since is not None else None,
+            "labels": dict(labels or {}),
         }
         return self.add("pods", name, at, value, told)
 

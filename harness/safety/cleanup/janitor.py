@@ -11,6 +11,8 @@ from harness.cluster.kube.client import Object
 from harness.cluster.kube.permissions import EXEC_VERBS, allow
 from harness.cluster.kube.resources import (
     CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     LEASES,
     NAMESPACES,
@@ -39,9 +41,11 @@ PERMISSIONS = (
     # Requests to applications' own switches.
     | allow(PODS, *EXEC_VERBS, part="portforward")
     | allow(DEPLOYMENTS, "get", "patch")
-    # Undoing a bad rollout restores the pod template of the previous ReplicaSet.
-    | allow(REPLICA_SETS, "get")
     | allow(STATEFUL_SETS, "get", "patch")
+    | allow(DAEMON_SETS, "get", "patch")
+    # Undoing a change of a pod template restores it from the revision that has it.
+    | allow(REPLICA_SETS, "get", "list")
+    | allow(CONTROLLER_REVISIONS, "get", "list")
     # Uncordoning.
     | allow(NODES, "get", "patch", place="cluster")
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.experiment.timing import Condition, Timing
-from harness.model.timeline import Observation, Timeline
+from harness.model.timeline import Observation, RequestSample, Timeline
 from tests.fake_run import EXPERIMENT
 from tests.unit.experiment.test_loading import load, problems
 
@@ -60,7 +60,7 @@ def test_text_of_a_timing(given: dict[str, Any], shown: str) -> None:
         ("{every: 10s, times: 4}", "injected at 30 s for the last time"),
         ("{at: 20s, for: 11s}", "undone 31 s after the phase began"),
         ("when: {rollout: deployment/other, is: complete}", "found deployment/other, but the workload has only"),
-        ("when: {rollout: deployment/shop, is: stuck}", "expected 'progressing' or 'complete'"),
+        ("when: {rollout: deployment/shop, is: stuck}", "expected 'progressing', 'complete' or 'deadlineExceeded'"),
         ("att: 3s", "found 2 keys, expected one: the kind, beside those of its timing"),
     ],
 )
@@ -117,4 +117,60 @@ def seen(**counts: Any) -> Timeline:
 def test_rollout_is_seen_as_progressing_or_complete(timeline: Timeline, state: str) -> None:
     for name in ("progressing", "complete"):
         condition = Condition.model_validate({"rollout": "deployment/shop", "is": name})
-        assert condition.met(timeline) is (name == state)
+        assert condition.met(timeline, 1.0) is (name == state)
+
+
+def progressing(reason: str, **counts: Any) -> Timeline:
+    return seen(conditions={"Progressing": {"status": str(reason == "ok"), "reason": reason}}, **counts)
+
+
+@pytest.mark.parametrize(
+    ("timeline", "met"),
+    [
+        (Timeline(0.0, 0.0), False),
+        (seen(), False),
+        (progressing("ok"), False),
+        (progressing("ProgressDeadlineExceeded"), True),
+        (progressing("ProgressDeadlineExceeded", generation=3), False),
+        (progressing("ProgressDeadlineExceeded", event="DELETED"), False),
+    ],
+)
+def test_deadline_counts_only_for_the_current_generation(timeline: Timeline, met: bool) -> None:
+    condition = Condition.model_validate({"rollout": "deployment/shop", "is": "deadlineExceeded"})
+    assert condition.met(timeline, 1.0) is met
+
+
+def request(at: float, *, ok: bool) -> RequestSample:
+    return RequestSample(at, at, at, ok, "ok" if ok else "500", "GET /")
+
+
+@pytest.mark.parametrize(
+    ("failed", "good", "at", "met"),
+    [(2, 38, 9.0, True), (1, 39, 9.0, False), (2, 17, 9.0, False), (20, 0, 6.9, False), (20, 0, 10.1, False)],
+)
+def test_errors_count_within_the_window(failed: int, good: int, at: float, met: bool) -> None:
+    timeline = Timeline(0.0, 0.0)
+    timeline.requests = [*[request(at, ok=False)] * failed, *[request(9.0, ok=True)] * good]
+    condition = Condition.model_validate({"errorRate": "5%", "over": "3s"})
+    assert str(condition) == "5% of the requests failed within 3 s"
+    assert condition.met(timeline, 10.0) is met
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("{}", "found neither of rollout and errorRate"),
+        ("{rollout: deployment/shop, is: complete, errorRate: 5%}", "found both of rollout and errorRate"),
+        ("{rollout: deployment/shop}", "found only one of rollout and is, expected both"),
+        ("{errorRate: 5%, is: complete}", "found only one of rollout and is, expected both"),
+        ("{rollout: statefulset/shop, is: deadlineExceeded}", "only a Deployment has a progress deadline"),
+        ("{errorRate: 100%}", "found 100%, expected more than 0% and less than 100%"),
+    ],
+)
+def test_wrong_condition_is_refused(tmp_path: Path, when: str, message: str) -> None:
+    assert message in problems(tmp_path, with_faults(f"when: {when}"))[0]
+
+
+def test_condition_on_requests_needs_a_load(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, with_faults("when: {errorRate: 5%}"))
+    assert "faults[0].when.errorRate: found a condition on requests, but there is no load" in found

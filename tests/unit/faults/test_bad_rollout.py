@@ -210,7 +210,7 @@ def test_container_is_required_when_there_are_several(world: World) -> None:
         ({}, "found neither of image and patch, expected exactly one"),
         ({"image": "a", "patch": {"spec": {}}}, "found both of image and patch, expected exactly one"),
         ({"patch": {"spec": {}}, "container": "a"}, "found container without image"),
-        ({"of": "statefulset/db", "image": "a"}, "expected deployment/<name>"),
+        ({"of": "job/db", "image": "a"}, "expected deployment/<name> or statefulset/<name>"),
         ({"image": ""}, "at least 1 character"),
         ({"patch": {}}, "at least 1 item"),
     ],

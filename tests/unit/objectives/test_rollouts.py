@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
-from harness.model.timeline import Victim
+from harness.model.timeline import Injection, Interval, Victim
 from harness.model.verdict import Verdict
 from harness.objectives.rolled_back import RolledBack
 from harness.objectives.rollout_halts import RolloutHalts
-from tests.unit.timelines import PODINFO, WALL, Story
+from tests.unit.timelines import ETCD, PODINFO, WALL, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
 
@@ -258,6 +260,65 @@ def test_rollback_followed_by_missing_states_is_inconclusive(ended: float | None
     assert back(story, "2.5s")[0] is BROKEN
     assert back(bad_rollout().gap("workloads", 50.1, 54.9))[0] is HELD
     assert back(bad_rollout().gap("workloads", 32.0, 33.0, complete=False))[0] is HELD
+
+
+def rolled_back(back: float | None = 25.0, of: str = PODINFO, undone: float = 30.0) -> Story:
+    """A bad template at 10 s, a rollback at 22 s, both undone at 30 s."""
+    story = bad_rollout(back=31.0)
+    victim = Victim("Deployment", of.partition("/")[2], "d")
+    undo = Interval(undone, undone + 0.1)
+    injection = Injection("rollback", (victim,), Interval(22.0, 22.1), undo, proven=True, evidence="seen", moment=1)
+    story.timeline.injections.append(injection)
+    seen(story, 22.5, template="good", generation=3, observed=2)
+    if back is not None:
+        seen(story, back, generation=3, observed=3)
+    return story
+
+
+def since_rollback(story: Story, limit: str) -> tuple[Verdict, str]:
+    # As on a real cluster: the observations of one subject are in order.
+    story.timeline._observations.sort(key=lambda one: one.at)
+    finding = RolledBack(of=PODINFO, within=limit, since="rollback").judge(story.timeline)
+    return finding.verdict, finding.reason
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [("3s", HELD), ("2.95s", INCONCLUSIVE), ("2.5s", BROKEN)])
+def test_time_to_roll_back_counts_from_the_rollback(limit: str, verdict: Verdict) -> None:
+    assert since_rollback(rolled_back(), limit)[0] is verdict
+
+
+def test_what_the_undo_repairs_was_not_rolled_back() -> None:
+    verdict, why = since_rollback(rolled_back(back=None), "7s")
+    assert verdict is BROKEN
+    assert "not observed in the 7.9 s after the rollback" in why
+    assert since_rollback(rolled_back(back=None), "8s")[0] is INCONCLUSIVE
+
+
+def test_rollback_of_another_workload_does_not_count() -> None:
+    verdict, why = since_rollback(rolled_back(of="deployment/other"), "9s")
+    assert (verdict, why) == (INCONCLUSIVE, "deployment/podinfo was not rolled back by a fault `rollback`")
+
+
+@pytest.mark.parametrize(
+    ("changes", "advised"),
+    [({}, True), ({"ready": True}, False), ({"labels": {"controller-revision-hash": "etcd-1"}}, False)],
+)
+def test_stuck_stateful_set_gets_advice(changes: dict[str, Any], advised: bool) -> None:
+    story = Story(fault=20).struck(Victim("StatefulSet", "etcd", "s"), 10.0, undone=30.0)
+    counts = {"desired": 3, "replicas": 3, "ready": 2, "available": 2, "updated": 2}
+    value = counts | {"generation": 1, "observed_generation": 1, "revision": "etcd-1", "conditions": {}}
+    story.add("workloads", ETCD, 1.0, value | {"template": "good"})
+    story.add("workloads", ETCD, 11.0, value | {"template": "bad"})
+    story.add("workloads", ETCD, 30.2, value | {"template": "good"})
+    story.pod(
+        12.0,
+        "etcd-2",
+        "p",
+        **({"owner": ETCD, "ready": False, "labels": {"controller-revision-hash": "etcd-2"}} | changes),
+    )
+    finding = RolledBack(of=ETCD, within="10s").judge(story.timeline)
+    assert finding.verdict is BROKEN
+    assert ("run `kubectl delete pod etcd-2`, or use podManagementPolicy: Parallel" in finding.reason) is advised
 
 
 def test_recovery_phase_is_pending_until_the_template_is_back() -> None:

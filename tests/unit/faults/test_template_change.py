@@ -1,4 +1,4 @@
-"""Taking a bad rollout back: from the good ReplicaSet, only what is the fault's own, and no template written down."""
+"""Undoing changes of a pod template: from the revision before, only the fault's own, no template written down."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from harness.cluster.kube.resources import CONFIG_MAPS, DEPLOYMENTS, REPLICA_SETS
 from harness.common.errors import ApiError, HarnessError, Inconclusive, NotYet
 from harness.common.naming import SYSTEM_NAMESPACE
-from harness.faults.bad_rollout import MARK, BadRollout
+from harness.faults.bad_rollout import BadRollout
 from harness.faults.base import FaultContext
+from harness.faults.template_change import MARK, Changes
 from harness.model.timeline import Victim
 from tests.fake_world import NAMESPACE, World, deployment
 
@@ -59,7 +60,7 @@ def test_undo_skips_a_rollout_that_replaced_the_fault(world: World, monkeypatch:
     context = world.context()
     fault = BadRollout(of="deployment/podinfo", image=BAD)
     victims = fault.choose(context)
-    monkeypatch.setattr(BadRollout, "_roll_out", _crash)
+    monkeypatch.setattr(BadRollout, "_change", _crash)
     with pytest.raises(KeyboardInterrupt):
         fault.inject(context, victims)
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
@@ -122,7 +123,9 @@ def test_undo_without_the_good_replica_set_is_a_failed_undo(world: World) -> Non
     fault, context, _ = _inject(world, image=BAD)
     parameters = context.journal.entries[0].parameters
     world.cluster.server.store.reactors.clear()
-    world.api.delete(REPLICA_SETS, parameters["replicaSet"], NAMESPACE)
+    changes = Changes.of(world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE))
+    assert changes is not None
+    world.api.delete(REPLICA_SETS, changes.name, NAMESPACE)
     with pytest.raises(HarnessError, match="which kept the pod template of revision 1, is gone"):
         fault.undo(world.cluster, parameters)
 
