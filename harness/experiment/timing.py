@@ -45,7 +45,7 @@ class Condition(_Part):
         description="instead of rollout: at least this share of the requests of the load failed, such as 5%",
     )
     over: Annotated[Duration, Field(gt=0)] = Field(
-        default=3.0, description="the time before now in which these requests ended; at least 20 of them are needed"
+        default=3.0, description="only requests that ended within this time count; at least 20 of them are needed"
     )
     within: Annotated[Duration, Field(gt=0)] | None = Field(
         default=None,
