@@ -196,7 +196,8 @@ class _Assembly:
         known = len(self._problems)
         timings = _timings(self._document, self._declared.faults, self._problems)
         if len(self._problems) == known:
-            for place, message in timing_problems(timings, self._declared.phases.fault.at_most):
+            longest, loaded = self._declared.phases.fault.at_most, self._declared.load is not None
+            for place, message in timing_problems(timings, longest, loaded=loaded):
                 self._add(place, message)
         return timings
 

@@ -153,14 +153,18 @@ def later(timings: Sequence[Timing]) -> frozenset[int]:
     return frozenset(number for number, timing in enumerate(timings) if not timing.immediate)
 
 
-def timing_problems(timings: Sequence[Timing], phase: float) -> Iterator[tuple[Place, str]]:
-    """Yield what is wrong with the timings of all faults together; ``phase`` is its longest length in s."""
+def timing_problems(timings: Sequence[Timing], phase: float, *, loaded: bool) -> Iterator[tuple[Place, str]]:
+    """Yield what is wrong with the timings of all faults together; ``phase`` is its longest length in s.
+
+    ``loaded`` is whether the experiment has a load."""
     names = {timing.name: number for number, timing in enumerate(timings) if timing.name}
     for number, timing in enumerate(timings):
         place: Place = ("faults", number)
         first = names.get(timing.name, number)
         if first != number:
             yield (*place, "name"), f"found {timing.name!r} twice, expected a different name for each fault"
+        if timing.when and timing.when.error_rate is not None and not loaded:
+            yield (*place, "when", "errorRate"), "found a condition on requests, but there is no load"
         if timing.times > 1 and timing.every is None:
             yield (*place, "times"), f"found {timing.times} times without every, expected both"
         if timing.every is not None and timing.times == 1:
@@ -181,13 +185,6 @@ def unknown_rollouts(timings: Sequence[Timing], known: Sequence[str]) -> Iterato
         if timing.when and timing.when.rollout and timing.when.rollout not in known:
             found = f"found {timing.when.rollout}, but the workload has only {', '.join(known)}"
             yield ("faults", number, "when", "rollout"), found
-
-
-def without_load(timings: Sequence[Timing]) -> Iterator[tuple[Place, str]]:
-    """Yield the conditions on requests of an experiment without a load."""
-    for number, timing in enumerate(timings):
-        if timing.when and timing.when.error_rate is not None:
-            yield ("faults", number, "when", "errorRate"), "found a condition on requests, but there is no load"
 
 
 def _depends_on_itself(timings: Sequence[Timing], number: int, names: Mapping[str, int]) -> bool:

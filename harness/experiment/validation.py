@@ -20,7 +20,7 @@ from harness.experiment.forecast.forecast import forecast
 from harness.experiment.manifests import Workload
 from harness.experiment.own_load import early_end_problems, own_load_problems
 from harness.experiment.places import homes_of
-from harness.experiment.timing import Timing, later, unknown_rollouts, without_load
+from harness.experiment.timing import Timing, later, unknown_rollouts
 from harness.experiment.workload_checks import findings
 from harness.experiment.workload_checks.images import wrong_images
 from harness.experiment.workload_checks.pods import makes_unknown_pods, may_select, pod_sources
@@ -70,8 +70,6 @@ class Coherence:
         self._later = later(timings)
         if self._declared.load:
             self._check_load(self._declared.load, workload)
-        else:
-            self._problems += (self._document.problem(*each) for each in without_load(timings))
         self._check_prober(workload)
         if workload:
             self._check_faults(faults, workload)
