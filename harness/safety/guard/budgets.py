@@ -12,6 +12,7 @@ from harness.cluster.kube.client import KubeApi, Object
 from harness.cluster.kube.conditions import holds
 from harness.cluster.kube.resources import BUDGETS
 from harness.common.labels import matches_labels
+from harness.model.quantities import counted
 from harness.safety.guard.safety import IGNORE_BUDGETS
 
 
@@ -19,12 +20,12 @@ def exceeded(api: KubeApi, pods: Sequence[Object]) -> Iterator[str]:
     """Yield one sentence for each budget that allows fewer disruptions than the pods it covers. Raises ApiError."""
     for namespace in _namespaces(pods):
         for budget in api.list(BUDGETS, namespace).items:
-            counted = [pod for pod in _in(namespace, pods) if covers(budget, pod) and _spends(budget, pod)]
+            spent = [pod for pod in _in(namespace, pods) if covers(budget, pod) and _spends(budget, pod)]
             allowed, why = _allowed(budget)
-            if len(counted) > allowed:
+            if len(spent) > allowed:
                 yield (
-                    f"{len(counted)} pods would be hit and poddisruptionbudget/{budget['metadata']['name']} in "
-                    f"{namespace} allows {allowed}{why}: {IGNORE_BUDGETS}"
+                    f"{counted(len(spent), 'pod')} would be hit and poddisruptionbudget/"
+                    f"{budget['metadata']['name']} in {namespace} allows {allowed}{why}: {IGNORE_BUDGETS}"
                 )
 
 

@@ -254,6 +254,67 @@ def test_alert_rule_and_missing_alertmanager() -> None:
     assert causes[1].endswith("waits too long (for: 5m)")
 
 
+def budgets(**spec: Any) -> list[Object]:
+    objects = workload(shop())
+    return [*objects[:2], {**objects[2], "spec": {"selector": {"matchLabels": LABELS}, **spec}}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "evidence"),
+    [
+        ({"maxUnavailable": 0}, "maxUnavailable is 0"),
+        ({"minAvailable": 3}, "minAvailable is 3, and the budget selects 3 replicas"),
+        ({"minAvailable": "100%"}, "minAvailable is 100%, and the budget selects 3 replicas"),
+    ],
+)
+def test_budget_that_blocks_every_drain(spec: dict[str, Any], evidence: str) -> None:
+    advice = found(budgets(**spec), DRAIN, lost_node(), "drained")["blocked-drain"]
+    assert advice.evidence == evidence
+    assert advice.patch == {"pdb/podinfo": {"spec": {"maxUnavailable": 1, "minAvailable": None}}}
+    assert "blocked-drain" not in found(budgets(minAvailable=2), DRAIN, lost_node(), "drained")
+
+
+def test_budgets_that_overlap() -> None:
+    other = {**budgets(maxUnavailable=1)[2], "metadata": {"name": "web"}}
+    advice = found([*budgets(maxUnavailable=1), other], DRAIN, lost_node(), "drained")["blocked-drain"]
+    assert (advice.evidence, advice.patch) == ("selected by pdb/podinfo and pdb/web", {})
+
+
+def test_budget_that_protects_an_unready_pod() -> None:
+    story = lost_node().pod(11.0, "podinfo-a", "a", ready=False)
+    advice = found(budgets(minAvailable=3), DRAIN, story, "drained")["blocked-drain"]
+    assert advice.patch == {"pdb/podinfo": {"spec": {"unhealthyPodEvictionPolicy": "AlwaysAllow"}}}
+    allowing = budgets(minAvailable=3, unhealthyPodEvictionPolicy="AlwaysAllow")
+    assert "blocked-drain" not in found(allowing, DRAIN, story, "drained")
+
+
+def test_rollout_without_a_pause_of_a_wrong_version() -> None:
+    wrong = BAD.model_copy(update={"bad_though_ready": True})
+    advice = found(workload(shop()), wrong, rolled(), "latency")["no-pause"]
+    assert advice.evidence == "minReadySeconds is 0; 1 pods of the wrong version were ready"
+    assert advice.patch[PODINFO]["spec"]["minReadySeconds"] == 30
+    assert "no-pause" not in found(workload(shop(), minReadySeconds=20), wrong, rolled(), "latency")
+    assert "no-pause" not in found(workload(shop()), BAD, rolled(), "latency")
+
+
+def test_pods_without_room_beside_a_namespace_without_quota() -> None:
+    story = rolled().struck(Victim("Deployment", "batch", "b"))
+    message = {"reason": "FailedScheduling", "message": "2 Insufficient cpu", "type": "Warning", "count": 1}
+    story.add("events", "pod/podinfo-d", 12.0, message)
+    batch = {
+        "kind": "Deployment",
+        "metadata": {"name": "batch", "namespace": "batch"},
+        "spec": workload(shop())[0]["spec"],
+    }
+    advice = found([*workload(shop()), batch], BAD, story, "replicas")["no-room"]
+    assert advice.evidence == "2 Insufficient cpu"
+    assert advice.cause.endswith("no ResourceQuota limits what deployment/batch reserves in its namespace")
+    quota = {"kind": "ResourceQuota", "metadata": {"name": "batch", "namespace": "batch"}}
+    advice = found([*workload(shop()), batch, quota], BAD, story, "replicas")["no-room"]
+    assert advice.cause == "no node had room for a pod of deployment/podinfo"
+    assert "no-room" not in found(workload(shop()), BAD, rolled(), "replicas")
+
+
 def test_best_supported_causes_come_first_and_are_few() -> None:
     weak = shop(readinessProbe=None, lifecycle=None, livenessProbe=None)
     objects = workload(weak, {"terminationGracePeriodSeconds": 0}, replicas=1)
