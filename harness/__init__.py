@@ -116,6 +116,7 @@ if TYPE_CHECKING:
     from harness.objectives.restarts import Restarts
     from harness.objectives.rolled_back import RolledBack
     from harness.objectives.rollout_halts import RolloutHalts
+    from harness.objectives.versions import Versions
     from harness.probes.base import ProbeContext, SnapshotProbe
     from harness.prometheus.client import Prometheus as PrometheusClient
     from harness.results.record import ExperimentRecord, RunRecord
@@ -230,6 +231,7 @@ __all__ = [
     "Undecided",
     "UndoFailed",
     "Verdict",
+    "Versions",
     "Victim",
     "WorkloadManifests",
     "WorkloadTarget",
@@ -295,6 +297,7 @@ _NAMES = {
     "harness.objectives.restarts": "Restarts",
     "harness.objectives.rolled_back": "RolledBack",
     "harness.objectives.rollout_halts": "RolloutHalts",
+    "harness.objectives.versions": "Versions",
     "harness.probes.base": "ProbeContext SnapshotProbe",
     "harness.results.record": "ExperimentRecord RunRecord",
     "harness.safety.guard": "check_victims",

@@ -48,7 +48,7 @@ class BadRollout(NewVersion):
         return f"bad rollout of {self.of}"
 
     def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
-        """Proven if a pod of a revision newer than the one before fails or cannot be created, if the rollout to it has
+        """Proven if a pod of the revision that the rollout made fails or cannot be created, if the rollout to it has
         stalled, or, with ``badThoughReady``, if one of its pods is ready: the workload's probes then accept a bad
         version, which is the effect of this fault."""
         outcomes = [self._outcome(context, victim) for victim in victims]
@@ -56,23 +56,23 @@ class BadRollout(NewVersion):
         return Evidence(proven=bool(outcomes) and all(proven for proven, _ in outcomes), text=text)
 
     def _outcome(self, context: FaultContext, victim: Victim) -> tuple[bool, str]:
-        newest, keeper = self.newest(context, victim), keeper_of(self.of).kind
-        if newest is None:
+        made, keeper = self.made(context, victim), keeper_of(self.of).kind
+        if made is None:
             return False, f"{self.of} has no {keeper} newer than revision {victim.state_before(Before).number}"
         pods = [
             pod
             for pod in context.api.list(PODS, context.namespace).items
-            if newest.has(pod) and (keeper == "ReplicaSet" or is_owned_by(pod, victim.uid))
+            if made.has(pod) and (keeper == "ReplicaSet" or is_owned_by(pod, victim.uid))
         ]
         trouble = [text for pod in pods for text in troubles(pod, context.clock.wall())]
         trouble += [
             f"its pods cannot be created: {condition.get('message')}"
-            for condition in newest.item.get("status", {}).get("conditions", ())
+            for condition in made.item.get("status", {}).get("conditions", ())
             if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         ]
-        trouble += stalled(self.find_workload(context.api, context.namespace), newest.name)
+        trouble += stalled(self.find_workload(context.api, context.namespace), made.name)
         ready = [pod["metadata"]["name"] for pod in pods if holds(pod, "Ready")]
         if self.bad_though_ready:
             trouble += [f"{pod} counts as ready: nothing stopped it" for pod in ready]
         healthy = f"{len(pods)} pods, none in trouble, {len(ready)} ready{_HARMLESS if ready else ''}"
-        return bool(trouble), f"revision {newest.number}, {keeper} {newest.name}: {'; '.join(trouble) or healthy}"
+        return bool(trouble), f"revision {made.number}, {keeper} {made.name}: {'; '.join(trouble) or healthy}"

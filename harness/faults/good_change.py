@@ -37,18 +37,18 @@ class GoodChange(TemplateChange):
         return Evidence(proven=bool(outcomes) and all(proven for proven, _ in outcomes), text=text)
 
     def _outcome(self, context: FaultContext, victim: Victim) -> tuple[bool, str]:
-        newest = self.newest(context, victim)
-        if newest is None:
+        made = self.made(context, victim)
+        if made is None:
             return False, f"{self.of} has no revision newer than {victim.state_before(Before).number}"
         pods = [
             pod
             for pod in context.api.list(PODS, context.namespace).items
-            if newest.has(pod) and (is_owned_by(pod, newest.uid) or is_owned_by(pod, victim.uid))
+            if made.has(pod) and (is_owned_by(pod, made.uid) or is_owned_by(pod, victim.uid))
         ]
         missing = incomplete(self.find_workload(context.api, context.namespace))
         state = missing or "complete"
         proven = bool(pods) and (self.awaits == "started" or not missing)
-        return proven, f"revision {newest.number} of {self.of} has {counted(len(pods), 'pod')}: {state}"
+        return proven, f"revision {made.number} of {self.of} has {counted(len(pods), 'pod')}: {state}"
 
 
 def incomplete(workload: Object) -> str:

@@ -59,11 +59,11 @@ class Rollback(TemplateChange):
         raise Inconclusive(f"{self.of} has no revision {self.to_revision}: found {numbers}")
 
     def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
-        """Proven once the newest revision is one from before the rollback, with a new number: the controller gives an
-        earlier revision a new number when the workload has its template again."""
+        """Proven once a revision from before the rollback has a new number: the controller gives it to an earlier
+        revision when the workload has its template again."""
         for victim in victims:
-            newest = self.newest(context, victim)
-            if newest is None or newest.name not in victim.state_before(Before).names:
+            made = self.made(context, victim)
+            if made is None or made.name not in victim.state_before(Before).names:
                 return Evidence(proven=False, text=f"{self.of} is not on an earlier revision")
-            text = f"{self.of} is on the earlier revision {newest.name}, which has the number {newest.number} now"
+            text = f"{self.of} is on the earlier revision {made.name}, which has the number {made.number} now"
         return Evidence(proven=bool(victims), text=text if victims else "nothing was hit")

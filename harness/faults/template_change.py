@@ -133,13 +133,13 @@ class TemplateChange(WorkloadTarget, Fault):
             if after["metadata"]["generation"] == found["metadata"]["generation"]:
                 raise Inconclusive(f"no-op: {self.of} already has this pod template, so the rollout changed nothing")
 
-    def newest(self, context: FaultContext, victim: Victim) -> Revision | None:
-        """Return the newest revision if it is newer than the one before the change; None if there is none."""
+    def made(self, context: FaultContext, victim: Victim) -> Revision | None:
+        """Return the revision that the change made, also when there are newer ones; None if there is none yet."""
         found = context.api.find(self.resource, self.name, context.namespace)
         if found is None or found["metadata"]["uid"] != victim.uid:
             return None
-        known = revisions(context.api, found)
-        return known[-1] if known and known[-1].number > victim.state_before(Before).number else None
+        before = victim.state_before(Before).number
+        return next((revision for revision in revisions(context.api, found) if revision.number > before), None)
 
     @classmethod
     def undo(cls, cluster: Cluster, parameters: Mapping[str, Any]) -> str:

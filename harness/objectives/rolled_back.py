@@ -56,6 +56,9 @@ class RolledBack(Objective):
             return ""
         return f"{self.of} is not yet complete on its previous template"
 
+    def awaits(self, timeline: Timeline) -> str:
+        return self.pending(timeline) if self.since == "rollback" else ""
+
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # judges the time after the undo
         origin = self._origin(timeline)

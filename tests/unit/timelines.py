@@ -108,7 +108,7 @@ class Story:
             "containers": {} if unreported else {"app": state},
             "liveness": {"app": liveness} if liveness else {},
             "ready_since": WALL + since if ready and since is not None else None,
-            "labels": dict(labels or {}),
+            "labels": dict(labels or {"pod-template-hash": "1"}),
         }
         return self.add("pods", name, at, value, told)
 

@@ -51,6 +51,18 @@ def test_rollback_reverts_a_bad_rollout_to_the_original(world: World) -> None:
     assert _images(world) == {"podinfo:1"}
 
 
+def test_evidence_is_of_the_fault_s_own_version(world: World) -> None:
+    """A pod that is not ready for a moment after the rollback shows nothing about the bad version."""
+    context = world.context()
+    fault = registry.faults()["badRollout"].model_validate(BAD)
+    victims = fault.choose(context)
+    fault.inject(context, victims)
+    world.kubelet.missing.add("podinfo:1")
+    _inject(context, "rollback", **OF)
+    evidence = fault.evidence(context, victims)
+    assert (evidence.proven, "revision 2" in evidence.text) == (False, True)
+
+
 @pytest.mark.parametrize("order", [*permutations(range(3))])
 def test_original_template_is_back_after_all_undos(world: World, order: tuple[int, ...]) -> None:
     before, context = _deployment(world)["spec"], world.context()

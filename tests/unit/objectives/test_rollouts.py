@@ -287,6 +287,13 @@ def test_time_to_roll_back_counts_from_the_rollback(limit: str, verdict: Verdict
     assert since_rollback(rolled_back(), limit)[0] is verdict
 
 
+def test_fault_phase_waits_for_the_rollback() -> None:
+    objective = RolledBack(of=PODINFO, within="9s", since="rollback")
+    half_way = seen(bad_rollout(back=None), 31.0, available=2).timeline
+    assert "not yet complete" in objective.awaits(half_way)
+    assert RolledBack(of=PODINFO, within="9s").awaits(half_way) == ""
+
+
 def test_what_the_undo_repairs_was_not_rolled_back() -> None:
     verdict, why = since_rollback(rolled_back(back=None), "7s")
     assert verdict is BROKEN
