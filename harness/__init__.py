@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     )
     from harness.engine.outcome import Broken, Undecided
     from harness.engine.python_experiment import PythonExperiment
+    from harness.faults.apply import Apply
     from harness.faults.bad_rollout import BadRollout
     from harness.faults.base import Evidence, Fault, FaultContext
     from harness.faults.container_kill import ContainerKill
@@ -140,6 +141,7 @@ __all__ = [
     "STATEFUL_SETS",
     "Alert",
     "ApiError",
+    "Apply",
     "Availability",
     "BadRollout",
     "Behaviour",
@@ -255,6 +257,7 @@ _NAMES = {
     ),
     "harness.engine.outcome": "Broken Undecided",
     "harness.engine.python_experiment": "PythonExperiment",
+    "harness.faults.apply": "Apply",
     "harness.faults.bad_rollout": "BadRollout",
     "harness.faults.base": "Evidence Fault FaultContext",
     "harness.faults.container_kill": "ContainerKill",

@@ -16,10 +16,9 @@ from harness.cluster.kube.permissions import Permission, allow
 from harness.cluster.kube.resources import DEPLOYMENTS
 from harness.cluster.protocol import Cluster
 from harness.common.errors import ApiError, HarnessError, Inconclusive, NotYet
-from harness.common.waiting import wait_until
 from harness.faults.base import Effect, Evidence, Fault, FaultContext
 from harness.faults.targets import WorkloadTarget
-from harness.faults.template_change import CONFLICT_SECONDS
+from harness.faults.unchanged import patch_unchanged
 from harness.model.timeline import Victim
 from harness.safety.guard import check_victims
 
@@ -55,27 +54,9 @@ class Pausing(WorkloadTarget, Fault):
             what = f"set {self.of} back to {_state(original)}"
             parameters = {"namespace": context.namespace, "of": self.of, "uid": victim.uid, "mark": mark}
             context.journal.write(self.kind, what, parameters)
-            self._change(context, victim.uid, _text(original, [*marks, mark]), found)
-
-    def _change(self, context: FaultContext, uid: str, text: str, found: Object) -> None:
-        at = found["metadata"]
-
-        def change() -> tuple[bool | None, str]:
-            nonlocal at
-            # Preconditions, as in harness/faults/template_change.py.
-            metadata = {"uid": uid, "resourceVersion": at["resourceVersion"], "annotations": {MARK: text}}
-            body = {"metadata": metadata, "spec": {"paused": self.paused}}
-            try:
-                context.api.patch(DEPLOYMENTS, self.name, body, context.namespace)
-            except ApiError as error:
-                now = self.find_workload(context.api, context.namespace)["metadata"] if error.status == 409 else at
-                if now["generation"] != at["generation"] or now["resourceVersion"] == at["resourceVersion"]:
-                    raise
-                at = now
-                return None, str(error)
-            return True, ""
-
-        wait_until(f"{self.of} to take the change", change, CONFLICT_SECONDS, context.clock)
+            annotations = {MARK: _text(original, [*marks, mark])}
+            body: Object = {"metadata": {"annotations": annotations}, "spec": {"paused": self.paused}}
+            patch_unchanged(context, DEPLOYMENTS, found, body, uid=victim.uid)
 
     def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
         """Proven once the controller has observed the Deployment in this state."""

@@ -22,19 +22,17 @@ from harness.cluster.kube.permissions import Permission, allow
 from harness.cluster.kube.resources import PODS, WORKLOADS
 from harness.cluster.protocol import Cluster
 from harness.common.errors import ApiError, HarnessError, Inconclusive, NotYet
-from harness.common.waiting import wait_until
 from harness.faults.base import Effect, Fault, FaultContext
 from harness.faults.revisions import Revision, keeper_of, revision_in, revisions, template_of
 from harness.faults.stuck_pods import delete_stuck, needs_help
 from harness.faults.targets import WorkloadTarget
+from harness.faults.unchanged import patch_unchanged
 from harness.model.timeline import Victim
 from harness.safety.guard import check_victims
 from harness.safety.guard.rollouts import may_lose
 
 # An annotation of the workload while its template is changed.
 MARK = "resilience.harness/template-changes"
-# For how long a change is retried that conflicts with changes of the workload's status.
-CONFLICT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,29 +187,10 @@ class TemplateChange(WorkloadTarget, Fault):
         return f"{of} was rolled back to the pod template of revision {changes.revision}"
 
     def _change(self, context: FaultContext, found: Object, uid: str, template: Object, changes: Changes) -> Object:
-        at = found["metadata"]
-
-        def change() -> tuple[Object | None, str]:
-            nonlocal at
-            # The UID and the resourceVersion in a merge patch are preconditions: the server refuses it on another
-            # object of that name, and after a change since the journal entry. The annotation is the workload's, not
-            # the template's: it is written together with the change, and causes no rollout.
-            annotations = {MARK: changes.text()}
-            metadata = {"uid": uid, "resourceVersion": at["resourceVersion"], "annotations": annotations}
-            body = {"metadata": metadata, "spec": {"template": template}}
-            try:
-                return context.api.patch(
-                    self.resource, self.name, body, context.namespace, strategy="strategic-merge"
-                ), ""
-            except ApiError as error:
-                now = self.find_workload(context.api, context.namespace)["metadata"] if error.status == 409 else at
-                # The resourceVersion also changes with the status, often in a busy cluster; the generation does not.
-                if now["generation"] != at["generation"] or now["resourceVersion"] == at["resourceVersion"]:
-                    raise
-                at = now
-                return None, str(error)
-
-        return wait_until(f"{self.of} to take the change", change, CONFLICT_SECONDS, context.clock)
+        # The annotation is the workload's, not the template's: it is written together with the change, and causes no
+        # rollout.
+        body = {"metadata": {"annotations": {MARK: changes.text()}}, "spec": {"template": template}}
+        return patch_unchanged(context, self.resource, found, body, uid=uid, strategy="strategic-merge")
 
 
 def _with_mark(workload: Object, current: Revision, mark: str) -> Changes:

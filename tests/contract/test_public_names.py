@@ -19,7 +19,7 @@ from harness.experiment import registry
 ROOT = Path(__file__).resolve().parents[2]
 # Removing or renaming one breaks users' code: it needs an entry in CHANGELOG.md.
 NAMES = """
-    Alert ApiError Availability BadRollout Behaviour Broken CONFIG_MAPS Call Capability CapabilityMissing Client
+    Alert ApiError Apply Availability BadRollout Behaviour Broken CONFIG_MAPS Call Capability CapabilityMissing Client
     Clock Cluster ClusterError ClusterRefused ClusterUnreachable ContainerKill Cordon DAEMON_SETS DEPLOYMENTS Drain
     Drained Due Durability Duration EXEC_VERBS ErrorRate Evidence ExecResult ExperimentRecord FakeClock FakeCluster
     Fault FaultContext Finding HarnessError Identity Inconclusive Injection InputError Interval Invariant Journal

@@ -31,6 +31,7 @@ FAULTS = {
     "rollout": "{of: deployment/target, patch: {metadata: {annotations: {version: '2'}}}}",
     "restart": "{of: deployment/target}",
     "pause": "{of: deployment/target}",
+    "apply": "{object: {apiVersion: apps/v1, kind: Deployment, metadata: {name: target}, spec: {minReadySeconds: 1}}}",
     "processHang": "{selector: app=target, count: 1, process: podinfo}",
     "podRequest": "{selector: app=target, count: 1, request: {path: /readyz/disable, port: 9898},"
     " undo: {path: /readyz/enable, port: 9898}}",
