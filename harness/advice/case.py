@@ -20,6 +20,8 @@ from harness.model.timeline import BASELINE, PHASES, Injection, RequestSample, T
 from harness.model.verdict import Verdict
 from harness.objectives.recovery.pods import PodSample, pods_of, victims
 
+# The handlers of probes, those that show most first.
+HANDLERS = ("httpGet", "grpc", "exec", "tcpSocket")
 DISRUPTED = tuple(name for name in PHASES if name != BASELINE)
 
 
@@ -157,7 +159,7 @@ class Case:
 def handler_of(container: Mapping[str, Any], *probes: str) -> dict[str, Any]:
     """Return how a container is probed: the handler of one of its probes, else a connection to its first port."""
     for probe in probes:
-        for kind in ("httpGet", "grpc", "exec", "tcpSocket"):
+        for kind in HANDLERS:
             if found := (container.get(probe) or {}).get(kind):
                 return {kind: found}
     ports = container.get("ports") or ()

@@ -8,6 +8,7 @@ from harness.advice.case import Case, Subject
 from harness.advice.rule import Advice, Rule, Strength
 from harness.faults.base import Effect
 
+_EXPLAINS = ("availability", "errorRate", "latency", "invariant", "recoveryTime", "replicas", "durability")
 _ZONE = "topology.kubernetes.io/zone"
 
 
@@ -29,7 +30,8 @@ def _all_on_one(subject: Subject) -> str:
 
 def _find(case: Case) -> Iterator[Advice]:
     hits_nodes = any(victim.kind == "Node" for injection in case.injections for victim in injection.victims)
-    if not hits_nodes and not case.has_effect(Effect.NODES, Effect.MACHINES):
+    explains = case.titles(*_EXPLAINS)
+    if not explains or not (hits_nodes or case.has_effect(Effect.NODES, Effect.MACHINES)):
         return
     for subject in case.subjects:
         if _bound(subject):
@@ -38,7 +40,7 @@ def _find(case: Case) -> Iterator[Advice]:
                 f"the pods of {subject.name} may run in one place only, and are lost with it",
                 f"its pods have {', '.join(f'{key}: {value}' for key, value in found.items())}",
                 Strength.OBSERVED,
-                case.titles(),
+                explains,
                 subject.of_pod(dict.fromkeys(found)),
             )
         elif not _spread(subject):
@@ -53,7 +55,7 @@ def _find(case: Case) -> Iterator[Advice]:
                 f"nothing spreads the pods of {subject.name} over nodes or zones",
                 f"all its pods ran on {node}" if node else "no anti-affinity and no topology spread",
                 Strength.OBSERVED if node else Strength.POSSIBLE,
-                case.titles(),
+                explains,
                 subject.of_pod({"topologySpreadConstraints": [constraint]}),
             )
 

@@ -1,11 +1,12 @@
-"""No liveness probe: a container that hangs is never restarted."""
+"""A container that hangs and is never restarted: it has no liveness probe, or one that does not notice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.advice.case import Case, Subject, handler_of
+from harness.advice.case import HANDLERS, Case, Subject, handler_of
 from harness.advice.rule import Advice, Rule, Strength
+from harness.faults.base import Effect
 from harness.objectives.recovery.pods import PodSample
 
 
@@ -21,18 +22,24 @@ def _never_replaced(subject: Subject) -> list[str]:
 
 def _find(case: Case) -> Iterator[Advice]:
     explains = case.titles()
+    if not case.has_effect(Effect.PROCESSES, Effect.CONTAINERS, Effect.APPLICATIONS):
+        return
     for subject in case.subjects:
-        without = [each for each in subject.containers if not each.get("livenessProbe")]
         stayed = _never_replaced(subject)
-        if not without or not stayed:
+        if not stayed:
             continue
-        container = without[0]
+        without = [each for each in subject.containers if not each.get("livenessProbe")]
+        container = (without or subject.containers)[0]
+        what = f"container {container['name']} of {subject.name}"
+        cause = f"{what} has no liveness probe, so that nothing restarts it when it hangs"
+        if not without:
+            kind = next((key for key in HANDLERS if key in container["livenessProbe"]), "probe")
+            cause = f"the liveness probe of {what} ({kind}) does not notice this fault"
         probe = {**handler_of(container, "readinessProbe", "startupProbe"), "periodSeconds": 2, "failureThreshold": 3}
         yield Advice(
-            f"container {container['name']} of {subject.name} has no liveness probe, so that nothing restarts it "
-            "when it hangs",
+            cause,
             f"no container of pod {', '.join(stayed[:3])} was restarted after the fault",
-            Strength.OBSERVED,
+            Strength.OBSERVED if without else Strength.LIKELY,
             explains,
             subject.of_container(container, {"livenessProbe": probe}),
         )

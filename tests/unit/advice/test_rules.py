@@ -228,6 +228,92 @@ def test_autoscaler_without_a_metric() -> None:
     assert changed(blind)["resources"]["requests"] == {"cpu": "100m", "memory": "128Mi"}
 
 
+def test_liveness_probe_that_does_not_notice() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    story.pod(12.0, "podinfo-a", "a", ready=False)
+    weak = shop(livenessProbe={"tcpSocket": {"port": "http"}})
+    advice = found(workload(weak), HANG, story, "restarts")["no-liveness-probe"]
+    assert (
+        advice.cause
+        == "the liveness probe of container app of deployment/podinfo (tcpSocket) does not notice this fault"
+    )
+    assert changed(advice)["livenessProbe"]["httpGet"] == PROBE["httpGet"]
+
+
+def test_pods_that_no_fault_stops_need_no_liveness_probe() -> None:
+    assert "no-liveness-probe" not in found(workload(shop(livenessProbe=None)), BAD, rolled(), "errorRate")
+
+
+@pytest.mark.parametrize(
+    ("budget", "cause"),
+    [
+        ({"maxUnavailable": 0}, "pdb/podinfo never lets a replica of deployment/podinfo go"),
+        ({"minAvailable": 3}, "pdb/podinfo never lets a replica of deployment/podinfo go"),
+        ({"maxUnavailable": 1}, "pdb/podinfo protects pods that are not Ready too, while it is not met"),
+    ],
+)
+def test_budget_that_blocks_a_drain(budget: dict[str, Any], cause: str) -> None:
+    objects = workload(shop())
+    objects[2]["spec"] = {"selector": {"matchLabels": LABELS}, **budget}
+    assert ranked(objects, DRAIN, lost_node(), "drained")[0][1].cause == cause
+
+
+def test_budget_that_lets_unhealthy_pods_go_blocks_nothing() -> None:
+    objects = workload(shop())
+    objects[2]["spec"]["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
+    assert "budget-blocks" not in found(objects, DRAIN, lost_node(), "drained")
+
+
+def test_two_budgets_of_the_same_pods() -> None:
+    objects = workload(shop())
+    objects[0]["spec"]["template"]["metadata"]["labels"] = {**LABELS, "tier": "web"}
+    selector = {"selector": {"matchLabels": {"tier": "web"}}, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+    objects.append({"kind": "PodDisruptionBudget", "metadata": {"name": "web"}, "spec": selector})
+    advice = ranked(objects, DRAIN, lost_node(), "drained")[0][1]
+    assert advice.cause.startswith("pdb/podinfo, pdb/web select the same pods of deployment/podinfo")
+    assert advice.patch == {
+        "pdb/web": None,
+        PODINFO: {"spec": {"template": {"metadata": {"labels": {"tier": None}}}}},
+    }
+
+
+def test_rollout_without_time_to_notice() -> None:
+    fast = {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}}
+    advice = found(workload(shop(), strategy=fast), BAD, rolled(), "availability")["quick-rollout"]
+    assert advice.evidence == "minReadySeconds is not set, maxSurge is 100%; 180 requests failed (180 refused)"
+    slow = found(workload(shop(), strategy=fast, minReadySeconds=5), BAD, rolled(), "availability")
+    assert "quick-rollout" not in slow
+
+
+def test_leak_without_a_memory_limit() -> None:
+    objects = workload(shop())
+    query = SimpleNamespace(kind="prometheus", title="memory", value="max(container_memory_working_set_bytes)")
+    finding = Finding(verdict=Verdict.BROKEN, reason="missed")
+    experiment = Experiment("x", "y", Workload(Path(), tuple(objects), ()), (), Path("x.yaml"), faults=(BAD,))
+    advice = {
+        rule.name: each for rule, each in advise(experiment, rolled().timeline, [(cast(Objective, query), finding)])
+    }
+    assert changed(advice["no-memory-limit"]) == {"resources": {"limits": {"memory": "128Mi"}}}
+
+
+def test_version_that_nothing_refuses() -> None:
+    namespace = {"kind": "Namespace", "metadata": {"name": "shop"}}
+    advice = ranked([*workload(shop(), minReadySeconds=5), namespace], BAD, rolled(), "replicas")
+    causes = [each.cause for name, each in advice if name == "nothing-refuses"]
+    assert causes == [
+        "no ResourceQuota bounds what the namespace may request",
+        "namespace shop enforces no Pod Security Standard",
+    ]
+
+
+def test_canary_with_a_large_share_of_the_replicas() -> None:
+    objects = workload(shop(), minReadySeconds=5)
+    stable = workload(shop())[0]
+    objects.append({**stable, "metadata": {"name": "stable"}})
+    advice = found(objects, BAD, rolled(), "errorRate")["canary-share"]
+    assert advice.cause.startswith("deployment/podinfo has 3 of the 6 replicas behind service/podinfo")
+
+
 def test_lost_data_on_an_empty_directory() -> None:
     mounted = shop(volumeMounts=[{"name": "data", "mountPath": "/data"}])
     objects = workload(mounted, {"volumes": [{"name": "data", "emptyDir": {}}]})
