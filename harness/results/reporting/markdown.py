@@ -82,6 +82,7 @@ def _mutation(run: RunRecord) -> Iterator[str]:
         yield "".join(f"\n- {escaped(line)}" for line in lines) + "\n" * bool(lines)
     unnoticed = mutation.survivors(run.mutation)
     yield "".join(f"\n- {escaped(line)}" for line in unnoticed) + "\n" * bool(unnoticed)
+    yield f"\n{escaped(mutation.by_operator(run.mutation))}\n"
     yield f"\n**{escaped(mutation.score_line(run.mutation))}**\n"
 
 

@@ -72,6 +72,17 @@ def _losses(run: RunRecord) -> dict[str, str]:
     return {record.mutant: record.because for record in run.mutants}
 
 
+def by_operator(mutation: MutationRecord) -> str:
+    """Return which operators were caught on at least one workload, if several experiments were mutated; else ""."""
+    if len(mutation.experiments) < 2:
+        return ""
+    tried = {each.operator: False for each in mutation.weaknesses if each.outcome in {"caught", "survived"}}
+    tried |= {each.operator: True for each in mutation.weaknesses if each.outcome == "caught"}
+    missing = [name for name, caught in tried.items() if not caught]
+    text = f"{sum(tried.values())} of {counted(len(tried), 'operator')} caught on at least one workload"
+    return text + (f"; never: {', '.join(missing)}" if missing else "")
+
+
 def survivors(mutation: MutationRecord) -> list[str]:
     """Return a sentence for each weakness that none of several experiments noticed."""
     if len(mutation.experiments) < 2:

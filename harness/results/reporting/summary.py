@@ -99,6 +99,7 @@ def _mutation(run: RunRecord, width: int) -> list[Line]:
         ]
     for text in mutation.survivors(run.mutation):
         lines += [(line, "yellow") for line in wrap(one_line(text, 1000), width, subsequent_indent=INDENT)]
+    lines += [(line, "") for line in wrap(mutation.by_operator(run.mutation), width)]
     style: Style = "red" if run.mutation.missed else "bold"
     return [*lines, *((line, style) for line in wrap(mutation.score_line(run.mutation), width))]
 

@@ -11,7 +11,7 @@ from harness.results.mutation_record import MutantRecord, MutationRecord
 from harness.results.record import ExperimentRecord, ObjectiveRecord, RunRecord
 from harness.results.reporting.html import render
 from harness.results.reporting.markdown import render_markdown
-from harness.results.reporting.mutation import below_required, left_out, score_line, survivors
+from harness.results.reporting.mutation import below_required, by_operator, left_out, score_line, survivors
 from harness.results.reporting.overview import headline, run_verdict
 from harness.results.reporting.store import RunStore, load
 from harness.results.reporting.summary import terminal_lines
@@ -228,6 +228,11 @@ def test_one_experiment_that_notices_a_weakness_is_enough(tmp_path: Path) -> Non
     assert (run.mutation.score, run.mutation.caught, run.mutation.survived) == (50, 1, 1)
     line = "survived: b of deployment/shop: nothing in these 2 experiments notices that the probe is gone: cart, shop"
     assert survivors(run.mutation) == [line]
+    text = "1 of 2 operators caught on at least one workload; never: b"
+    assert by_operator(run.mutation) == text
+    assert (text, "") in terminal_lines(run, width=200)
+    assert text in render_markdown(run)
+    assert text in render(run)
     assert (line, "yellow") in terminal_lines(run, width=200)
     assert f"- {line}" in render_markdown(run)
     assert "Survived: b of deployment/shop: nothing in these 2 experiments" in render(run)
