@@ -23,8 +23,8 @@ class Budget:
 
 
 # Several experiments run at a time; disruptive ones run one at a time on each of two clusters.
-SHARED = Budget(core=1800.0, touched=450.0, sample=300.0)
-ALONE = Budget(core=500.0, touched=500.0, sample=250.0)
+SHARED = Budget(core=1200.0, touched=400.0, sample=200.0)
+ALONE = Budget(core=300.0, touched=300.0, sample=150.0)
 # How far back a clone without a base to compare with looks for the change.
 SINCE = "24 hours ago"
 
