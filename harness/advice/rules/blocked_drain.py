@@ -45,10 +45,21 @@ def _find(case: Case) -> Iterator[Advice]:
                 f"selected by {' and '.join(map(_name, own))}",
                 Strength.OBSERVED,
                 explains,
+                _without_overlap(subject, own[1:]),
             )
             continue
         for budget in own:
             yield from _of_budget(case, subject, budget, explains)
+
+
+def _without_overlap(subject: Subject, others: Sequence[Object]) -> dict[str, Any]:
+    """Return the change after which one budget selects the pods: without the other budgets or without their labels."""
+    own = (subject.spec.get("selector") or {}).get("matchLabels") or {}
+    selected = [(_spec(each).get("selector") or {}).get("matchLabels") or {} for each in others]
+    labels = {key: None for found in selected for key in found if key not in own}
+    return (
+        subject.of_spec({"template": {"metadata": {"labels": labels}}}) if labels else dict.fromkeys(map(_name, others))
+    )
 
 
 def _of_budget(case: Case, subject: Subject, budget: Object, explains: tuple[str, ...]) -> Iterator[Advice]:

@@ -8,6 +8,8 @@ from harness.advice.case import Case, Subject
 from harness.advice.rule import Advice, Rule, Strength
 from harness.cluster.kube.client import Object
 
+# What a namespace may reserve: to be set to what it needs.
+_QUOTA = {"spec": {"hard": {"requests.cpu": "2", "requests.memory": "2Gi"}}}
 _EXPLAINS = ("replicas", "recoveryTime", "invariant", "availability", "rolledBack")
 
 
@@ -44,7 +46,8 @@ def _find(case: Case) -> Iterator[Advice]:
         cause = f"no node had room for a pod of {subject.name}"
         if others:
             cause += f"; no ResourceQuota limits what {', '.join(others)} reserves in its namespace"
-        yield Advice(cause, message, Strength.OBSERVED, explains)
+        quota = {f"resourcequota/{name.partition('/')[2]}": _QUOTA for name in others}
+        yield Advice(cause, message, Strength.OBSERVED, explains, quota)
 
 
 RULE = Rule("no-room", _find)
