@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from harness.objectives.invariant import Invariant
     from harness.objectives.latency import Latency
     from harness.objectives.liveness_restart import LivenessRestart
+    from harness.objectives.log_lines import LogLines
     from harness.objectives.prometheus import Prometheus as PrometheusObjective
     from harness.objectives.recovery_time import RecoveryTime
     from harness.objectives.replicas import Replicas
@@ -184,6 +185,7 @@ __all__ = [
     "LiveObjective",
     "LivenessRestart",
     "LoadSummary",
+    "LogLines",
     "Need",
     "NodeCutOff",
     "NodePause",
@@ -295,6 +297,7 @@ _NAMES = {
     "harness.objectives.invariant": "Invariant",
     "harness.objectives.latency": "Latency",
     "harness.objectives.liveness_restart": "LivenessRestart",
+    "harness.objectives.log_lines": "LogLines",
     "harness.objectives.recovery_time": "RecoveryTime",
     "harness.objectives.replicas": "Replicas",
     "harness.objectives.restarts": "Restarts",

@@ -21,6 +21,7 @@ Series that the built-in probes write, and their values (all JSON):
 ``nodes``      subject ``<node>``: {"ready", "schedulable", "zone", "gone"}, "unknown" without reports of its kubelet
 ``identity``   subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns": [ip …] or None}
 ``readable``   subject ``<selector>``: {"keys": [key …]}
+``logs``       subject ``<name>``: {"pods": {uid: {"pod", "read", "at": [Unix seconds …], "complete"}}}
 ``alerts``     subject: the objective's title: {"asked", "scrape", "rules", "alerts"} of Prometheus
 ``alertmanager`` subject: the objective's title: {"asked", "alerts"} (both: see ``harness.probes.prometheus.alerts``)
 ``abort``      subject: the abort condition's name: {"values": [number of every series …]}

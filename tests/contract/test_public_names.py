@@ -23,13 +23,13 @@ NAMES = """
     Clock Cluster ClusterError ClusterRefused ClusterUnreachable ContainerKill Cordon DAEMON_SETS DEPLOYMENTS Drain
     Drained Due Durability Duration EXEC_VERBS ErrorRate Evidence ExecResult ExperimentRecord FakeClock FakeCluster
     Fault FaultContext Finding HarnessError Identity Inconclusive Injection InputError Interval Invariant Journal
-    KubeApi Latency LiveObjective LivenessRestart LoadSummary NODES Need NodeCutOff NodePause NodeService NodeStop
-    NotYet OK Object Objective Observation PODS Pause Permission Phase PodEvict PodHttp PodKill PodRequest PodTarget
-    ProbeContext ProbeStream Probing Problem ProcessHang PrometheusClient PrometheusObjective PrometheusUnusable
-    PythonExperiment RecoveryTime Replicas Reply RequestSample Resource Restart Restarts Resume Rollback RolledBack
-    Rollout RolloutHalts RunRecord SERVICES STATEFUL_SETS Scale Selector Share SnapshotProbe Strike TimedOut
-    Timeline Undecided UndoFailed Verdict Versions Victim WorkloadManifests WorkloadTarget __version__ allow
-    check_victims
+    KubeApi Latency LiveObjective LivenessRestart LoadSummary LogLines NODES Need NodeCutOff NodePause NodeService
+    NodeStop NotYet OK Object Objective Observation PODS Pause Permission Phase PodEvict PodHttp PodKill PodRequest
+    PodTarget ProbeContext ProbeStream Probing Problem ProcessHang PrometheusClient PrometheusObjective
+    PrometheusUnusable PythonExperiment RecoveryTime Replicas Reply RequestSample Resource Restart Restarts Resume
+    Rollback RolledBack Rollout RolloutHalts RunRecord SERVICES STATEFUL_SETS Scale Selector Share SnapshotProbe
+    Strike TimedOut Timeline Undecided UndoFailed Verdict Versions Victim WorkloadManifests WorkloadTarget __version__
+    allow check_victims
 """
 PUBLIC = NAMES.split()
 

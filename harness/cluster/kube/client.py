@@ -305,9 +305,20 @@ class KubeApi:
         """Connect to a port of a pod, through the API server and the kubelet."""
         return self._transport.forward(namespace, pod, port, self.patience.left(timeout, f"connection to {pod}"))
 
-    def logs(self, namespace: str, pod: str, container: str, *, previous: bool = False, tail: int = 500) -> str:
-        """Return the last lines of a container's log."""
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        previous: bool = False,
+        tail: int = 500,
+        timestamps: bool = False,
+    ) -> str:
+        """Return the last lines of a container's log; with ``timestamps`` each begins with its time and a space."""
         query = {"container": container, "tailLines": str(tail), "previous": str(previous).lower()}
+        if timestamps:
+            query["timestamps"] = "true"
         return self.raw(PODS.path(namespace, pod, "log"), query).decode(errors="replace")
 
     def discover(self, api_version: str, kind: str) -> Resource:
