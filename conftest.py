@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster.local.operators import operators_for
 from harness.pytest_plugin.items import ExperimentItem
 from tests.tiers import Candidate, changed_files, choose
 
@@ -77,4 +78,5 @@ def _candidate(group: list[ExperimentItem]) -> Candidate:
         frozenset(str(path) for path in relative),
         experiment.phases.total * len(group),
         experiment.disruptive,
+        bool(operators_for(experiment.deployed)),
     )

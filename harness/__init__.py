@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from harness.objectives.replicas import Replicas
     from harness.objectives.restarts import Restarts
     from harness.objectives.rolled_back import RolledBack
+    from harness.objectives.rollout_ends import RolloutEnds
     from harness.objectives.rollout_halts import RolloutHalts
     from harness.objectives.versions import Versions
     from harness.probes.base import ProbeContext, SnapshotProbe
@@ -223,6 +224,7 @@ __all__ = [
     "Rollback",
     "RolledBack",
     "Rollout",
+    "RolloutEnds",
     "RolloutHalts",
     "RunRecord",
     "Scale",
@@ -302,6 +304,7 @@ _NAMES = {
     "harness.objectives.replicas": "Replicas",
     "harness.objectives.restarts": "Restarts",
     "harness.objectives.rolled_back": "RolledBack",
+    "harness.objectives.rollout_ends": "RolloutEnds",
     "harness.objectives.rollout_halts": "RolloutHalts",
     "harness.objectives.versions": "Versions",
     "harness.probes.base": "ProbeContext SnapshotProbe",

@@ -31,13 +31,17 @@ SINCE = "24 hours ago"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One experiment with its twins: its kinds, the files that it consists of, and its length in seconds."""
+    """One experiment with its twins: its kinds, the files that it consists of, and its length in seconds.
+
+    ``operator``: it needs an operator, whose build takes minutes, longer than a core run may.
+    """
 
     name: str
     kinds: frozenset[str]
     files: frozenset[str]
     seconds: float
     disruptive: bool = False
+    operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Choice:
     touched: tuple[str, ...]
     sample: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -58,11 +63,15 @@ class Choice:
         parts = [("every kind", self.core), ("touched", self.touched), ("sample of the day", self.sample)]
         if self.left_out:
             parts.append(("on another day, or now with scripts/test all", self.left_out))
+        if self.operators:
+            parts.append(("only with scripts/test all, since an operator must be built", self.operators))
         return "core tier: " + "; ".join(f"{why}: {', '.join(names) or 'none'}" for why, names in parts)
 
 
 def choose(candidates: Sequence[Candidate], changed: Iterable[str], day: int) -> Choice:
     """Choose the experiments of a core run: ``changed`` are paths below the project, ``day`` is a count of days."""
+    operators = tuple(sorted(each.name for each in candidates if each.operator))
+    candidates = [each for each in candidates if not each.operator]
     every_kind = set(cover(candidates))
     paths = set(changed)
     touched = {each.name for each in candidates if each.files & paths} - every_kind
@@ -76,7 +85,7 @@ def choose(candidates: Sequence[Candidate], changed: Iterable[str], day: int) ->
             part.extend(names)
     chosen = {name for part in parts for name in part}
     left_out = sorted((every_kind | touched) - chosen)
-    return Choice(tuple(parts[0]), tuple(parts[1]), tuple(parts[2]), tuple(left_out))
+    return Choice(tuple(parts[0]), tuple(parts[1]), tuple(parts[2]), tuple(left_out), operators)
 
 
 def cover(candidates: Sequence[Candidate]) -> list[str]:

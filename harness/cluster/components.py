@@ -105,6 +105,14 @@ ON_DEMAND = (
         folder="alertmanager",
     ),
     Component("probe-target", ".", "resilience-harness/probe-target", folder="probe-target", version="1.1.0"),
+    # Not a later release: 1.10.2 needs a newer Go than the other components.
+    Component(
+        "argo-rollouts",
+        "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+        "github.com/argoproj/argo-rollouts",
+        ("github.com/argoproj/argo-rollouts/utils/version.version=v{version}",),
+        folder="rollouts",
+    ),
 )
 # The harness's programs have a module each, so that a change in one rebuilds only that one.
 OWN = (

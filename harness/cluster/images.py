@@ -49,6 +49,7 @@ PUBLISHED: Mapping[str, str] = {
     "etcd": "gcr.io/etcd-development/etcd:v3.7.3",
     "metrics-server": "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
     "alertmanager": "quay.io/prometheus/alertmanager:v0.31.1",
+    "argo-rollouts": "quay.io/argoproj/argo-rollouts:v1.10.0",
     "prometheus": "quay.io/prometheus/prometheus:v3.13.0"
     "@sha256:c6b27ea434f8389bfe233fbc7be381cf50587c286e871bc842008f5a1b1908a7",
 }

@@ -20,6 +20,7 @@ from harness.judging.judge import Judged
 from harness.model.closed_model import pace, waited
 from harness.model.finding import Beside
 from harness.model.timeline import BASELINE, PHASES, Injection, Interval, ProbeStream, RequestSample, Timeline
+from harness.objectives._fields import WORKLOADS
 from harness.objectives.recovery import Recovery, recoveries
 from harness.results.advice_record import AdviceRecord
 from harness.results.record import (
@@ -286,7 +287,7 @@ def _recoveries(experiment: Experiment, timeline: Timeline) -> list[Recovery]:
                 found[key] = found.get(key, False) or clock.judged
     others = {str(getattr(objective, "of", "")) for objective in experiment.objectives} - workloads
     for of in sorted(others):
-        if of.startswith(("deployment/", "statefulset/", "daemonset/")):
+        if of.partition("/")[0] in WORKLOADS:
             found |= dict.fromkeys(recoveries(timeline, of), False)
     return [replace(clock, judged=judged) for clock, judged in found.items()]
 

@@ -32,7 +32,7 @@ from harness.safety.guard import is_cluster_wide, is_harmless
 _IMAGE = re.compile(r"\$\{image:([a-z0-9-]+)(?::([A-Za-z0-9_.-]+))?\}")
 # Kinds whose spec.template is a pod template.
 # Not CronJob: its pod template is deeper, in spec.jobTemplate.spec.
-TEMPLATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"})
+TEMPLATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Rollout"})
 HARNESS_GROUP = "resilience/"
 _MOST_IGNORED = 8
 _DISRUPTIVE = "an experiment with disruptive: true"

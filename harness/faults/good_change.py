@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from harness.cluster.kube.client import Object
+from harness.cluster.kube.completeness import observed_generation
 from harness.cluster.kube.owners import is_owned_by
 from harness.cluster.kube.permissions import Permission, allow
 from harness.cluster.kube.resources import PODS
@@ -54,7 +55,7 @@ class GoodChange(TemplateChange):
 def incomplete(workload: Object) -> str:
     """Return why the newest template of a workload is not completely rolled out; "" if it is."""
     status, generation = workload.get("status") or {}, workload["metadata"]["generation"]
-    if int(status.get("observedGeneration", 0)) < generation:
+    if (observed_generation(workload) or 0) < generation:
         return "its controller has not observed the change"
     daemons = workload["kind"] == "DaemonSet"
     desired = int(status.get("desiredNumberScheduled", 0) if daemons else workload["spec"].get("replicas", 1))

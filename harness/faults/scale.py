@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.completeness import observed_generation
 from harness.cluster.kube.owners import workload_of
 from harness.cluster.kube.permissions import Permission, allow
 from harness.cluster.kube.resources import PODS, WORKLOADS
@@ -39,7 +40,7 @@ class Scale(WorkloadTarget, Fault):
     kind: ClassVar[str] = "scale"
     example: ClassVar[Mapping[str, Any]] = {"of": "deployment/podinfo", "replicas": 0}
     effect: ClassVar[Effect] = Effect.WORKLOADS
-    kinds: ClassVar[tuple[str, ...]] = ("deployment", "statefulset")
+    kinds: ClassVar[tuple[str, ...]] = ("deployment", "statefulset", "rollout")
 
     replicas: int = Field(ge=0, description="number of replicas to set")
 
@@ -98,7 +99,7 @@ class Scale(WorkloadTarget, Fault):
             running = int(status.get("replicas", 0))
             before = victim.state_before(Replicas).number
             text = f"{self.of} (it had {counted(before, 'replica')}) is set to {_replicas(found)} and has {running}"
-            observed = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+            observed = (observed_generation(found) or 0) >= found["metadata"]["generation"]
             # A difference of one pod is enough: the controller has begun to follow, however slow it is.
             followed = running <= max(wanted, before - 1) if wanted < before else running >= min(wanted, before + 1)
             if found["metadata"]["uid"] != victim.uid or _replicas(found) != wanted or not (observed and followed):

@@ -142,7 +142,7 @@ class WorkloadTarget(BaseModel):
 
     of: str = Field(
         description="the workload, such as deployment/shop",
-        json_schema_extra={"pattern": r"^(deployment|statefulset|daemonset)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
+        json_schema_extra={"pattern": rf"^({'|'.join(WORKLOADS)})/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
     )
 
     @field_validator("of")

@@ -18,12 +18,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.completeness import observed_generation
+from harness.cluster.kube.patches.custom import as_merge_patch
 from harness.cluster.kube.permissions import Permission, allow
 from harness.cluster.kube.resources import PODS, WORKLOADS
 from harness.cluster.protocol import Cluster
 from harness.common.errors import ApiError, HarnessError, Inconclusive, NotYet
+from harness.faults import kept_template
 from harness.faults.base import Effect, Fault, FaultContext
-from harness.faults.revisions import Revision, keeper_of, revision_in, revisions, template_of
+from harness.faults.kept_template import forget, keep, keeps, name_of, place_of
+from harness.faults.revisions import Revision, current_revision, keeper_of, revision_in, revisions, template_of
 from harness.faults.stuck_pods import delete_stuck, needs_help
 from harness.faults.targets import WorkloadTarget
 from harness.faults.unchanged import patch_unchanged
@@ -84,7 +88,7 @@ class TemplateChange(WorkloadTarget, Fault):
         needed = self.target_permissions | allow(self.resource, "patch")
         if self.of.startswith("statefulset/"):
             needed |= allow(PODS, "list", "delete")
-        return needed | allow(keeper_of(self.of), "get", "list")
+        return needed | allow(keeper_of(self.of), "get", "list") | kept_template.permissions(self.of)
 
     def takes(self, victim: Victim) -> int:
         """Return how many pods the workload's strategy lets a rollout remove before a new pod is ready. If a bad
@@ -120,12 +124,16 @@ class TemplateChange(WorkloadTarget, Fault):
             known = revisions(context.api, found)
             current = _check_way_back(found, known, self.of)
             template = self.template_patch(context, found, known)
+            if keeps(self.of):
+                template = as_merge_patch(found["spec"]["template"], template)
             mark = secrets.token_hex(8)
-            changes = _with_mark(found, current, mark)
+            before = Changes.of(found)
+            revision = before.revision if before and before.marks else current.number
             # No part of the template, which may hold secrets: the journal is on disk, in a ConfigMap and in the report.
             parameters = {"namespace": context.namespace, "of": self.of, "uid": victim.uid, "mark": mark}
-            what = f"{self.description()}: restore the pod template of revision {changes.revision}"
+            what = f"{self.description()}: restore the pod template of revision {revision}"
             context.journal.write(self.kind, what, parameters)
+            changes = _with_mark(context.api, found, current, mark)
             after = self._change(context, found, victim.uid, template, changes)
             # The API server raises the generation only if the patch really changed the spec.
             if after["metadata"]["generation"] == found["metadata"]["generation"]:
@@ -149,13 +157,14 @@ class TemplateChange(WorkloadTarget, Fault):
             return f"{of} is gone: nothing to roll back"
         changes = Changes.of(found)
         if changes is None or parameters["mark"] not in changes.marks:
+            forget(api, of, namespace, name_of(of, parameters["mark"]))
             return f"{of} does not have this fault's annotation: the fault was never injected, or it is undone already"
         rest = tuple(mark for mark in changes.marks if mark != parameters["mark"])
         if rest:
             _write(api, parameters, found, replace(changes, marks=rest))
             return f"{of} keeps its pod template until its other changes are undone too"
         generation = found["metadata"]["generation"]
-        observed = found.get("status", {}).get("observedGeneration", 0) >= generation
+        observed = (observed_generation(found) or 0) >= generation
         # With the annotation and no change since it was written, the latest change is the fault's. Otherwise the
         # revision decides, which the controller must have updated first.
         if not observed and generation != changes.generation:
@@ -172,7 +181,7 @@ class TemplateChange(WorkloadTarget, Fault):
             return f"{of} is at revision {newest}: rolled out by another client since, not touched"
         if original is None:
             raise HarnessError(
-                f"{of} cannot be rolled back: {keeper_of(of).kind.lower()}/{changes.name}, which kept the pod template "
+                f"{of} cannot be rolled back: {place_of(of).kind.lower()}/{changes.name}, which kept the pod template "
                 f"of revision {changes.revision}, is gone"
             )
         # The annotation of a workload whose pods may be stuck stays until they are deleted, in a next call.
@@ -190,15 +199,17 @@ class TemplateChange(WorkloadTarget, Fault):
         # The annotation is the workload's, not the template's: it is written together with the change, and causes no
         # rollout.
         body = {"metadata": {"annotations": {MARK: changes.text()}}, "spec": {"template": template}}
-        return patch_unchanged(context, self.resource, found, body, uid=uid, strategy="strategic-merge")
+        strategy = "merge" if keeps(self.of) else "strategic-merge"
+        return patch_unchanged(context, self.resource, found, body, uid=uid, strategy=strategy)
 
 
-def _with_mark(workload: Object, current: Revision, mark: str) -> Changes:
-    """Return the changes of a workload with one more, which is about to be made."""
+def _with_mark(api: KubeApi, workload: Object, current: Revision, mark: str) -> Changes:
+    """Return the changes of a workload with one more, which is about to be made. Raises ApiError."""
     generation = workload["metadata"]["generation"] + 1
     before = Changes.of(workload)
     if before is None or not before.marks:
-        return Changes(current.number, current.name, current.uid, generation, 1, (mark,))
+        kept = keep(api, workload, current, mark)
+        return Changes(kept.number, kept.name, kept.uid, generation, 1, (mark,))
     return replace(before, generation=generation, count=before.count + 1, marks=(*before.marks, mark))
 
 
@@ -219,8 +230,8 @@ def _check_way_back(workload: Object, known: list[Revision], of: str) -> Revisio
             f"{of}: found revisionHistoryLimit: {limit}, expected at least {needed}: the revision that undo restores "
             "the pod template from would not be kept"
         )
-    if known and known[-1].template == template_of(workload):
-        return known[-1]
+    if current := current_revision(workload, known):
+        return current
     raise Inconclusive(
         f"{of} has no {keeper_of(of).kind} with its current pod template: its controller has not rolled it out yet, so "
         "undo could not restore it"
@@ -235,7 +246,7 @@ def _find(api: KubeApi, parameters: Mapping[str, Any]) -> Object | None:
 
 def _kept(api: KubeApi, of: str, changes: Changes, namespace: str) -> Revision | None:
     """Return the original revision; None when the object that kept it is gone."""
-    item = api.find(keeper_of(of), changes.name, namespace)
+    item = api.find(place_of(of), changes.name, namespace)
     return revision_in(item) if item and item["metadata"]["uid"] == changes.uid else None
 
 
@@ -268,3 +279,6 @@ def _write(
         if error.status != 422:
             raise
         raise NotYet(f"{parameters['of']} has changed meanwhile: {error}") from error
+    before = Changes.of(found)
+    if changes is None and before is not None:
+        forget(api, parameters["of"], parameters["namespace"], before.name)

@@ -12,7 +12,7 @@ from typing import Any
 
 # The spec of these kinds has the desired number, so it is known before any controller has run. For a DaemonSet only the
 # status has it: the number of nodes that should run the pod.
-_WANTED_IN_SPEC = ("deployment", "statefulset")
+_WANTED_IN_SPEC = ("deployment", "statefulset", "rollout")
 # The autoscaler's condition reasons for being disabled on purpose, and for failing to read the current number.
 _SWITCHED_OFF, _CANNOT_SEE = "ScalingDisabled", "FailedGetScale"
 # Conditions that explain a missing replica, and the statuses that mean a problem.

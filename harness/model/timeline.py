@@ -13,7 +13,8 @@ Series that the built-in probes write, and their values (all JSON):
 ``workloads``  subject ``<kind>/<name>``: {"uid", "desired", "replicas", "ready", "available", "updated", "generation",
                "observed_generation", "revision", "template" (a hash of the pod template), "conditions": {type:
                {"status", "reason", "message", "since"}}, "deadline" (progressDeadlineSeconds), "progressed" (Unix
-               seconds of a Deployment's last progress, None if unknown)}
+               seconds of a Deployment's last progress, None if unknown)}; of a Rollout also "delivery": {"phase",
+               "message", "aborted", "paused": [reason …], "stable", "current" (hashes of pod templates)}
 ``autoscalers`` subject ``hpa/<name>``: {"current", "desired", "min", "max", "metrics": {name: number},
                "conditions": …}; these and the workloads' counts are None if no controller has written them yet:
                read them through ``harness.model.reported``

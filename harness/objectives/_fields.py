@@ -16,7 +16,7 @@ Phases = Annotated[tuple[PhaseName, ...], Field(min_length=1)]
 # All phases after the baseline: a failed request is equally bad for users in each of them.
 DISRUPTED: tuple[PhaseName, ...] = ("fault", "recovery", "settle")
 
-WORKLOADS = ("deployment", "statefulset", "daemonset")
+WORKLOADS = ("deployment", "statefulset", "daemonset", "rollout")
 # An RFC 1123 subdomain: Kubernetes accepts no other names for these kinds.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
@@ -51,6 +51,7 @@ def _positive(value: float) -> float:
 
 WorkloadRef = Annotated[str, AfterValidator(reference(*WORKLOADS))]
 DeploymentRef = Annotated[str, AfterValidator(reference("deployment"))]
+RolloutRef = Annotated[str, AfterValidator(reference("rollout"))]
 StatefulSetRef = Annotated[str, AfterValidator(reference("statefulset"))]
 ScaledRef = Annotated[str, AfterValidator(reference("hpa", *WORKLOADS))]
 ProperShare = Annotated[Share, AfterValidator(_proper)]

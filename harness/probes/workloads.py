@@ -1,4 +1,4 @@
-"""Workloads: the replica counts, revision and conditions of Deployments, StatefulSets and DaemonSets."""
+"""Workloads: the replica counts, revision and conditions of Deployments, StatefulSets, DaemonSets and Rollouts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.cluster.kube.client import Object
+from harness.cluster.kube.completeness import observed_generation
 from harness.cluster.kube.reflector import DELETED
-from harness.cluster.kube.resources import DAEMON_SETS, Resource
+from harness.cluster.kube.resources import DAEMON_SETS, ROLLOUTS, Resource
 from harness.probes.base import Sighting, WatchProbe
 from harness.probes.conditions import conditions, moment, newest
 
@@ -45,7 +46,7 @@ class WorkloadProbe(WatchProbe):
         gone = event == DELETED
         daemons = self.resource is DAEMON_SETS
         # The API omits zeros. A status with observedGeneration was written by the controller, so there missing means 0.
-        observed = status.get("observedGeneration")
+        observed = observed_generation(item)
         absent = None if observed is None else 0
         desired = status.get("desiredNumberScheduled", absent) if daemons else spec.get("replicas", 1)
         known = conditions(item)
@@ -63,6 +64,8 @@ class WorkloadProbe(WatchProbe):
         }
         for key, field in (_DAEMON_COUNTS if daemons else _COUNTS).items():
             value[key] = 0 if gone else status.get(field, absent)
+        if self.resource is ROLLOUTS:
+            value["delivery"] = _delivery(status)
         wall = newest(*(condition["since"] for condition in known.values()))
         yield Sighting(f"{self.resource.kind.lower()}/{meta['name']}", value, wall)
 
@@ -86,12 +89,25 @@ def template_hash(workload: Object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def _delivery(status: Object) -> dict[str, Any]:
+    """Return how far a Rollout is: ``stable`` and ``current`` are hashes of pod templates, in the controller's form."""
+    return {
+        "phase": status.get("phase", ""),
+        "message": status.get("message", ""),
+        "aborted": bool(status.get("abort")),
+        "paused": [str(each.get("reason")) for each in status.get("pauseConditions") or ()],
+        "stable": status.get("stableRS", ""),
+        "current": status.get("currentPodHash", ""),
+    }
+
+
 def _revision(item: Object) -> str:
-    """Return a Deployment's revision number, a StatefulSet's revision hash or a DaemonSet's template generation."""
+    """Return the number of a Deployment or Rollout, the hash of a StatefulSet, or the generation of a DaemonSet."""
     annotations = item["metadata"].get("annotations") or {}
     status = item.get("status", {})
     return str(
         annotations.get("deployment.kubernetes.io/revision")
+        or annotations.get("rollout.argoproj.io/revision")
         or status.get("updateRevision")
         or annotations.get("deprecated.daemonset.template.generation")
         or ""

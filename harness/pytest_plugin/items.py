@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.cluster.kube.client import Object
 from harness.common.errors import CapabilityMissing, ClusterRefused, HarnessError, InputError, UndoFailed, Vetoed
 from harness.common.excerpts import with_excerpts
 from harness.engine.outcome import Broken, check, had_faults, leftovers
@@ -55,6 +56,12 @@ def opt_in_missing(item: pytest.Item, settings: Settings) -> str:
 def folder_of(item: pytest.Item) -> Path:
     """Return the folder of an item's experiment: below it and above it are the files that it uses."""
     return (item.experiment.file if isinstance(item, ExperimentItem) else item.path).parent
+
+
+def deployed_by(items: Iterable[pytest.Item]) -> list[Object]:
+    """Return the objects that the experiments among these items apply."""
+    experiments = [item.experiment for item in items if isinstance(item, ExperimentItem)]
+    return [each for experiment in experiments for each in experiment.deployed]
 
 
 class ExperimentFile(pytest.File):

@@ -55,6 +55,7 @@ from harness.pytest_plugin.items import (
     SESSION_KEY,
     ExperimentFile,
     ExperimentItem,
+    deployed_by,
     folder_of,
     is_disruptive,
     opt_in_missing,
@@ -200,8 +201,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     ours = session.config.stash[SESSION_KEY]
-    chosen = [item for item in session.items if is_disruptive(item) and _needs_cluster(item)]
-    ours.disruptive = bool(chosen) and ours.settings.allow_disruptive
+    ours.disruptive = ours.settings.allow_disruptive and any(map(_needs_cluster, filter(is_disruptive, session.items)))
+    ours.deployed = deployed_by(session.items)
     # A game day has added its folders; in the order of its items they would show a sealed order.
     if DAY_KEY not in session.config.stash:
         ours.files.add(folder_of(item) for item in session.items if _needs_cluster(item))

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from harness import __version__
 from harness.cluster.command_lines import command_for
+from harness.cluster.kube.client import Object
 from harness.cluster.kube.permissions import denied
 from harness.cluster.protocol import Cluster
 from harness.common.clock import Clock, SystemClock, iso
@@ -32,6 +33,7 @@ from harness.model.clock_errors import Calibration
 from harness.prometheus.client import Prometheus
 from harness.prometheus.discovery import check_named, prometheus_for
 from harness.pytest_plugin.monitoring import monitoring
+from harness.pytest_plugin.operators import install_operators
 from harness.results.record import EnvironmentRecord, RunRecord
 from harness.results.reporting.publish import REPORT, publish
 from harness.results.reporting.stopwatch import not_quiet
@@ -67,6 +69,8 @@ class Session:
     parts: dict[str, Any] = field(default_factory=dict)
     _run: Run | None = None
     disruptive: bool = False
+    # What the experiments of this session will deploy.
+    deployed: Sequence[Object] = ()
     _halt_watch: HaltWatch | None = None
     _claim: Claim | None = None
     _sweep: str = "harness sweep"
@@ -132,6 +136,9 @@ class Session:
             halted = self._watch_for_halt(cluster)
             claim = self._take_claim(cluster)
             prometheus = monitoring(cluster, self.settings, self.clock, self.progress)
+            if not self.settings.user:
+                # Before any experiment: what appears in the cluster during one would count as its leftover.
+                install_operators(cluster, self.deployed, self.clock, self.progress)
             calibration = self._calibration(cluster)
         run = self._build(cluster, prometheus, policy, calibration)
         uid = cluster_uid(cluster)

@@ -17,7 +17,7 @@ from harness.telemetry.moments import attempts, seconds, wall
 
 Value = str | bool | int | float
 # Kinds of victims that OpenTelemetry's semantic conventions have attributes for: k8s.pod.name, k8s.pod.uid …
-_KINDS = frozenset({"pod", "node", "deployment", "statefulset", "daemonset", "replicaset", "namespace"})
+_KINDS = frozenset({"pod", "node", "deployment", "statefulset", "daemonset", "rollout", "replicaset", "namespace"})
 
 
 @dataclass(frozen=True, slots=True)

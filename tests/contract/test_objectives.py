@@ -78,7 +78,8 @@ def saturated() -> Timeline:
 
 def watched() -> Story:
     """Everything that the examples need to be HELD which read what a watch reports: a container of podinfo-a restarts,
-    etcd-0 is replaced, a rollout of podinfo halts and is undone at 20 s, and its autoscaler reaches 3."""
+    etcd-0 is replaced, a rollout of podinfo halts and is undone at 20 s, its autoscaler reaches 3, and the Rollout of
+    that name is aborted."""
     story = Story().replicas_ready("a", "b", "c").pod(1.0, "etcd-0", "e", owner=ETCD)
     look = {"claims": {"data": ["data-etcd-0", "pv-1"]}, "dns": ["10.0.0.1"], "ip": "10.0.0.1"}
     story.add("identity", "etcd-0", 9.0, {"uid": "e", **look}).add("identity", "etcd-0", 54.0, {"uid": "f", **look})
@@ -96,6 +97,15 @@ def watched() -> Story:
         numbers = {"desired": 3, "replicas": replicas, "ready": 3, "available": 3, "updated": 3 if replicas == 3 else 1}
         status = {"uid": "d", "template": template, "conditions": {"Progressing": progressing}, **numbers}
         story.add("workloads", PODINFO, at, status)
+    for at, current, aborted in (
+        (1.0, "good", False),
+        (11.0, "bad", False),
+        (17.0, "bad", True),
+        (21.0, "good", False),
+    ):
+        delivery = {"stable": "good", "current": current, "aborted": aborted, "paused": [], "message": ""}
+        numbers = {"desired": 3, "replicas": 3, "updated": 3 if current == "good" else 1}
+        story.add("workloads", "rollout/podinfo", at, {"uid": "r", "delivery": delivery, **numbers})
     for at, replicas in ((1.0, 1), (12.0, 3)):
         sizes = {"current": replicas, "desired": replicas, "min": 1, "max": 4}
         story.add("autoscalers", "hpa/podinfo", at, sizes)

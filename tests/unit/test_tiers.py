@@ -45,6 +45,13 @@ def test_every_part_is_bounded_and_has_its_day() -> None:
     assert "on another day, or now with scripts/test all: e" in str(chosen[0])
 
 
+def test_experiments_that_need_an_operator_are_not_in_the_core() -> None:
+    canary = replace(candidate("canary", "rolloutEnds"), operator=True)
+    chosen = choose([candidate("kill", "podKill"), canary], ["experiments/canary.yaml"], day=0)
+    assert chosen.names == {"kill"}
+    assert str(chosen).endswith("; only with scripts/test all, since an operator must be built: canary")
+
+
 @pytest.mark.parametrize("tier", ["core", "all"])
 def test_live_tests_run_once_and_where_they_have_a_cluster(tier: str) -> None:
     phases = {phase.name: phase.arguments for group in tiers.phases(tier) for phase in group}

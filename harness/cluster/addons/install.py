@@ -48,7 +48,7 @@ def _apply(cluster: Cluster, addon: str, progress: Progress) -> bool:
     try:
         values = {
             f"{addon.replace('-', '_')}_image": cluster.image(addon),
-            "control_plane": _steady_node(cluster),
+            "control_plane": steady_node(cluster),
             # kind and kubeadm give kubelets self-signed certificates.
             "kubelet_insecure": "true",
             "kubelet_trust": addons.TRUST_ANY,
@@ -66,7 +66,7 @@ def _apply(cluster: Cluster, addon: str, progress: Progress) -> bool:
     return True
 
 
-def _steady_node(cluster: Cluster) -> str:
+def steady_node(cluster: Cluster) -> str:
     """Return the name of a node that experiments do not target: a control plane's, or else the first of all."""
     nodes = cluster.api.list(NODES).items
     nodes.sort(key=lambda node: _CONTROL_PLANE not in node["metadata"].get("labels", {}))

@@ -20,6 +20,7 @@ from harness.common.waiting import wait_until
 # they are protected while their pods exist, and would keep the namespace until the namespace controller's next retry.
 _NO_PODS: dict[str, dict[str, Any]] = {
     "deployment": {"replicas": 0},
+    "rollout": {"replicas": 0},
     "statefulset": {
         "replicas": 0,
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"},

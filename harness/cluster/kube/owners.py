@@ -8,6 +8,9 @@ from typing import Any
 from harness.cluster.kube.client import Object
 
 HASH_LABEL = "pod-template-hash"
+ROLLOUT_HASH_LABEL = "rollouts-pod-template-hash"
+# By the label for the hash of the pod template, the kind of workload that makes ReplicaSets with it.
+_MAKERS = {HASH_LABEL: "deployment", ROLLOUT_HASH_LABEL: "rollout"}
 # On the API's read-only copy of a static pod.
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
@@ -32,16 +35,18 @@ def is_owned_by(item: Object, uid: str) -> bool:
 def workload_of(pod: Object) -> str:
     """Return ``kind/name`` of the workload that a pod belongs to; empty when nothing controls it.
 
-    A Deployment's ReplicaSet is named after the Deployment and the hash of its template, which is a label of its pods:
-    the Deployment is found without a request, even when the ReplicaSet is gone.
+    The ReplicaSet of a Deployment or a Rollout is named after it and the hash of its template, which is a label of its
+    pods: the workload is found without a request, even when the ReplicaSet is gone.
     """
     reference = controller_of(pod)
     if reference is None:
         return ""
     kind, name = str(reference["kind"]), str(reference["name"])
-    revision = (pod["metadata"].get("labels") or {}).get(HASH_LABEL)
-    if kind == "ReplicaSet" and revision and name.endswith(f"-{revision}"):
-        return f"deployment/{name.removesuffix(f'-{revision}')}"
+    labels = pod["metadata"].get("labels") or {}
+    for label, maker in _MAKERS.items():
+        revision = labels.get(label)
+        if kind == "ReplicaSet" and revision and name.endswith(f"-{revision}"):
+            return f"{maker}/{name.removesuffix(f'-{revision}')}"
     return f"{kind.lower()}/{name}"
 
 

@@ -60,5 +60,9 @@ INGRESSES = Resource("networking.k8s.io/v1", "ingresses", "Ingress")
 GATEWAYS = Resource("gateway.networking.k8s.io/v1", "gateways", "Gateway")
 HTTP_ROUTES = Resource("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute")
 
+# Of Argo Rollouts. Only clusters with its CustomResourceDefinitions serve it.
+ROLLOUTS = Resource("argoproj.io/v1alpha1", "rollouts", "Rollout")
+
 # The kinds permitted in `of: <kind>/<name>` of an experiment.
-WORKLOADS = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS, "daemonset": DAEMON_SETS}
+BUILT_IN_WORKLOADS = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS, "daemonset": DAEMON_SETS}
+WORKLOADS = {**BUILT_IN_WORKLOADS, "rollout": ROLLOUTS}

@@ -8,6 +8,8 @@ cache are safe.
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -96,6 +98,27 @@ def ensure(progress: Progress, clock: Clock | None = None, components: Sequence[
 def place(progress: Progress, components: Sequence[Component] = COMPONENTS) -> Path:
     """Return the cache's folder for programs that are built together, whether it exists or not."""
     return _place(_compiler(progress, components), components)
+
+
+def module_file(component: Component, path: str, progress: Progress) -> Path:
+    """Return a file of a component's module, kept in the cache since it is part of what is installed with the program.
+
+    Raises ClusterBroken if Go cannot provide the module, which it checks against go.sum.
+    """
+    go = _compiler(progress, [component])
+    kept = _place(go, [component]) / f"{component.name}-{PurePosixPath(path).name}"
+    if not kept.exists():
+        command = [str(go.binary), "mod", "download", "-json", component.module]
+        folder = modules_folder() / component.folder
+        done = subprocess.run(command, check=False, cwd=folder, env=go.environment(), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise ClusterBroken(f"{' '.join(command)} ended with exit code {done.returncode}: {done.stderr.strip()}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        # In one step, since another process may read the cache at any time.
+        new = kept.with_name(f"{kept.name}.{os.getpid()}.new")
+        shutil.copyfile(Path(json.loads(done.stdout)["Dir"]) / path, new)
+        new.replace(kept)
+    return kept
 
 
 def _place(go: Go, components: Sequence[Component]) -> Path:

@@ -79,7 +79,8 @@ def _parts(experiment: Experiment, wanted: frozenset[Capability], known: Sequenc
             yield deploy.needed_for(kinds.any_object())
     # Needed by every experiment: even its namespace is an entry in the undo journal.
     yield cluster_copy.PERMISSIONS
-    yield from (probe.permissions for probe in standard_probes() if not probe.optional)
+    watching = standard_probes(experiment.workload.objects)
+    yield from (probe.permissions for probe in watching if not probe.optional)
     yield from (probe.permissions for probe in experiment.probes)
     if experiment.load:
         # A locustfile serves no metrics, so nothing is created for Prometheus.

@@ -136,7 +136,7 @@ class Arm:
         """Run the observers of every namespace while the context is active. Nodes are watched once."""
         with ExitStack() as stack:
             for number, namespace in enumerate(self.namespaces):
-                every = standard_probes()
+                every = standard_probes(self._experiment.workload.objects)
                 probes = [probe for probe in every if self._may_watch(probe) and (probe.namespaced or not number)]
                 observers = Observers(self._run.cluster, namespace, self.timeline, self._run.clock, probes)
                 self._observers.append(stack.enter_context(observers))

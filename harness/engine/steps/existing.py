@@ -9,7 +9,7 @@ from typing import Self
 
 from harness.cluster.kube.client import KubeApi, Object
 from harness.cluster.kube.permissions import allow
-from harness.cluster.kube.resources import EVENTS, NAMESPACES, PODS, WORKLOADS
+from harness.cluster.kube.resources import BUILT_IN_WORKLOADS, EVENTS, NAMESPACES, PODS
 from harness.common.errors import ApiError, ClusterRefused, LeftBehind, TimedOut
 from harness.common.timeouts import RESIDUE_GONE
 from harness.common.waiting import wait_until
@@ -26,7 +26,7 @@ PERMISSIONS = (
     allow(NAMESPACES, "get", place="cluster")
     | allow(PODS, "list")
     | allow(EVENTS, "list")
-    | frozenset().union(*(allow(each, "get", "list") for each in WORKLOADS.values()))
+    | frozenset().union(*(allow(each, "get", "list") for each in BUILT_IN_WORKLOADS.values()))
 )
 # The guard's reasons against faults in a namespace, which is None if it is gone.
 Refusals = Callable[[Object | None], list[str]]

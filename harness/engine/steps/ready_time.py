@@ -29,7 +29,7 @@ def _each(objects: Sequence[Object]) -> Iterator[ReadyTime]:
         spec = source.item.get("spec") or {}
         if is_awaited(source.item) and (deadline := spec.get("activeDeadlineSeconds")):
             yield ReadyTime(float(deadline), f"activeDeadlineSeconds of {reference(source.item)}")
-        if source.item["kind"] not in {"Deployment", "StatefulSet", "DaemonSet"}:
+        if source.item["kind"] not in {"Deployment", "StatefulSet", "DaemonSet", "Rollout"}:
             continue
         name, pod = reference(source.item), _pod_seconds(source)
         settle = float(spec.get("minReadySeconds") or 0)

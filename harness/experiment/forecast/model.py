@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.fake.controllers import DeploymentController, spec_of
 from harness.cluster.fake.revisions import Revisions
+from harness.cluster.fake.rollouts import Rollouts
 from harness.cluster.fake.store import Store
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.permissions import defined_by, is_guess, resource_of
@@ -41,7 +42,7 @@ def model_of(cluster: Cluster, objects: Sequence[Object], namespace: str) -> Fak
     own = {namespace, *(item["metadata"].get("namespace") for item in objects)}
     server.seed(*(pod for pod in pods if pod["metadata"]["namespace"] not in own))
     workers = sorted(node["metadata"]["name"] for node in nodes if _takes_work(node))
-    store.reactors += [Spread(workers), DeploymentController(), Revisions(), Owners(len(workers))]
+    store.reactors += [Spread(workers), DeploymentController(), Revisions(), Rollouts(), Owners(len(workers))]
     defined = defined_by(objects)
     for item in objects:
         server.serve(_where(cluster, item, defined))

@@ -14,7 +14,9 @@ from harness.experiment.isolation.layout import Layout, collisions
 from harness.experiment.workload_checks.references import Finding
 
 # Kinds that faults, objectives and timelines identify by `kind/name`; Pods also through their owner's name.
-_IDENTIFIED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Service", "HorizontalPodAutoscaler", "Pod"})
+_IDENTIFIED = frozenset(
+    {"Deployment", "StatefulSet", "DaemonSet", "Rollout", "Service", "HorizontalPodAutoscaler", "Pod"}
+)
 _SYSTEM = "kube-"
 
 

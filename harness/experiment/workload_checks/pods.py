@@ -75,7 +75,7 @@ class PodSource:
 
 
 def pod_sources(objects: Sequence[Object]) -> list[PodSource]:
-    """Return every pod template of Kubernetes' built-in workload kinds, and every Pod."""
+    """Return every pod template of Kubernetes' built-in workload kinds and of Rollouts, and every Pod."""
     return [source for item in objects for source in _sources(item)]
 
 
@@ -107,6 +107,7 @@ def _sources(item: Object) -> Iterator[PodSource]:
 # By kind, the labels whose values are known only after the controller has created the pods.
 _ADDED: dict[str, tuple[str, ...]] = {
     "Deployment": ("pod-template-hash",),
+    "Rollout": ("rollouts-pod-template-hash",),
     "ReplicaSet": (),
     "ReplicationController": (),
     "StatefulSet": ("controller-revision-hash",),

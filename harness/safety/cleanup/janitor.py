@@ -19,6 +19,7 @@ from harness.cluster.kube.resources import (
     NODES,
     PODS,
     REPLICA_SETS,
+    ROLLOUTS,
     STATEFUL_SETS,
 )
 from harness.cluster.kube.roles import roles_for
@@ -45,7 +46,8 @@ PERMISSIONS = (
     | allow(DAEMON_SETS, "get", "patch")
     # Undoing a change of a pod template restores it from the revision that has it.
     | allow(REPLICA_SETS, "get", "list")
-    | allow(CONTROLLER_REVISIONS, "get", "list")
+    | allow(CONTROLLER_REVISIONS, "get", "list", "delete")
+    | allow(ROLLOUTS, "get", "patch")
     # Uncordoning.
     | allow(NODES, "get", "patch", place="cluster")
 )

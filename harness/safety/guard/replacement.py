@@ -36,7 +36,12 @@ _KNOWN: dict[tuple[str, str], Resource] = {
     ("", "ReplicationController"): REPLICATION_CONTROLLERS,
 }
 # The kind of a workload's object to the controller of its pods.
-_MAKES = {"Deployment": REPLICA_SETS, "CronJob": JOBS, **{kind: resource for (_, kind), resource in _KNOWN.items()}}
+_MAKES = {
+    "Deployment": REPLICA_SETS,
+    "Rollout": REPLICA_SETS,
+    "CronJob": JOBS,
+    **{kind: resource for (_, kind), resource in _KNOWN.items()},
+}
 _JOB_CONTROLLER = "kubernetes.io/job-controller"
 # The last two precede the first two while the remaining pods are terminated; no new pod is created then either.
 _JOB_OVER = ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget")

@@ -21,6 +21,9 @@ def may_lose(workload: Object) -> int:
         # Both are rounded up for a DaemonSet. With maxSurge, old pods stay until the new ones are ready.
         return min(nodes, math.ceil(_of(rolling.get("maxUnavailable", 1), nodes)))
     replicas, strategy = int(spec.get("replicas", 1)), spec.get("strategy") or {}
+    if workload["kind"] == "Rollout":
+        # Blue-green keeps all old pods until the new version is promoted.
+        strategy = {"rollingUpdate": strategy.get("canary", {"maxUnavailable": 0})}
     if strategy.get("type") == "Recreate":
         return max(replicas, int(status.get("replicas", 0)))
     rolling = strategy.get("rollingUpdate") or {}

@@ -26,6 +26,7 @@ from harness.objectives.recovery_time import RecoveryTime
 from harness.objectives.replicas import Replicas
 from harness.objectives.restarts import Restarts
 from harness.objectives.rolled_back import RolledBack
+from harness.objectives.rollout_ends import RolloutEnds
 from harness.objectives.rollout_halts import RolloutHalts
 from tests.unit.timelines import PODINFO, WALL, Story
 
@@ -276,6 +277,20 @@ def silent(*, rules: int = 1, until: float = 95.0, error: str = "") -> Story:
     return told
 
 
+def delivery(*, watched: float = 1.0, observed: int = 2) -> Story:
+    """A Rollout whose new version is aborted at 15 s, by a controller that has observed this generation of it."""
+    told = Story(baseline=10, fault=20, recovery=30, settle=5).injected(10.0, undone=30.0)
+    for at, current, generation, aborted in (
+        (watched, "old", 1, False),
+        (11.0, "new", 2, False),
+        (15.0, "new", 2, True),
+    ):
+        known = {"current": current, "stable": "old", "aborted": aborted, "paused": []}
+        state = {"uid": "r", "desired": 5, "generation": generation, "observed_generation": min(generation, observed)}
+        told.add("workloads", "rollout/podinfo", at, {**state, "delivery": known})
+    return told
+
+
 SHARES = (Availability(min="99%"), ErrorRate(max="1%"), Latency(share="95%", below="200ms"))
 NOTHING_SENT = {"nothing sent": Story().injected(10.0).load(), "load died": served(error="killed")}
 NOTHING_SENT |= {"load saturated": served(saturated=True), "arrivals missing": served(offered=9000)}
@@ -306,6 +321,15 @@ OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
             "no such rule": silent(rules=0),
             "no answers": silent(error="connection refused"),
             "not watched to the end": silent(until=20.0),
+        },
+    ),
+    (
+        RolloutEnds(of="rollout/podinfo", outcome="aborted", within="15s"),
+        delivery(),
+        {
+            "not watched before": delivery(watched=10.5),
+            "states lost": delivery().gap("workloads", 11.0, 12.0, complete=False),
+            "its controller is behind": delivery(observed=1),
         },
     ),
     (

@@ -1,13 +1,14 @@
-"""The workload probe reads three kinds of workload into one shape."""
+"""The workload probe reads all kinds of workload into one shape."""
 
 from __future__ import annotations
 
 from copy import deepcopy
 from typing import Any
 
-from harness.cluster.kube.resources import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Resource
+from harness.cluster.kube.resources import DAEMON_SETS, DEPLOYMENTS, ROLLOUTS, STATEFUL_SETS, Resource
 from harness.common.clock import parse_kubernetes_time
 from harness.probes.base import Sighting
+from harness.probes.standard import standard_probes
 from harness.probes.workloads import WorkloadProbe, template_hash
 
 TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
@@ -132,3 +133,36 @@ def test_template_hash_identifies_each_template() -> None:
     scaled["spec"]["template"] = dict(reversed(scaled["spec"]["template"].items()))
     assert template_hash(broken) != template_hash(DEPLOYMENT)
     assert template_hash(scaled) == template_hash(DEPLOYMENT)
+
+
+def test_a_rollout_of_argo() -> None:
+    status = {
+        "observedGeneration": "4",
+        "phase": "Degraded",
+        "message": "RolloutAborted: errors",
+        "abort": True,
+        "pauseConditions": [{"reason": "CanaryPauseStep", "startTime": "2026-11-23T07:24:00Z"}],
+        "stableRS": "old",
+        "currentPodHash": "new",
+        "replicas": 3,
+        "updatedReplicas": 1,
+    }
+    annotations = {"rollout.argoproj.io/revision": "2"}
+    item = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "annotations": annotations}, "status": status}
+    value = seen(ROLLOUTS, item).value
+    assert value["delivery"] == {
+        "phase": "Degraded",
+        "message": "RolloutAborted: errors",
+        "aborted": True,
+        "paused": ["CanaryPauseStep"],
+        "stable": "old",
+        "current": "new",
+    }
+    assert (value["observed_generation"], value["revision"], value["updated"], value["ready"]) == (4, "2", 1, 0)
+
+
+def test_rollouts_are_watched_only_if_the_workload_has_one() -> None:
+    def watched(kind: str) -> set[str]:
+        return {probe.resource.kind for probe in standard_probes([{"kind": kind}])}
+
+    assert watched("Rollout") - watched("Deployment") == {"Rollout"}

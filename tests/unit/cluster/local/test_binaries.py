@@ -1,6 +1,8 @@
 """What is built, under which versions, and what happens when it cannot be."""
 
+import json
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -203,3 +205,30 @@ def test_progress_of_a_build(compiled: int, text: str) -> None:
     build.started, build.total, build.compiled = clock.monotonic(), 100, compiled
     clock.sleep(60)
     assert build._state() == text
+
+
+def test_module_file_is_kept_in_the_cache(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "module"
+    (module / "manifests").mkdir(parents=True)
+    (module / "manifests/install.yaml").write_text("kind: Deployment")
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, json.dumps({"Dir": str(module)}), "")
+
+    monkeypatch.setattr(toolchain, "find", lambda *_: Go(Path("/go"), "go1.26.8"))
+    monkeypatch.setattr(binaries.subprocess, "run", run)
+    found = [binaries.module_file(ON_DEMAND[0], "manifests/install.yaml", lambda _: None) for _ in range(2)]
+    assert [file.read_text() for file in found] == ["kind: Deployment"] * 2
+    assert found[0].is_relative_to(cache)
+    assert asked == [["/go", "mod", "download", "-json", ON_DEMAND[0].module]]
+
+
+def test_module_that_cannot_be_downloaded_is_reported(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, "", "no such module")
+    monkeypatch.setattr(toolchain, "find", lambda *_: Go(Path("/go"), "go1.26.8"))
+    monkeypatch.setattr(binaries.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(ClusterBroken, match="ended with exit code 1: no such module"):
+        binaries.module_file(ON_DEMAND[0], "manifests/install.yaml", lambda _: None)
+    assert not list(cache.rglob("*install.yaml"))

@@ -1,0 +1,52 @@
+"""The operators that the experiments of a session need, installed in an owned cluster that lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.cluster.addons.install import steady_node
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.completeness import is_complete
+from harness.cluster.kube.ownership import Ownership
+from harness.cluster.kube.resources import DEPLOYMENTS, NAMESPACES
+from harness.cluster.local.operators import Operator, operator_objects, operators_for
+from harness.cluster.protocol import Cluster
+from harness.common.clock import Clock
+from harness.common.errors import CapabilityMissing, ClusterBroken, Inconclusive
+from harness.common.progress import Progress
+from harness.engine.steps import deploy
+from harness.engine.steps.apply_order import Stages
+
+
+def install_operators(cluster: Cluster, objects: Iterable[Object], clock: Clock, progress: Progress) -> None:
+    """Install the operators of the custom resources among the objects of all workloads, and wait until they run.
+
+    Only in an owned cluster: elsewhere experiments without their operator are skipped, with the reason. An operator
+    without an image for this cluster is left out too. Raises ClusterBroken, ApiError.
+    """
+    wanted = operators_for(objects)
+    if not wanted or cluster.ownership is Ownership.FOREIGN:
+        return
+    for operator in wanted:
+        try:
+            _install(cluster, operator, clock, progress)
+        except CapabilityMissing as error:
+            progress(f"continuing without {operator.name}: {error}")
+        except Inconclusive as error:
+            raise ClusterBroken(f"{operator.name} could not be installed: {error}") from error
+
+
+def _install(cluster: Cluster, operator: Operator, clock: Clock, progress: Progress) -> None:
+    api, place = cluster.api, operator.name
+    found = api.find(DEPLOYMENTS, operator.name, place)
+    if found and is_complete(found):
+        return
+    image = cluster.image(operator.name)
+    cluster.bring_images([image], progress)
+    stages = Stages.of(operator_objects(operator, image, steady_node(cluster), progress))
+    progress(f"installing {operator.name}")
+    api.apply({"apiVersion": NAMESPACES.group_version, "kind": NAMESPACES.kind, "metadata": {"name": place}})
+    deploy.apply_workload(api, place, stages.definitions)
+    deploy.wait_defined(api, stages.definitions, clock)
+    deploy.apply_workload(api, place, stages.usual)
+    deploy.wait_for_workload(api, place, stages.usual, clock)

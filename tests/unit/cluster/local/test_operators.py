@@ -1,0 +1,65 @@
+"""Operators are installed from the manifest of their own module, with the image and the node of this cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cluster.components import ON_DEMAND
+from harness.cluster.images import PUBLISHED
+from harness.cluster.local import operators
+from harness.cluster.local.operators import OPERATORS, operator_objects, operators_for
+
+(ROLLOUTS,) = OPERATORS
+MANIFEST = """\
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: argo-rollouts}
+---
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: argo-rollouts}
+subjects: [{kind: ServiceAccount, name: argo-rollouts}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: argo-rollouts}
+spec:
+  template:
+    spec:
+      containers: [{name: argo-rollouts, image: "quay.io/argoproj/argo-rollouts:latest", imagePullPolicy: Always}]
+"""
+
+
+def test_custom_resources_need_their_operator() -> None:
+    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"}
+    assert operators_for([rollout, rollout]) == [ROLLOUTS]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [{"apiVersion": "apps/v1", "kind": "Deployment"}, {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow"}],
+)
+def test_other_kinds_need_no_operator(item: dict[str, str]) -> None:
+    assert operators_for([item]) == []
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
+def test_each_operator_has_a_component_and_an_image(operator: operators.Operator) -> None:
+    assert operator.name in {component.name for component in ON_DEMAND} & PUBLISHED.keys()
+
+
+def test_objects_have_the_image_and_node_of_this_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "install.yaml").write_text(MANIFEST)
+    monkeypatch.setattr(operators.binaries, "module_file", lambda *_: tmp_path / "install.yaml")
+    account, binding, deployment = operator_objects(ROLLOUTS, "resilience.local/rollouts:1", "node-1", lambda _: None)
+    assert account["kind"] == "ServiceAccount"
+    assert binding["subjects"][0]["namespace"] == "argo-rollouts"
+    pod = deployment["spec"]["template"]["spec"]
+    assert (pod["containers"][0]["image"], pod["containers"][0]["imagePullPolicy"]) == (
+        "resilience.local/rollouts:1",
+        "IfNotPresent",
+    )
+    assert pod["nodeSelector"] == {"kubernetes.io/hostname": "node-1"}
