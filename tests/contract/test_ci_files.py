@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CI = ROOT / "docs/ci"
 OBJECTS = {
     file.name: list(yaml.safe_load_all(file.read_text()))
-    for file in (CI / "tekton.yaml", CI / "argocd-postsync.yaml", CI / "argo-workflow.yaml")
+    for file in (CI / "tekton.yaml", CI / "argocd-postsync.yaml", CI / "argo-workflow.yaml", CI / "argo-rollouts.yaml")
 }
 JENKINS = (CI / "Jenkinsfile").read_text()
 CONTAINER = "#io.k8s.api.core.v1.Container"
@@ -39,7 +40,7 @@ def containers(node: Any) -> Iterator[dict[str, Any]]:
 
 def named(kind: str) -> dict[str, Any]:
     (found,) = [item for items in OBJECTS.values() for item in items if item["kind"] == kind]
-    return dict(found)
+    return deepcopy(found)
 
 
 def test_job_of_argo_cd_fits_the_types_of_kubernetes() -> None:
@@ -66,6 +67,14 @@ def test_hook_of_argo_cd_runs_once_after_the_sync() -> None:
     assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PostSync"
     assert job["spec"]["backoffLimit"] == 0
     assert job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= 180
+
+
+def test_analysis_of_argo_rollouts_runs_the_job_of_argo_cd_once() -> None:
+    (metric,) = named("AnalysisTemplate")["spec"]["metrics"]
+    assert (metric["count"], metric["failureLimit"], set(metric["provider"])) == (1, 0, {"job"})
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "resilience"}, **metric["provider"]["job"]}
+    assert list(Schemas([]).misfits(job)) == []
+    assert job["spec"] == named("Job")["spec"]
 
 
 def test_pipeline_of_tekton_runs_its_task() -> None:
