@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from harness.faults.node_pause import NodePause
     from harness.faults.node_service import NodeService
     from harness.faults.node_stop import NodeStop
+    from harness.faults.oom_kill import OomKill
     from harness.faults.pause import Pause
     from harness.faults.pod_evict import PodEvict
     from harness.faults.pod_kill import PodKill
@@ -196,6 +197,7 @@ __all__ = [
     "Object",
     "Objective",
     "Observation",
+    "OomKill",
     "Pause",
     "Permission",
     "Phase",
@@ -272,6 +274,7 @@ _NAMES = {
     "harness.faults.node_pause": "NodePause",
     "harness.faults.node_service": "NodeService",
     "harness.faults.node_stop": "NodeStop",
+    "harness.faults.oom_kill": "OomKill",
     "harness.faults.pod_evict": "PodEvict",
     "harness.faults.pod_kill": "PodKill",
     "harness.faults.pod_request": "PodHttp PodRequest",

@@ -214,6 +214,7 @@ class World:
         *,
         exit_code: int = 137,
         waiting: str = "",
+        reason: str = "",
         namespace: str = NAMESPACE,
     ) -> None:
         """Restart a container (by default the first one) in its pod, as the kubelet does after it exited.
@@ -228,15 +229,16 @@ class World:
             name = container or statuses[0]["name"]
             for status in statuses:
                 if status["name"] == name:
-                    _restart(status, exit_code, waiting, now)
+                    _restart(status, exit_code, waiting, reason, now)
             return {**item, "status": {**item["status"], "containerStatuses": statuses}}
 
         self.cluster.server.store.update(PODS, namespace, pod, restart, "status")
         self.processes.container_restarted(pod)
 
 
-def _restart(status: dict[str, Any], exit_code: int, waiting: str, now: str) -> None:
-    ended = {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed", "finishedAt": now}
+def _restart(status: dict[str, Any], exit_code: int, waiting: str, reason: str, now: str) -> None:
+    reason = reason or ("Error" if exit_code else "Completed")
+    ended = {"exitCode": exit_code, "reason": reason, "finishedAt": now}
     before = status.get("containerID", "")
     status["lastState"] = {"terminated": {**ended, "containerID": before}}
     status["restartCount"] += 1

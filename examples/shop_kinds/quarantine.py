@@ -36,7 +36,7 @@ class PodQuarantine(PodTarget, Fault):
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
         # Seeded, and refused by the guard if a pod is protected or would not be replaced.
-        pods = self.choose_pods(context.api, context.namespace, context.rng)
+        pods = self.choose_pods(context.api, context.namespace, context.rng, context.clock.wall())
         return tuple(Victim("Pod", pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in pods)
 
     def inject(self, context: FaultContext, victims: tuple[Victim, ...]) -> None:

@@ -26,7 +26,7 @@ from harness.engine.steps.host_watch import watch_hosts
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
 from harness.experiment.live.copying import with_content
-from harness.experiment.timing import Condition
+from harness.experiment.timing import Condition, Timing, pods_down
 from harness.judging.early_stop import EarlyStop
 from harness.judging.judge import judge, judge_baseline
 from harness.model.timeline import BASELINE, FAULT, SETTLE
@@ -46,6 +46,8 @@ class Runner:
         load = experiment.load
         profile = run.sources.load.profile(load.profile) if load else None
         self._stop = EarlyStop(experiment, self._live.timeline, profile)
+        # Apart from the choice of victims, which must be the same with and without delays.
+        self._rng = run.random(f"{experiment.draw} times")
         self._queries = PrometheusQueries(run.prometheus, experiment.objectives) if run.prometheus else None
 
     @property
@@ -114,7 +116,7 @@ class Runner:
         first = self._chosen([number for number, timing in enumerate(timings) if timing.immediate])
         self._check_abort_conditions()
         with live.phase(FAULT, length) as phase:
-            schedule = Composition(timings, phase.start, phase.start + length.at_most)
+            schedule = Composition(timings, phase.start, phase.start + length.at_most, self._rng)
             self._inject(schedule, first)
             schedule.until = live.now + length.at_most
             self._play(schedule)
@@ -144,9 +146,12 @@ class Runner:
                 live.read_requests()
             return condition.met(live.timeline, live.now)
 
+        def held(timing: Timing) -> bool:
+            return timing.down_below is not None and pods_down(live.timeline) >= timing.down_below
+
         def interrupted(_left: float) -> bool:
             must_stop = self._stop.enabled and self._must_stop(schedule.until - live.now)
-            return must_stop or schedule.waits(met) or self._may_end(schedule)
+            return must_stop or schedule.waits(met) or bool(schedule.due(live.now, held)) or self._may_end(schedule)
 
         # Checked first: after an abort nothing more may be injected, even if it is due.
         while not live.timeline.stopped:
@@ -155,12 +160,12 @@ class Runner:
                 for injection in ended:
                     live.effects.undo_one(injection)
                     schedule.undo(injection, live.now)
-            elif due := schedule.due(live.now):
+            elif due := schedule.due(live.now, held):
                 self._inject(schedule, self._chosen(due))
             elif live.now >= schedule.until or self._may_end(schedule):
                 return
             else:
-                live.wait(min(schedule.next(), schedule.until) - live.now, live.effects.prove, interrupted)
+                live.wait(min(schedule.next(live.now), schedule.until) - live.now, live.effects.prove, interrupted)
 
     def _may_end(self, schedule: Composition) -> bool:
         """Return whether the phase may end before its longest time: see ``LiveExperiment.has_all``."""

@@ -30,7 +30,9 @@ def _homes(part: object, workload: Workload) -> Iterator[str]:
     for name in named:
         if workload.find(name) is not None:
             yield home_of(name, workload)
-    selectors = [*getattr(part, "selectors", ()), *filter(None, [getattr(part, "selector", None)])]
+    # Of a fault those of pods: the `selector` of a fault on nodes is that of the nodes.
+    selectors = getattr(part, "selectors", None)
+    selectors = filter(None, [getattr(part, "selector", None)]) if selectors is None else selectors
     for selector in map(parse_selector, selectors):
         for source in pod_sources(workload.objects):
             if source.may_match(selector):

@@ -7,6 +7,7 @@ fault is injected when the phase begins, and undone when it ends.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -109,6 +110,14 @@ class Timing(_Part):
     times: Annotated[int, Field(strict=True, ge=1, le=MOST_TIMES)] = Field(
         default=1, description="how many times it is injected; more than once needs `every`"
     )
+    jitter: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=None, description="each injection is later by a random time of up to this, drawn with the run's seed"
+    )
+    down_below: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        default=None,
+        description="injected only while fewer than so many pods of the workload are down (missing, or not Ready), "
+        "else postponed until then",
+    )
     after: DnsLabel | None = Field(
         default=None,
         description="name of another fault that must be over first: undone if it has `for`, else injected for the last "
@@ -119,11 +128,11 @@ class Timing(_Part):
     @property
     def immediate(self) -> bool:
         """Whether its first injection is at the beginning of the fault phase."""
-        return not (self.at or self.after or self.when)
+        return not (self.at or self.after or self.when or self.jitter or self.down_below)
 
     @property
     def span(self) -> float:
-        """The seconds from its first injection until it is over."""
+        """The least seconds from its first injection until it is over."""
         return (self.times - 1) * (self.every or 0.0) + (self.lasting or 0.0)
 
     def __str__(self) -> str:
@@ -134,7 +143,32 @@ class Timing(_Part):
         parts = [" and ".join(when)] if when else []
         parts += [f"for {show_seconds(self.lasting)}"] if self.lasting else []
         parts += [f"every {show_seconds(self.every)}, {self.times} times"] if self.every else []
+        parts += [f"up to {show_seconds(self.jitter)} later"] if self.jitter else []
+        parts += [f"with fewer than {self.down_below} pods down"] if self.down_below else []
         return ", ".join(parts)
+
+
+def pods_down(timeline: Timeline) -> int:
+    """Return how many pods of the workloads are missing or not Ready now, as far as the watches have seen."""
+    pods: dict[str, Mapping[str, Any]] = {}
+    desired: dict[str, int] = {}
+    for seen in timeline:
+        if seen.error is not None or not isinstance(seen.value, Mapping):
+            continue
+        if seen.series == "pods":
+            pods[str(seen.value.get("uid"))] = seen.value
+        elif seen.series == SERIES:
+            status = Status(seen.subject, seen.at, seen.value)
+            count = 0 if status.gone else status.count("desired")
+            # While its controller is behind, the number of before is the best one known.
+            if isinstance(count, int):
+                desired[seen.subject] = count
+    up = Counter(str(pod.get("owner")) for pod in pods.values() if _serves(pod))
+    return sum(max(0, count - up[workload]) for workload, count in desired.items())
+
+
+def _serves(pod: Mapping[str, Any]) -> bool:
+    return bool(pod.get("ready")) and not pod.get("deleting") and pod.get("event") != "DELETED"
 
 
 ALWAYS = Timing()
@@ -169,9 +203,14 @@ def timing_problems(timings: Sequence[Timing], phase: float, *, loaded: bool) ->
             yield (*place, "times"), f"found {timing.times} times without every, expected both"
         if timing.every is not None and timing.times == 1:
             yield (*place, "every"), "found every without times, expected times: 2 or more"
-        if timing.every and timing.lasting and timing.lasting >= timing.every:
-            lasting, every = show_seconds(timing.lasting), show_seconds(timing.every)
-            yield (*place, "for"), f"found {lasting}, expected less than every ({every}): it is undone before the next"
+        apart = (timing.every or math.inf) - (timing.jitter or 0.0)
+        if apart < 0:
+            every = show_seconds(timing.every or 0.0)
+            yield (*place, "jitter"), f"found {show_seconds(timing.jitter or 0.0)}, expected at most every ({every})"
+        elif timing.lasting and timing.lasting >= apart:
+            without = "every without jitter" if timing.jitter else "every"
+            expected = f"expected less than {without} ({show_seconds(apart)}): it is undone before the next"
+            yield (*place, "for"), f"found {show_seconds(timing.lasting)}, {expected}"
         if timing.after is not None and timing.after not in names:
             yield (*place, "after"), f"found the unknown name {timing.after!r}{one_of(timing.after, names)}"
         elif timing.after is not None and _depends_on_itself(timings, number, names):
@@ -199,7 +238,7 @@ def _depends_on_itself(timings: Sequence[Timing], number: int, names: Mapping[st
 def _too_late(timings: Sequence[Timing], names: Mapping[str, int], phase: float) -> Iterator[tuple[Place, str]]:
     for number, timing in enumerate(timings):
         begun = earliest(timings, number, names)
-        last = begun + (timing.times - 1) * (timing.every or 0.0)
+        last = begun + (timing.times - 1) * (timing.every or 0.0) + (timing.jitter or 0.0)
         if math.isfinite(last) and last >= phase:
             found = f"injected at {show_seconds(last)} for the last time"
         elif math.isfinite(last) and last + (timing.lasting or 0.0) > phase:

@@ -32,7 +32,7 @@ class Departure(PodTarget, Fault):
     effect: ClassVar[Effect] = Effect.PODS
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
-        pods = self.choose_pods(context.api, context.namespace, context.rng)
+        pods = self.choose_pods(context.api, context.namespace, context.rng, context.clock.wall())
         return tuple(_victim(pod) for pod in pods)
 
     def write_undo(self, context: FaultContext, victims: tuple[Victim, ...], verb: str) -> None:

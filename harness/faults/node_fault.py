@@ -20,7 +20,8 @@ from harness.cluster.nodes.control import NodeControl
 from harness.cluster.protocol import Capability, Cluster
 from harness.common.errors import ClusterBroken, Inconclusive, NotYet
 from harness.faults.base import Effect, Evidence, Fault, FaultContext
-from harness.faults.node_targets import ZONE, NodeTarget
+from harness.faults.node_targets import NodeTarget
+from harness.faults.targets import ZONE
 from harness.model.timeline import Victim
 
 LEASE_NAMESPACE = "kube-node-lease"

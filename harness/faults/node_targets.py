@@ -18,10 +18,9 @@ from harness.cluster.kube.resources import NODES, PODS
 from harness.cluster.protocol import Cluster
 from harness.common.errors import CapabilityMissing, Inconclusive
 from harness.faults.needs import Need, WorkloadManifests, container_exists, selector_matches
-from harness.faults.targets import Count, PodTarget, Selector, how_many
+from harness.faults.targets import ZONE, Count, PodTarget, Selector, how_many
 from harness.safety.guard import check_nodes, is_control_plane
 
-ZONE = "topology.kubernetes.io/zone"
 # The port does not matter: only the host that the load connects to is used.
 _ANY_PORT = 30000
 

@@ -110,7 +110,7 @@ class PodRequest(PodTarget, Fault):
             yield ("undo",), "found none, expected a request in an existing namespace: the effect would stay"
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
-        pods = self.choose_pods(context.api, context.namespace, context.rng)
+        pods = self.choose_pods(context.api, context.namespace, context.rng, context.clock.wall())
         return tuple(self._victim(pod) for pod in pods)
 
     def _victim(self, pod: Object) -> Victim:

@@ -104,7 +104,7 @@ class ProcessHang(PodTarget, Fault):
         """Yield what PodTarget needs, and pods whose process is certainly shielded from signals."""
         yield from super().needs_of(workload)
         if not workload.makes_unknown_pods:
-            for pod in workload.selected(self.selector):
+            for pod in self.templates(workload):
                 if self._is_shielded(pod):
                     name = reference(pod.item)
                     yield ("process",), f"process {self.process} of {name} cannot be stopped: {_SHIELDED}"
@@ -126,7 +126,7 @@ class ProcessHang(PodTarget, Fault):
         return ExecResult("7 waits\n" if ARM_SCRIPT in command else "7 S\n", "", 0)
 
     def choose(self, context: FaultContext) -> tuple[Victim, ...]:
-        pods = self.choose_pods(context.api, context.namespace, context.rng)
+        pods = self.choose_pods(context.api, context.namespace, context.rng, context.clock.wall())
         return tuple(self._victim(context, pod) for pod in pods)
 
     def _victim(self, context: FaultContext, pod: Object) -> Victim:

@@ -1,4 +1,4 @@
-"""What a fault may hit: pods by label selector with a seeded choice, or one named workload.
+"""What a fault may hit: pods by labels, owner, age and place with a seeded choice, or one named workload.
 
 Fields to inherit, and the look-ups that belong to them. A target that matches nothing, or fewer objects than requested,
 raises Inconclusive with what was found: a fault without victims proves nothing.
@@ -10,22 +10,36 @@ import math
 import random
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from harness.cluster.kube.client import KubeApi, Object
 from harness.cluster.kube.conditions import has_ended
+from harness.cluster.kube.owners import workload_of
 from harness.cluster.kube.permissions import EXEC_VERBS, Permission, allow
-from harness.cluster.kube.resources import PODS, WORKLOADS, Resource
+from harness.cluster.kube.resources import NODES, PODS, WORKLOADS, Resource
+from harness.common.clock import parse_kubernetes_time
 from harness.common.errors import ApiError, Inconclusive
 from harness.common.labels import parse_selector
-from harness.faults.needs import Need, WorkloadManifests, container_exists, selector_matches, workload_exists
+from harness.faults.needs import (
+    Need,
+    PodTemplate,
+    WorkloadManifests,
+    container_exists,
+    selector_matches,
+    workload_exists,
+)
+from harness.model.quantities import Duration, show_seconds
 from harness.safety.guard import check_victims
 
 WHERE_SECONDS = 10.0
 RUNNING = "Running"
+ZONE = "topology.kubernetes.io/zone"
+# In place of a selector: every pod of the namespace. In place of a node or a zone: one that is drawn.
+EVERY, ANY = "*", "any"
+_OWNER = r"(deployment|statefulset|daemonset|replicaset|job)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 
 
 def _parse_selector(text: str) -> str:
@@ -47,6 +61,11 @@ def _parse_count(value: object) -> object:
     return value
 
 
+def _parse_pods(text: str) -> str:
+    # An empty label selector matches every pod, but is not accepted as such: it may be a mistake.
+    return EVERY if text.strip() == EVERY else _parse_selector(text)
+
+
 Selector = Annotated[str, AfterValidator(_parse_selector)]
 Count = Annotated[
     int | str,
@@ -60,8 +79,31 @@ Count = Annotated[
 class PodTarget(BaseModel):
     """Fields of a fault that hits pods."""
 
-    selector: Selector = Field(description="label selector of the candidates, such as app=shop,tier=web")
+    selector: Annotated[str, AfterValidator(_parse_pods)] = Field(
+        default=EVERY,
+        description="label selector of the candidates, such as app=shop,tier=web, or '*' for all pods of the "
+        "namespace; needed without owner",
+    )
     count: Count = Field(default=1, description="how many of them to hit: a number, a percentage (rounded up) or all")
+    owner: str | None = Field(
+        default=None,
+        pattern=f"^{_OWNER}$",
+        description="only pods of this workload, such as deployment/shop or statefulset/db",
+    )
+    pick: Literal["random", "oldest", "newest"] = Field(
+        default="random", description="which of the candidates to hit first; pods created in the same second are drawn"
+    )
+    older_than: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=None, description="only pods that were created longer ago than this, by the cluster's clock"
+    )
+    node: str | None = Field(
+        default=None, min_length=1, description="only pods on this node; any: on one node, which is drawn"
+    )
+    zone: str | None = Field(
+        default=None,
+        min_length=1,
+        description=f"only pods on nodes in this zone (label {ZONE}); any: in one zone, which is drawn",
+    )
     where: list[str] | None = Field(
         default=None,
         min_length=1,
@@ -71,40 +113,91 @@ class PodTarget(BaseModel):
         default=None, description="container to run commands in; the first one of the pod by default"
     )
 
+    @model_validator(mode="after")
+    def _aims_at_something(self) -> Self:
+        if self.owner is None and "selector" not in self.model_fields_set:
+            raise ValueError(f"found neither selector nor owner, expected one; selector: '{EVERY}' means every pod")
+        return self
+
     @property
     def selectors(self) -> Sequence[str]:
-        return (self.selector,)
+        return () if self.owner and self.selector == EVERY else (self.label_selector,)
+
+    @property
+    def label_selector(self) -> str:
+        """The label selector as Kubernetes reads it: an empty one selects every pod."""
+        return "" if self.selector == EVERY else self.selector
+
+    @property
+    def workloads(self) -> Sequence[str]:
+        return (self.owner,) if self.owner else ()
+
+    def templates(self, workload: WorkloadManifests) -> Sequence[PodTemplate]:
+        """Return the templates of the workload whose pods are candidates."""
+        selected = workload.selected(self.label_selector)
+        if self.owner is None:
+            return selected
+        own = {id(each.item) for each in workload.of(self.owner)}
+        return [each for each in selected if id(each.item) in own]
 
     def needs_of(self, workload: WorkloadManifests) -> Iterator[Need]:
-        """Yield a selector that matches no pod, and a container that the pods do not have."""
-        yield from selector_matches("selector", self.selector, workload)
-        yield from container_exists(self.container, workload.selected(self.selector), workload)
+        """Yield a selector that matches no pod, an owner that is not there, and a container that the pods lack."""
+        if self.owner:
+            yield from workload_exists("owner", self.owner, workload)
+        yield from selector_matches("selector", self.label_selector, workload)
+        yield from container_exists(self.container, self.templates(workload), workload)
 
     @property
     def target_permissions(self) -> frozenset[Permission]:
         """The permissions that choosing needs."""
         execs = allow(PODS, *EXEC_VERBS, part="exec") if self.where else frozenset()
-        return allow(PODS, "list") | execs
+        nodes = allow(NODES, "list", place="cluster") if self.zone else frozenset()
+        return allow(PODS, "list") | execs | nodes
 
-    def choose_pods(self, api: KubeApi, namespace: str, rng: random.Random) -> list[Object]:
+    def choose_pods(self, api: KubeApi, namespace: str, rng: random.Random, now: float = 0.0) -> list[Object]:
         """Return the pods to hit, sorted by name: running, not being deleted, allowed by the guard.
 
-        The choice depends only on the names and on ``rng``. Raises Inconclusive when fewer pods match than requested,
-        ClusterRefused when the guard forbids one of the chosen pods.
+        The choice depends only on names, ages, places and ``rng``; ``now`` is in Unix seconds, for ``olderThan``.
+        Raises Inconclusive when fewer pods match than requested, ClusterRefused when the guard forbids one of the
+        chosen pods.
         """
         # Sorted before the choice: with the same seed, ``rng.sample`` selects the same positions.
-        matching = sorted(api.digest(PODS, namespace, self.selector, keep=_Candidate.of).items)
+        matching = sorted(api.digest(PODS, namespace, self.label_selector, keep=_Candidate.of).items)
         running = [found for found in matching if found.state == RUNNING]
+        fitting = self._in_place(api, [found for found in running if self._fits(found, now)], rng)
         candidates = (
-            [found for found in running if self._meets_where(api, namespace, found.pod())] if self.where else running
+            [found for found in fitting if self._meets_where(api, namespace, found.pod())] if self.where else fitting
         )
         wanted = how_many(self.count, len(candidates))
         if len(candidates) < wanted:
             summary = self._summary(matching, running, candidates)
             raise Inconclusive(f"{wanted} wanted, {len(candidates)} found: {summary} in namespace {namespace}")
-        chosen = [found.pod() for found in sorted(rng.sample(candidates, wanted))]
+        chosen = [found.pod() for found in sorted(self._picked(candidates, wanted, rng))]
         check_victims(chosen, namespace)
         return chosen
+
+    def _fits(self, found: _Candidate, now: float) -> bool:
+        of_owner = self.owner is None or found.owner == self.owner
+        return of_owner and (self.older_than is None or now - found.created > self.older_than)
+
+    def _in_place(self, api: KubeApi, found: list[_Candidate], rng: random.Random) -> list[_Candidate]:
+        """Return the candidates on the node and in the zone; with ``any`` one of those that have a candidate."""
+        if self.zone:
+            nodes = api.list(NODES).items
+            zones = {_name(node): (node["metadata"].get("labels") or {}).get(ZONE) for node in nodes}
+            zone = _drawn(self.zone, {name for each in found if (name := zones.get(each.node))}, rng)
+            found = [each for each in found if zones.get(each.node) == zone]
+        if self.node:
+            node = _drawn(self.node, {each.node for each in found}, rng)
+            found = [each for each in found if each.node == node]
+        return found
+
+    def _picked(self, candidates: list[_Candidate], wanted: int, rng: random.Random) -> list[_Candidate]:
+        drawn = rng.sample(candidates, len(candidates) if self.pick != "random" else wanted)
+        if self.pick == "random":
+            return drawn
+        # Stable, so that those of the same second stay in the order in which they were drawn.
+        return sorted(drawn, key=lambda each: each.created, reverse=self.pick == "newest")[:wanted]
 
     def container_of(self, pod: Object) -> str:
         """Return the container to run commands in, or a sidecar. Raises Inconclusive when the pod has none of it."""
@@ -130,9 +223,22 @@ class PodTarget(BaseModel):
         others = [f"{found.name} is {found.state}" for found in matching if found.state != RUNNING]
         if others:
             text += f" ({', '.join(others[:5])})"
+        if limits := list(self._limits()):
+            text += f"; of these must be {', '.join(limits)}"
         if self.where:
             text += f" and {len(candidates)} meet `where`"
         return text
+
+    def _limits(self) -> Iterator[str]:
+        """Yield what limits the candidates beside their labels."""
+        if self.owner:
+            yield f"of {self.owner}"
+        if self.older_than:
+            yield f"older than {show_seconds(self.older_than)}"
+        if self.zone:
+            yield f"in zone {self.zone}"
+        if self.node:
+            yield f"on node {self.node}"
 
 
 class WorkloadTarget(BaseModel):
@@ -187,15 +293,25 @@ class _Candidate(NamedTuple):
 
     name: str
     state: str
+    created: float
+    owner: str
+    node: str
     text: bytes
 
     @classmethod
     def of(cls, pod: Object) -> _Candidate:
-        return cls(_name(pod), state(pod), orjson.dumps(pod))
+        created = parse_kubernetes_time(pod["metadata"]["creationTimestamp"])
+        node = str(pod["spec"].get("nodeName") or "")
+        return cls(_name(pod), state(pod), created, workload_of(pod), node, orjson.dumps(pod))
 
     def pod(self) -> Object:
         # The API server lists items without their kind and apiVersion.
         return {"apiVersion": PODS.group_version, "kind": PODS.kind, **orjson.loads(self.text)}
+
+
+def _drawn(wanted: str, known: set[str], rng: random.Random) -> str:
+    """Return the place wanted; for ``any`` one of those known."""
+    return rng.choice(sorted(known)) if wanted == ANY and known else wanted
 
 
 def how_many(count: int | str, candidates: int) -> int:

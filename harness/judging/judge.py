@@ -46,8 +46,9 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
     unproven = [
         f"no evidence that {seen.fault} took effect: {seen.evidence}" for seen in timeline.injections if not seen.proven
     ]
-    if len(timeline.injections) < experiment.injections and not timeline.stopped:
-        unproven.append(_not_injected(experiment, timeline))
+    missing, postponed = _not_injected(experiment, timeline)
+    if missing and not timeline.stopped:
+        unproven += [] if postponed else [missing]
     if unproven:
         return Judgement(Verdict.INCONCLUSIVE, unproven[0], findings, passed=False)
     verdict, reason = _with_early_stop(timeline.stopped, *_of_objectives(findings))
@@ -56,6 +57,9 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
         # BROKEN stays: the fault did break it. HELD does not: only a part of the effect was tested.
         waited = f"its effect had not ended at the end of the recovery phase: increase phases.recovery; {reason}"
         verdict, reason = Verdict.INCONCLUSIVE, f"{unfinished}, {waited}"
+    if postponed and not timeline.stopped and verdict is Verdict.HELD:
+        # BROKEN stays: too many pods were down to inject it again.
+        verdict, reason = Verdict.INCONCLUSIVE, f"{missing}, the others were postponed until the end of the phase"
     if not experiment.variant:
         return Judgement(verdict, reason, findings, passed=verdict is Verdict.HELD)
     missed = unbroken(experiment.breaks, findings)
@@ -64,13 +68,18 @@ def judge(experiment: Experiment, timeline: Timeline, control: Timeline | None =
     return Judgement(verdict, reason, findings, passed=verdict is Verdict.BROKEN and not missed)
 
 
-def _not_injected(experiment: Experiment, timeline: Timeline) -> str:
+def _not_injected(experiment: Experiment, timeline: Timeline) -> tuple[str, bool]:
+    """Return which fault was not injected as often as declared, or "", and whether all such faults were postponed."""
     made = Counter(injection.number for injection in timeline.injections)
-    number = next(each for each in range(len(experiment.faults)) if made[each] < experiment.timing(each).times)
+    short = [each for each in range(len(experiment.faults)) if made[each] < experiment.timing(each).times]
+    if not short:
+        return "", False
+    postponed = all(made[each] and experiment.timing(each).down_below for each in short)
+    number = short[0]
     timing = experiment.timing(number)
     times = f" {made[number]} of {timing.times} times" if made[number] else " was not"
     when = f" ({timing})" if str(timing) else ""
-    return f"not every fault was injected: {experiment.faults[number].kind}{when}{times}"
+    return f"not every fault was injected: {experiment.faults[number].kind}{when}{times}", postponed
 
 
 def sharing_confidence(objectives: Sequence[Objective]) -> list[Objective]:

@@ -10,12 +10,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.patches.strategic import copied
 from harness.cluster.kube.resources import DEPLOYMENTS, NODES
 from harness.cluster.kube.transport import ExecResult
 from harness.common.errors import Inconclusive
 from harness.experiment import registry
 from harness.faults.base import Effect, Fault
-from harness.faults.container_kill import MAIN_SCRIPT
+from harness.faults.container_end import MAIN_SCRIPT
+from harness.faults.oom_kill import FILL_SCRIPT
 from tests.fake_world import NAMESPACE, UnknownScriptError, World
 from tests.live.killed import FAULTS, NODE_FAULTS
 
@@ -47,6 +50,21 @@ def _paused(world: World) -> None:
     world.api.patch(DEPLOYMENTS, "podinfo", {"spec": {"paused": True}}, NAMESPACE)
 
 
+def _memory_runs_out(world: World) -> None:
+    def limited(item: Object) -> Object:
+        spec = copied(item["spec"])
+        spec["template"]["spec"]["containers"][0]["resources"] = {"limits": {"memory": "64Mi"}}
+        return {**item, "spec": spec}
+
+    def run(_namespace: str, pod: str, container: str | None, _command: Sequence[str]) -> ExecResult:
+        world.restart_container(pod, container, reason="OOMKilled")
+        return ExecResult("", "", 137)
+
+    world.cluster.server.store.update(DEPLOYMENTS, NAMESPACE, "podinfo", limited)
+    _containers_restart(world)
+    world.containers.handlers[FILL_SCRIPT] = run
+
+
 # What the fake world needs for a fault's example to take effect, such as handlers for its scripts (see
 # tests/fake_world.py). Most faults need nothing.
 PREPARE: dict[str, Callable[[World], None]] = {
@@ -54,6 +72,7 @@ PREPARE: dict[str, Callable[[World], None]] = {
     "containerKill": _containers_restart,
     "resume": _paused,
     "rollback": _two_revisions,
+    "oomKill": _memory_runs_out,
 }
 
 

@@ -24,8 +24,8 @@ NAMES = """
     Drained Due Durability Duration EXEC_VERBS ErrorRate Evidence ExecResult ExperimentRecord FakeClock FakeCluster
     Fault FaultContext Finding HarnessError Identity Inconclusive Injection InputError Interval Invariant Journal
     KubeApi Latency LiveObjective LivenessRestart LoadSummary LogLines NODES Need NodeCutOff NodePause NodeService
-    NodeStop NotYet OK Object Objective Observation PODS Pause Permission Phase PodEvict PodHttp PodKill PodRequest
-    PodTarget ProbeContext ProbeStream Probing Problem ProcessHang PrometheusClient PrometheusObjective
+    NodeStop NotYet OK Object Objective Observation OomKill PODS Pause Permission Phase PodEvict PodHttp PodKill
+    PodRequest PodTarget ProbeContext ProbeStream Probing Problem ProcessHang PrometheusClient PrometheusObjective
     PrometheusUnusable PythonExperiment RecoveryTime Replicas Reply RequestSample Resource Restart Restarts Resume
     Rollback RolledBack Rollout RolloutEnds RolloutHalts RunRecord SERVICES STATEFUL_SETS Scale Selector Share
     SnapshotProbe Strike TimedOut Timeline Undecided UndoFailed Verdict Versions Victim WorkloadManifests

@@ -26,6 +26,7 @@ FAULTS = {
     "podKill": "{selector: app=target, count: 1, gracePeriod: 0s}",
     "podEvict": "{selector: app=target, count: 1}",
     "containerKill": "{selector: app=target, count: 1}",
+    "oomKill": "{selector: app=target, count: 1}",
     "scale": "{of: deployment/target, replicas: 1}",
     "badRollout": "{of: deployment/target, image: does-not:exist}",
     "rollout": "{of: deployment/target, patch: {metadata: {annotations: {version: '2'}}}}",
@@ -83,6 +84,7 @@ spec:
           image: ${image:podinfo}
           imagePullPolicy: IfNotPresent
           command: ["./podinfo", "--port=9898"]
+          resources: {limits: {memory: 64Mi}}
 """
 # Of those that belong to no namespace one of the few that an experiment may bring without being disruptive.
 STORAGE_CLASS = """\

@@ -6,6 +6,7 @@ It keeps the state of the schedule and does nothing itself; all times are in sec
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,13 +15,19 @@ from harness.experiment.timing import Condition, Timing
 from harness.model.quantities import show_seconds
 
 Met = Callable[[Condition], bool]
+Held = Callable[[Timing], bool]
+# Seconds. What is due so soon is due now: a wait for less than that may not advance the clock.
+_SOON = 0.001
 
 
 @dataclass
 class _Part:
-    """The state of one fault. ``begun`` is the origin of its times; None while it waits for a fault or a condition."""
+    """The state of one fault. ``begun`` is the origin of its times; None while it waits for a fault or a condition.
+
+    ``delays`` has the random seconds by which each injection is later."""
 
     timing: Timing
+    delays: Sequence[float]
     begun: float | None = None
     waiting_since: float | None = None
     injected: int = 0
@@ -38,16 +45,18 @@ class _Part:
         """When it is to be injected next; infinite if never or not known yet."""
         if self.begun is None or self.injected == self.timing.times:
             return math.inf
-        return self.begun + self.timing.at + self.injected * (self.timing.every or 0.0)
+        return self.begun + self.timing.at + self.injected * (self.timing.every or 0.0) + self.delays[self.injected]
 
 
 class Composition:
     """The schedule of the faults from the beginning of the fault phase on, at ``begun``, until ``until``.
 
-    The owner may move ``until``."""
+    The owner may move ``until``. ``rng`` draws the delays of ``jitter``."""
 
-    def __init__(self, timings: Sequence[Timing], begun: float, until: float) -> None:
-        self._parts = [_Part(timing) for timing in timings]
+    def __init__(self, timings: Sequence[Timing], begun: float, until: float, rng: random.Random) -> None:
+        self._parts = [
+            _Part(timing, [rng.uniform(0.0, timing.jitter or 0.0) for _ in range(timing.times)]) for timing in timings
+        ]
         self._by_name: Mapping[str, _Part] = {part.timing.name: part for part in self._parts if part.timing.name}
         self._begun, self.until = begun, until
 
@@ -70,14 +79,14 @@ class Composition:
                 waited = show_seconds(now - since)
                 raise Inconclusive(f"a fault was not injected: after {waited} it was not seen that {condition}")
 
-    def due(self, now: float) -> list[int]:
-        """Return the indexes of the faults to inject now, in the order of their times."""
-        found = [number for number, part in enumerate(self._parts) if part.due <= now]
+    def due(self, now: float, held: Held) -> list[int]:
+        """Return the indexes of the faults to inject now, in the order of their times; not those that are ``held``."""
+        found = [number for number, part in enumerate(self._parts) if part.due <= now + _SOON and not held(part.timing)]
         return sorted(found, key=lambda number: self._parts[number].due)
 
     def ended(self, now: float) -> list[int]:
         """Return the injections to undo now, as they were given to ``inject``."""
-        return sorted(number for part in self._parts for number, at in part.ends.items() if at <= now)
+        return sorted(number for part in self._parts for number, at in part.ends.items() if at <= now + _SOON)
 
     def inject(self, number: int, injection: int, now: float) -> None:
         """Record that a fault was injected at ``now``; ``injection`` identifies this injection."""
@@ -99,9 +108,9 @@ class Composition:
         """Whether every fault was injected for the last time, and undone if it has a length."""
         return all(part.over for part in self._parts)
 
-    def next(self) -> float:
-        """Return when something is due next; infinite if nothing is, as far as it is known."""
-        return min(self._times(), default=math.inf)
+    def next(self, now: float) -> float:
+        """Return when something is due after ``now``; infinite if nothing is, as far as it is known."""
+        return min((at for at in self._times() if at > now + _SOON), default=math.inf)
 
     def waits(self, met: Met) -> bool:
         """Return whether a condition that is waited for is met."""

@@ -180,9 +180,11 @@ def _is_certain(fault: Fault, objects: Sequence[Object]) -> bool:
 def _candidates(fault: Fault, objects: Sequence[Object]) -> Iterator[PodSource]:
     """Yield the pods that a fault may hit; none if that depends on labels outside the manifests, or on commands."""
     sources = pod_sources(objects)
-    if isinstance(fault, PodTarget) and not fault.where:
-        selector = parse_selector(fault.selector)
+    if isinstance(fault, PodTarget) and not (fault.where or fault.older_than or fault.node or fault.zone):
+        selector = parse_selector(fault.label_selector)
         found = [source for source in sources if source.may_match(selector)]
+        if fault.owner:
+            found = [source for source in found if reference(source.item) == fault.owner]
         keys = {requirement.key for requirement in selector.requirements}
         if all(keys <= source.labels.keys() for source in found):
             yield from found

@@ -64,6 +64,14 @@ def _container_kill(subject: Subject, limits: Limits) -> Draft:
     return _pod_leaves("containerKill", parameters, "Killing a container in", comment, lost)(subject, limits)
 
 
+def _oom_kill(subject: Subject, limits: Limits) -> Draft:
+    if "memory" not in mapping(mapping(subject.container.get("resources")).get("limits")):
+        raise _misfit(subject, "oomKill", "a container with a memory limit")
+    comment = "its memory is used up; the kernel kills it, and the kubelet restarts it in place"
+    lost = ("the end of a container in", "container")
+    return _pod_leaves("oomKill", {"container": subject.container["name"]}, "Filling", comment, lost)(subject, limits)
+
+
 def _bad_rollout(subject: Subject, limits: Limits) -> Draft:
     if subject.kind != "Deployment":
         raise _misfit(subject, "badRollout", "a Deployment")
@@ -207,6 +215,7 @@ DRAFTS: Mapping[str, _Drafter] = {
     "nodePause": _node("nodePause", {}, "a node is frozen"),
     "nodeService": _node("nodeService", {"service": "kubelet"}, "the kubelet of a node is stopped"),
     "nodeStop": _node("nodeStop", {"mode": "kill"}, "a node has no power", restarts=True),
+    "oomKill": _oom_kill,
     "podEvict": _pod_leaves("podEvict", {}, "Evicting", "through the eviction API, as `kubectl drain` does"),
     "podKill": _pod_leaves("podKill", {"gracePeriod": "0s"}, "Killing", "at once, without time to shut down"),
     "podRequest": pod_request,

@@ -83,6 +83,7 @@ WORKLOADS = {
     "one replica": [workload(), service()],
     "all probes": [workload(replicas=3, container=f"{READY}\n{LIVE}\nports: [{{containerPort: 8080}}]"), service()],
     "readiness probe": [workload(replicas=2, container=READY), service(port="{port: 80, targetPort: 8080}")],
+    "memory limit": [workload(replicas=3, container="resources: {limits: {memory: 64Mi}}"), service()],
     "no service": [workload(replicas=3)],
     "no service, no port": [workload()],
     "not http": [workload(replicas=3), service(port="{name: sql, port: 5432}")],
@@ -106,6 +107,7 @@ WORKLOADS = {
 MISFITS = {
     "badRollout": ("stateful set", "one stateful pod", "daemon set", "daemon set alone"),
     "scale": ("daemon set", "daemon set alone"),
+    "oomKill": tuple(kind for kind in WORKLOADS if kind != "memory limit"),
 }
 
 
@@ -137,6 +139,7 @@ PAIRS = sorted(
     {(fault, kind) for fault in FAULTS for kind in ("all probes", "one replica")}
     | {(FAULTS[number % len(FAULTS)], kind) for number, kind in enumerate(WORKLOADS)}
     | {(fault, kind) for fault, kinds in MISFITS.items() for kind in kinds[:1]}
+    | {("oomKill", "memory limit")}
 )
 
 

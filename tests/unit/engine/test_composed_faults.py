@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,34 @@ def test_nothing_is_injected_after_an_abort(stage: Stage, monkeypatch: pytest.Mo
     record = stage.play(composed(stage, (Mark(mark="a"), {}), (Mark(mark="b"), {"at": 2})))
     assert [fault.evidence for fault in record.faults] == ["the mark is there", "not injected"]
     assert record.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("told", "verdict"), [(Verdict.HELD, Verdict.INCONCLUSIVE), (Verdict.BROKEN, Verdict.BROKEN)])
+def test_postponed_fault_takes_nothing_from_a_broken_verdict(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, told: Verdict, verdict: Verdict
+) -> None:
+    monkeypatch.setattr("harness.engine.runner.pods_down", lambda timeline: len(timeline.injections))
+    experiment = composed(stage, (Mark(), {"every": 2, "times": 2, "for": 1, "downBelow": 1}))
+    record = stage.play(replace(experiment, objectives=(Told(says=told),)))
+    assert record.verdict is verdict
+    assert [fault.evidence for fault in record.faults] == ["the mark is there"]
+
+
+def test_postponed_fault_is_injected_when_the_pods_are_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    down = iter([1] * 20)
+    monkeypatch.setattr("harness.engine.runner.pods_down", lambda _timeline: next(down, 0))
+    record = stage.play(composed(stage, (Mark(), {"downBelow": 1, "for": 1})))
+    zero = next(phase.start for phase in record.phases if phase.name == "fault")
+    assert record.faults[0].injected
+    assert record.faults[0].injected.low > zero + 1.0
+    assert record.verdict is Verdict.HELD
+
+
+def test_chaos_monkey_hits_pods_of_every_workload(stage: Stage) -> None:
+    kill = PodKill(selector="*", count=1)
+    record = stage.play(composed(stage, (kill, {"every": 3, "times": 4, "jitter": 2, "downBelow": 1}), seconds=20.0))
+    starts = [fault.injected.low for fault in record.faults if fault.injected]
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert len(starts) == 4
+    assert len({round(gap, 2) for gap in gaps}) > 1
+    assert record.verdict is Verdict.HELD

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from harness.experiment.timing import Condition, Timing
+from harness.experiment.timing import Condition, Timing, pods_down
 from harness.model.timeline import Observation, RequestSample, Timeline
 from tests.fake_run import EXPERIMENT
 from tests.unit.experiment.test_loading import load, problems
+from tests.unit.timelines import PODINFO, Story
 
 FAULT = "  - podKill: {selector: app=shop, count: 1}\n"
 
@@ -37,6 +38,10 @@ def test_timing_is_read_from_a_file(tmp_path: Path) -> None:
         ({"every": "10s", "times": 3}, "every 10 s, 3 times"),
         ({"at": "2s", "after": "first"}, "2 s after first"),
         (
+            {"every": "6s", "times": 4, "jitter": "2s", "downBelow": 1},
+            "every 6 s, 4 times, up to 2 s later, with fewer than 1 pods down",
+        ),
+        (
             {"when": {"rollout": "deployment/shop", "is": "progressing"}},
             "when the rollout of deployment/shop is progressing",
         ),
@@ -54,6 +59,10 @@ def test_text_of_a_timing(given: dict[str, Any], shown: str) -> None:
         ("every: 3s", "found every without times, expected times: 2 or more"),
         ("times: 101", "found 101, expected at most 100"),
         ("{every: 3s, times: 2, for: 3s}", "found 3 s, expected less than every (3 s)"),
+        ("{every: 3s, times: 2, jitter: 4s}", "found 4 s, expected at most every (3 s)"),
+        ("{every: 9s, times: 2, jitter: 4s, for: 5s}", "expected less than every without jitter (5 s)"),
+        ("{every: 14s, times: 3, jitter: 3s}", "injected at 31 s for the last time"),
+        ("downBelow: 0", "found 0, expected at least 1"),
         ("after: nobody", "found the unknown name 'nobody'"),
         ("{name: me, after: me}", "found 'me', which itself comes after this fault: a circle"),
         ("at: 31s", "injected at 31 s for the last time, expected before phases.fault (30 s)"),
@@ -118,6 +127,19 @@ def test_rollout_is_seen_as_progressing_or_complete(timeline: Timeline, state: s
     for name in ("progressing", "complete"):
         condition = Condition.model_validate({"rollout": "deployment/shop", "is": name})
         assert condition.met(timeline, 1.0) is (name == state)
+
+
+def test_pods_that_are_missing_or_not_ready_are_down() -> None:
+    story = Story().add("workloads", PODINFO, 0.0, {"desired": 3, "generation": 1, "observed_generation": 1})
+    for name in ("a", "b", "c"):
+        story.pod(1.0, name, name)
+    assert pods_down(story.timeline) == 0
+    assert pods_down(story.pod(2.0, "a", "a", deleting=True).timeline) == 1
+    assert pods_down(story.pod(3.0, "b", "b", ready=False).timeline) == 2
+    assert pods_down(story.gone(4.0, "c", "c").timeline) == 3
+    assert pods_down(story.pod(5.0, "d", "d").timeline) == 2
+    story.add("workloads", PODINFO, 6.0, {"event": "DELETED"})
+    assert pods_down(story.timeline) == 0
 
 
 def progressing(reason: str, **counts: Any) -> Timeline:

@@ -16,7 +16,8 @@ from harness.cluster.kube.transport import ExecResult
 from harness.common.errors import ApiError, Inconclusive
 from harness.experiment.fault_needs import Manifests
 from harness.experiment.workload_checks import load_checked
-from harness.faults.container_kill import MAIN_SCRIPT, ContainerKill
+from harness.faults.container_end import MAIN_SCRIPT
+from harness.faults.container_kill import ContainerKill
 from harness.model.timeline import Victim
 from tests.fake_world import NAMESPACE, World
 
@@ -187,7 +188,7 @@ def test_undo_reports_the_state_of_the_containers(world: World, containers: Cont
     context, made = world.context(), fault()
     made.inject(context, made.choose(context))
     (entry,) = context.journal.entries
-    assert ContainerKill.undo(world.cluster, entry.parameters).endswith("was killed")
+    assert ContainerKill.undo(world.cluster, entry.parameters).endswith("has ended")
     assert "nothing to undo, restarting it is up to the kubelet" in entry.description
 
 

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.kube.resources import PODS
 from harness.cluster.kube.transport import ExecResult
+from harness.common.clock import FakeClock
 from harness.common.errors import ApiError, ClusterRefused, Inconclusive
 from harness.faults.targets import PodTarget, WorkloadTarget
-from tests.fake_world import NAMESPACE, World, bare_pod, deployment, owner
+from tests.fake_world import NAMESPACE, World, bare_pod, deployment, machine, owner
 
 LABELS = {"app": "web"}
 
@@ -168,6 +169,110 @@ def test_an_api_error_is_passed_on(web: FakeCluster) -> None:
     web.server.fail_next(403, "Forbidden", path="/pods")
     with pytest.raises(ApiError, match="Forbidden"):
         _choose(web)
+
+
+SHOP, CART = "statefulset/shop", "deployment/cart"
+AGED = {
+    "old-0": ("n1", SHOP),
+    "old-1": ("n2", SHOP),
+    "mid-0": ("n3", SHOP),
+    "mid-1": ("n1", CART),
+    "new-0": ("n3", CART),
+    "new-1": ("n3", CART),
+}
+
+
+@pytest.fixture
+def aged() -> FakeCluster:
+    """The pods above, each created 10 s after the one before, and 10 s ago the last; n3 is in another zone."""
+    clock = FakeClock()
+    cluster = FakeCluster(clock)
+    cluster.server.seed(machine("n1", "a"), machine("n2", "a"), machine("n3", "b"))
+    for name, (node, of) in AGED.items():
+        hashed = {"pod-template-hash": "6f"} if of == CART else {}
+        owners = owner("ReplicaSet", "cart-6f", "cart") if of == CART else owner("StatefulSet", "shop")
+        pod = bare_pod(name, {**LABELS, **hashed}, ownerReferences=owners)
+        pod["spec"]["nodeName"] = node
+        cluster.server.seed(pod, namespace=NAMESPACE)
+        clock.sleep(10.0)
+    return cluster
+
+
+def _aged(cluster: FakeCluster, seed: int = 1, **fields: Any) -> list[str]:
+    target = PodTarget(**fields)
+    pods = target.choose_pods(cluster.api, NAMESPACE, random.Random(seed), cluster.clock.wall())
+    return [pod["metadata"]["name"] for pod in pods]
+
+
+@pytest.mark.parametrize(
+    ("fields", "chosen"),
+    [
+        ({"selector": "*", "count": "all"}, sorted(AGED)),
+        ({"selector": "app=web", "pick": "oldest", "count": 2}, ["old-0", "old-1"]),
+        ({"selector": "app=web", "pick": "newest", "count": "50%"}, ["mid-1", "new-0", "new-1"]),
+        ({"selector": "app=web", "older_than": "35s", "count": "all"}, ["mid-0", "old-0", "old-1"]),
+        ({"owner": SHOP, "count": "all"}, ["mid-0", "old-0", "old-1"]),
+        ({"owner": CART, "selector": "app=web", "pick": "oldest"}, ["mid-1"]),
+        ({"selector": "app=web", "node": "n1", "count": "all"}, ["mid-1", "old-0"]),
+        ({"selector": "app=web", "zone": "b", "count": "all"}, ["mid-0", "new-0", "new-1"]),
+        ({"owner": SHOP, "zone": "a", "count": "all"}, ["old-0", "old-1"]),
+        ({"owner": SHOP, "zone": "a", "node": "n2"}, ["old-1"]),
+    ],
+)
+def test_pods_are_chosen_by_age_owner_and_place(aged: FakeCluster, fields: dict[str, Any], chosen: list[str]) -> None:
+    assert _aged(aged, **fields) == chosen
+
+
+@pytest.mark.parametrize(
+    ("fields", "groups"),
+    [
+        ({"zone": "any"}, {("mid-1", "old-0", "old-1"), ("mid-0", "new-0", "new-1")}),
+        ({"node": "any"}, {("mid-1", "old-0"), ("old-1",), ("mid-0", "new-0", "new-1")}),
+    ],
+)
+def test_any_place_is_drawn_among_those_with_a_candidate(
+    aged: FakeCluster, fields: dict[str, Any], groups: set[tuple[str, ...]]
+) -> None:
+    assert {tuple(_aged(aged, seed, selector="*", count="all", **fields)) for seed in range(40)} == groups
+
+
+def test_pods_of_one_second_are_drawn(fake_cluster: FakeCluster) -> None:
+    pods = [bare_pod(f"web-{number}", LABELS, ownerReferences=owner()) for number in range(5)]
+    fake_cluster.server.seed(*pods, namespace=NAMESPACE)
+    assert len({_choose(fake_cluster, seed, pick="oldest")[0] for seed in range(60)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "limits"),
+    [
+        ({"older_than": "5m"}, "older than 5 min"),
+        ({"owner": "job/x"}, "of job/x"),
+        ({"zone": "c"}, "in zone c"),
+        ({"node": "n9"}, "on node n9"),
+    ],
+)
+def test_limits_that_no_pod_meets_are_named(aged: FakeCluster, fields: dict[str, Any], limits: str) -> None:
+    with pytest.raises(Inconclusive, match=rf"1 wanted, 0 found: .*of these must be {limits}"):
+        _aged(aged, selector="*", **fields)
+
+
+def test_selector_or_owner_is_needed() -> None:
+    with pytest.raises(ValidationError, match=r"found neither selector nor owner, expected one; selector: '\*' means"):
+        PodTarget()
+    assert PodTarget(owner=SHOP).selectors == ()
+    assert PodTarget.model_validate(PodTarget(selector="*").model_dump()).selectors == ("",)
+
+
+@pytest.mark.parametrize("of", ["shop", "pod/shop", "deployment/Shop"])
+def test_owner_is_a_workload(of: str) -> None:
+    with pytest.raises(ValidationError):
+        PodTarget(owner=of)
+
+
+def test_nodes_are_read_only_for_a_zone() -> None:
+    with_zone, without = PodTarget(selector="*", zone="a"), PodTarget(selector="*", node="n1")
+    found = with_zone.target_permissions - without.target_permissions
+    assert {(permission.resource, permission.verb) for permission in found} == {("nodes", "list")}
 
 
 @pytest.mark.parametrize("of", ["deployment/shop", "statefulset/db", "daemonset/agent", "deployment/a.b-c"])

@@ -27,7 +27,7 @@ from harness.experiment.declaration import Experiment, Load
 from harness.experiment.files import experiment_files
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
-from harness.faults.container_kill import MAIN_SCRIPT
+from harness.faults.container_end import MAIN_SCRIPT
 from harness.probes.prometheus.query import SERIES
 from harness.safety.cleanup import residue
 from tests.fake_run import EXPERIMENT, Stage, write_workload
