@@ -39,12 +39,14 @@ class PodHttp(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field(default="POST", description="the HTTP method")
     # What HTTP allows on the wire, so that a path cannot contain a second request (RFC 9112, section 3).
-    path: Annotated[str, Field(pattern=r"^/[!-~]*$")]
-    port: Annotated[int, Field(ge=1, le=65535, strict=True)]
-    body: str = ""
-    expect: Annotated[int, Field(ge=200, le=599, strict=True)] | None = None
+    path: str = Field(pattern=r"^/[!-~]*$", description="the path, with its query: /switch/liveness?to=fail")
+    port: int = Field(ge=1, le=65535, strict=True, description="the number of the port in the pod")
+    body: str = Field(default="", description="the body of the request")
+    expect: Annotated[int, Field(ge=200, le=599)] | None = Field(
+        default=None, strict=True, description="the only status of a success; by default 200 to 299"
+    )
 
     def __str__(self) -> str:
         return f"{self.method} :{self.port}{self.path}"
