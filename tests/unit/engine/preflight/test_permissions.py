@@ -12,6 +12,7 @@ import yaml
 
 from harness.cli.main import BAD_INPUT, main
 from harness.cluster.fake.access import FakeAccess
+from harness.cluster.fake.ports import HttpPort
 from harness.cluster.kube.permissions import Permission, allow, denied, resource_of, used
 from harness.cluster.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, STORAGE_CLASSES
 from harness.cluster.kube.roles import roles_for, rules_of
@@ -58,6 +59,7 @@ def _stage(root: Path, granted: Iterable[Permission]) -> Stage:
     stage = Stage(root)
     stage.cluster.server.access = FakeAccess(roles_for(granted, "test"))
     stage.cluster.server.exec = FakeContainers({**FakeProcesses().handlers, MAIN_SCRIPT: _killed})
+    stage.cluster.server.forward = lambda _namespace, pod, port: HttpPort(pod, port)
     return stage
 
 
