@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.advice.case import Case
 from harness.advice.rule import Advice, Rule, Strength
 from harness.faults.bad_rollout import BadRollout
+from harness.model.quantities import counted
 
 _USERS = ("availability", "errorRate", "latency", "prometheus")
 
@@ -19,10 +20,13 @@ def _find(case: Case) -> Iterator[Advice]:
         # Shorter than this, a rollout of a few replicas is over before an alert or a person can stop it.
         if subject.name not in wrong or seconds >= 10:
             continue
-        new = {sample.uid for sample in subject.victims if sample.ready}
+        injected = case.timeline.injected()
+        # Old pods that the rollout removed are victims too.
+        old = {sample.uid for sample in subject.victims if injected is None or sample.at < injected.low}
+        new = {sample.uid for sample in subject.victims if sample.ready} - old
         yield Advice(
             f"a rollout of {subject.name} does not wait for its first new pod to prove itself under traffic",
-            f"minReadySeconds is {seconds}; {len(new)} pods of the wrong version were ready",
+            f"minReadySeconds is {seconds}; {counted(len(new), 'pod')} of the wrong version became ready",
             Strength.OBSERVED if len(new) > 1 else Strength.LIKELY,
             explains,
             subject.of_spec(

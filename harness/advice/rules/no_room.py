@@ -38,7 +38,10 @@ def _namespace(item: Object) -> str:
 
 def _find(case: Case) -> Iterator[Advice]:
     explains = case.titles(*_EXPLAINS)
-    for subject in case.subjects if explains else ():
+    named = " ".join(explains)
+    subjects = case.subjects if explains else []
+    # An objective about one workload is not explained by another one that waits for room.
+    for subject in [each for each in subjects if each.name in named] or subjects:
         message = _failure(case, subject)
         if not message:
             continue

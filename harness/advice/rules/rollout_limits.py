@@ -14,7 +14,9 @@ _USERS = ("availability", "errorRate", "latency", "rolloutHalts", "invariant")
 
 
 def _deadline(case: Case, subject: Subject) -> Iterator[Advice]:
-    limits = [found.limit for found in case.missed("rolloutHalts", "progressDeadline") if found.limit]
+    missed = case.missed("rolloutHalts", "progressDeadline")
+    # The limit of a finding about replicas is a number of them.
+    limits = [found.limit for found in missed if found.limit and found.unit == "s"]
     deadline = float(subject.spec.get("progressDeadlineSeconds", _DEADLINE))
     if limits and deadline >= min(limits):
         yield Advice(
@@ -40,6 +42,9 @@ def _strategy(case: Case, subject: Subject) -> Iterator[Advice]:
     elif unavailable not in (0, "0%"):
         cause = f"a rolling update of {subject.name} removes old pods before new ones are ready"
         found, strength = f"maxUnavailable is {unavailable}", Strength.POSSIBLE
+        for missed in case.missed("rolloutHalts"):
+            if missed.unit == "replicas" and missed.comparison == ">=":
+                strength = Strength.OBSERVED
     else:
         return
     if explains := case.titles(*_USERS):

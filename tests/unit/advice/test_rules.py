@@ -62,11 +62,12 @@ def workload(container: dict[str, Any], pod: dict[str, Any] | None = None, **spe
 
 
 def ranked(
-    objects: list[Object], fault: Fault, story: Story, *missed: str, low: float | None = None, limit: float = 15.0
+    objects: list[Object], fault: Fault, story: Story, *missed: str, about: str = "held", **fields: Any
 ) -> list[tuple[str, Advice]]:
     """Return rule and advice for an experiment that missed objectives of these kinds, in their order."""
-    finding = Finding(verdict=Verdict.BROKEN, reason="missed", low=low, limit=limit)
-    objectives = [cast(Objective, SimpleNamespace(kind=kind, title=f"{kind} held")) for kind in missed]
+    numbers = {"limit": 15.0, "unit": "s", "comparison": ">=", **fields}
+    finding = Finding(verdict=Verdict.BROKEN, reason="missed", **numbers)
+    objectives = [cast(Objective, SimpleNamespace(kind=kind, title=f"{kind} {about}")) for kind in missed]
     findings: Judged = [(objective, finding) for objective in objectives]
     made = Workload(Path(), tuple(objects), ())
     experiment = Experiment("x", "it holds", made, (), Path("x.yaml"), faults=(fault,))
@@ -331,33 +332,6 @@ def test_budget_that_protects_an_unready_pod() -> None:
     assert advice.patch == {"pdb/podinfo": {"spec": {"unhealthyPodEvictionPolicy": "AlwaysAllow"}}}
     allowing = budgets(minAvailable=3, unhealthyPodEvictionPolicy="AlwaysAllow")
     assert "blocked-drain" not in found(allowing, DRAIN, story, "drained")
-
-
-def test_rollout_without_a_pause_of_a_wrong_version() -> None:
-    wrong = BAD.model_copy(update={"bad_though_ready": True})
-    advice = found(workload(shop()), wrong, rolled(), "latency")["no-pause"]
-    assert advice.evidence == "minReadySeconds is 0; 1 pods of the wrong version were ready"
-    assert advice.patch[PODINFO]["spec"]["minReadySeconds"] == 30
-    assert "no-pause" not in found(workload(shop(), minReadySeconds=20), wrong, rolled(), "latency")
-    assert "no-pause" not in found(workload(shop()), BAD, rolled(), "latency")
-
-
-def test_pods_without_room_beside_a_namespace_without_quota() -> None:
-    story = rolled().struck(Victim("Deployment", "batch", "b"))
-    message = {"reason": "FailedScheduling", "message": "2 Insufficient cpu", "type": "Warning", "count": 1}
-    story.add("events", "pod/podinfo-d", 12.0, message)
-    batch = {
-        "kind": "Deployment",
-        "metadata": {"name": "batch", "namespace": "batch"},
-        "spec": workload(shop())[0]["spec"],
-    }
-    advice = found([*workload(shop()), batch], BAD, story, "replicas")["no-room"]
-    assert advice.evidence == "2 Insufficient cpu"
-    assert advice.cause.endswith("no ResourceQuota limits what deployment/batch reserves in its namespace")
-    quota = {"kind": "ResourceQuota", "metadata": {"name": "batch", "namespace": "batch"}}
-    advice = found([*workload(shop()), batch, quota], BAD, story, "replicas")["no-room"]
-    assert advice.cause == "no node had room for a pod of deployment/podinfo"
-    assert "no-room" not in found(workload(shop()), BAD, rolled(), "replicas")
 
 
 def test_best_supported_causes_come_first_and_are_few() -> None:
