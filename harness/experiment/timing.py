@@ -149,14 +149,23 @@ class Timing(_Part):
 
 
 def pods_down(timeline: Timeline) -> int:
-    """Return how many pods of the workloads are missing or not Ready now, as far as the watches have seen."""
+    """Return how many pods of the workloads are missing or not Ready now, as far as the watches have seen.
+
+    A pod that was hit counts as down until a watch shows its state after that."""
+    hit = {
+        victim.uid: injection.injected.high
+        for injection in timeline.injections
+        if injection.undone is None
+        for victim in injection.victims
+    }
     pods: dict[str, Mapping[str, Any]] = {}
     desired: dict[str, int] = {}
     for seen in timeline:
         if seen.error is not None or not isinstance(seen.value, Mapping):
             continue
         if seen.series == "pods":
-            pods[str(seen.value.get("uid"))] = seen.value
+            uid = str(seen.value.get("uid"))
+            pods[uid] = seen.value if seen.at > hit.get(uid, -math.inf) or not _serves(seen.value) else {}
         elif seen.series == SERIES:
             status = Status(seen.subject, seen.at, seen.value)
             count = 0 if status.gone else status.count("desired")

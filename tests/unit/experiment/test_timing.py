@@ -142,6 +142,17 @@ def test_pods_that_are_missing_or_not_ready_are_down() -> None:
     assert pods_down(story.timeline) == 0
 
 
+def test_pod_that_was_just_hit_is_down() -> None:
+    """The watch shows its state only a moment later."""
+    story = Story().add("workloads", PODINFO, 0.0, {"desired": 2, "generation": 1, "observed_generation": 1})
+    story.pod(1.0, "a", "a").pod(1.0, "b", "b").injected(10.0, ("a", "a"), took=0.5)
+    assert pods_down(story.timeline) == 1
+    assert pods_down(story.pod(10.2, "a", "a").timeline) == 1
+    assert pods_down(story.pod(12.0, "a", "a").timeline) == 0
+    story.injected(20.0, ("b", "b"), undone=25.0)
+    assert pods_down(story.timeline) == 0
+
+
 def progressing(reason: str, **counts: Any) -> Timeline:
     return seen(conditions={"Progressing": {"status": str(reason == "ok"), "reason": reason}}, **counts)
 
