@@ -1,10 +1,10 @@
 """Hundreds of runs are killed, at every step there is and at random instants, and nothing of them is left.
 
 ``pytest --cluster=local tests/live/test_kill_matrix.py -m kill_matrix`` takes about half an hour on two cores;
-``KILL_FAULT=podKill`` kills runs of this fault only, ``KILL_SHARE=0.2`` a part of them, and ``KILL_TABLE=FOLDER`` keeps
-the tables. Faults on nodes have the cluster to themselves, one run at a time, about a minute each. ``-k switch``
-chooses the runs that are killed with their dead-man switch, and ``KILL_PART=2/5`` the second fifth of the
-kills of each test.
+``KILL_FAULT=podKill,scale`` kills runs of these faults only, ``KILL_SHARE=0.2`` a part of them, and
+``KILL_TABLE=FOLDER`` keeps the tables. Faults on nodes have the cluster to themselves, one run at a time, about a
+minute each. ``-k switch`` chooses the runs that are killed with their dead-man switch, and ``KILL_PART=2/5`` the second
+fifth of the kills of each test.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ RANDOM_KILLS = 8
 SHARE = float(os.environ.get("KILL_SHARE", "1"))
 PART = os.environ.get("KILL_PART", "1/1")
 ONLY = os.environ.get("KILL_FAULT", "")
-if ONLY and ONLY not in FAULTS | NODE_FAULTS:
-    raise ValueError(f"KILL_FAULT: found {ONLY!r}, expected one of {', '.join(FAULTS | NODE_FAULTS)}")
-POD_KINDS, NODE_KINDS = ([kind for kind in table if ONLY in {"", kind}] for table in (FAULTS, NODE_FAULTS))
+CHOSEN = ONLY.split(",") if ONLY else [*FAULTS, *NODE_FAULTS]
+if unknown := {*CHOSEN} - {*FAULTS, *NODE_FAULTS}:
+    raise ValueError(f"KILL_FAULT: found {', '.join(unknown)}, expected some of {', '.join(FAULTS | NODE_FAULTS)}")
+POD_KINDS, NODE_KINDS = ([kind for kind in table if kind in CHOSEN] for table in (FAULTS, NODE_FAULTS))
 # Sweeps wait for the Lease of a dead run to stand still, and a node may take a while to be Ready again.
 BY_ITSELF_SECONDS = 150.0
 
 
-@pytest.mark.skipif(not POD_KINDS, reason=f"KILL_FAULT={ONLY} is a fault on nodes")
+@pytest.mark.skipif(not POD_KINDS, reason=f"KILL_FAULT={ONLY} has only faults on nodes")
 def test_sweep_leaves_nothing_after_a_kill_at_every_step(cluster: Cluster, tmp_path: Path) -> None:
     before, facts = Traces.of(cluster.api), NodeFacts.of(cluster)
     place, table, begun = Range(cluster, tmp_path, AT_A_TIME), Table(), CLOCK.monotonic()
@@ -63,7 +64,7 @@ def test_sweep_leaves_nothing_after_a_kill_at_every_step(cluster: Cluster, tmp_p
     assert len(table.ended) <= 0.05 * len(kills), table.ended
 
 
-@pytest.mark.skipif(not POD_KINDS, reason=f"KILL_FAULT={ONLY} is a fault on nodes")
+@pytest.mark.skipif(not POD_KINDS, reason=f"KILL_FAULT={ONLY} has only faults on nodes")
 def test_existing_namespace_is_as_before_after_every_kill(cluster: Cluster, tmp_path: Path) -> None:
     before, table, begun = Traces.of(cluster.api), Table(), CLOCK.monotonic()
     with namespaces_with_a_workload(cluster, IN_PLACE_AT_ONCE) as names:
