@@ -46,8 +46,9 @@ class Facts:
     def is_cluster_wide(self, item: Object) -> bool:
         """Return whether a custom resource is cluster-scoped.
 
-        False for an unknown kind, which fails when it is applied; its definition in the workload is cluster-scoped."""
-        resource = self.kinds[item["apiVersion"], item["kind"]]
+        False for an unknown kind, which fails when it is applied; its definition in the workload is cluster-scoped.
+        Also for what runs in an existing namespace, which is not applied: it was found there."""
+        resource = self.kinds.get((item["apiVersion"], item["kind"]))
         return resource is not None and not resource.namespaced
 
 
