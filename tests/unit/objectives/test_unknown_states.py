@@ -16,11 +16,14 @@ from harness.model.verdict import Verdict
 from harness.objectives.alert import Alert
 from harness.objectives.availability import Availability
 from harness.objectives.base import Objective
+from harness.objectives.drained import Drained
 from harness.objectives.durability import Durability
 from harness.objectives.error_rate import ErrorRate
 from harness.objectives.identity import Identity
 from harness.objectives.invariant import Invariant
 from harness.objectives.latency import Latency
+from harness.objectives.liveness_restart import LivenessRestart
+from harness.objectives.log_lines import LogLines
 from harness.objectives.prometheus import Prometheus
 from harness.objectives.recovery_time import RecoveryTime
 from harness.objectives.replicas import Replicas
@@ -28,6 +31,8 @@ from harness.objectives.restarts import Restarts
 from harness.objectives.rolled_back import RolledBack
 from harness.objectives.rollout_ends import RolloutEnds
 from harness.objectives.rollout_halts import RolloutHalts
+from harness.objectives.versions import Versions
+from tests.unit.objectives import test_drained, test_liveness_restart, test_log_lines, test_versions
 from tests.unit.timelines import PODINFO, WALL, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -298,6 +303,15 @@ RATIO = Prometheus(name="served", good="sum(a)", total="sum(b)", min="90%", phas
 SILENT = Alert.model_validate({"name": "ShopDown", "mustNotFire": True, "alertmanager": "none"})
 RECOVERY, RESTARTS = RecoveryTime(of=PODINFO, max="20s"), Restarts(of=PODINFO, max=0)
 
+
+def drained(*names: str) -> Story:
+    """A drain of two pods, of which these are gone within 5 s."""
+    made = test_drained.drain()
+    for name in names:
+        test_drained.gone(made, name, 12.0)
+    return made
+
+
 OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
     *((objective, served(), NOTHING_SENT) for objective in SHARES),
     (
@@ -330,6 +344,36 @@ OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
             "not watched before": delivery(watched=10.5),
             "states lost": delivery().gap("workloads", 11.0, 12.0, complete=False),
             "its controller is behind": delivery(observed=1),
+        },
+    ),
+    (
+        Versions(of=PODINFO),
+        test_versions.recreated(),
+        {
+            "pods not watched": Story().injected(10.0, undone=20.0),
+            "states lost": test_versions.recreated().gap("pods", 12.0, 13.0, complete=False),
+        },
+    ),
+    (
+        Drained(within="8s"),
+        drained("one", "two"),
+        {"pods not watched": Story().injected(10.0), "the watch has ended": drained("one").gap("pods", 13.0)},
+    ),
+    (
+        LivenessRestart(of=PODINFO),
+        test_liveness_restart.hung(24.0),
+        {
+            "pods not watched": Story().injected(10.0, ("podinfo-a", "a")),
+            "states lost": test_liveness_restart.hung().gap("pods", 12.0, 13.0, complete=False),
+        },
+    ),
+    (
+        LogLines(of=PODINFO, name="unready", max=0),
+        test_log_lines.story(),
+        {
+            "not read": Story().injected(10.0),
+            "read too early": test_log_lines.story(read_at=30.0),
+            "read in part": test_log_lines.story(complete=False),
         },
     ),
     (

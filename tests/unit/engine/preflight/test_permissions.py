@@ -29,6 +29,7 @@ from harness.experiment.files import experiment_files
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
 from harness.faults.container_end import MAIN_SCRIPT
+from harness.faults.oom_kill import FILL_SCRIPT
 from harness.probes.prometheus.query import SERIES
 from harness.safety.cleanup import residue
 from tests.fake_run import EXPERIMENT, Stage, write_workload
@@ -49,16 +50,17 @@ PLAYABLE = [
 
 
 def _without_load(experiment: Experiment) -> Experiment:
-    """As it is, but for what a fake cluster cannot give: users and a Prometheus."""
+    """As it is, but for what a fake cluster cannot give: users, a Prometheus, and the progress of a rollout."""
     users = {SERIES, "availability", "latency", "errorRate"}
     objectives = tuple(each for each in experiment.objectives if each.kind not in users)
-    return replace(experiment, load=None, prober=(), objectives=objectives)
+    timings = tuple(each.model_copy(update={"when": None}) for each in experiment.timings)
+    return replace(experiment, load=None, prober=(), objectives=objectives, timings=timings)
 
 
 def _stage(root: Path, granted: Iterable[Permission]) -> Stage:
     stage = Stage(root)
     stage.cluster.server.access = FakeAccess(roles_for(granted, "test"))
-    stage.cluster.server.exec = FakeContainers({**FakeProcesses().handlers, MAIN_SCRIPT: _killed})
+    stage.cluster.server.exec = FakeContainers({**FakeProcesses().handlers, MAIN_SCRIPT: _killed, FILL_SCRIPT: _killed})
     stage.cluster.server.forward = lambda _namespace, pod, port: HttpPort(pod, port)
     return stage
 
