@@ -9,6 +9,8 @@ from harness.advice.rule import Advice, Rule, Strength
 from harness.faults.base import Effect
 from harness.objectives.recovery.pods import PodSample
 
+_EXPLAINS = ("livenessRestart", "restarts", "recoveryTime", "availability", "errorRate", "latency", "invariant")
+
 
 def _never_replaced(subject: Subject) -> list[str]:
     """Return the names of the hit pods that ran on to the end with the same containers."""
@@ -21,8 +23,8 @@ def _never_replaced(subject: Subject) -> list[str]:
 
 
 def _find(case: Case) -> Iterator[Advice]:
-    explains = case.titles()
-    if not case.has_effect(Effect.PROCESSES, Effect.CONTAINERS, Effect.APPLICATIONS):
+    explains = case.titles(*_EXPLAINS)
+    if not explains or not case.has_effect(Effect.PROCESSES, Effect.CONTAINERS, Effect.APPLICATIONS):
         return
     for subject in case.subjects:
         stayed = _never_replaced(subject)

@@ -8,7 +8,7 @@ from harness.advice.case import Case, handler_of
 from harness.advice.rule import Advice, Rule, Strength
 from harness.faults.base import Effect
 
-_EXPLAINS = ("availability", "errorRate", "latency", "rolloutHalts", "recoveryTime", "invariant")
+_EXPLAINS = ("availability", "errorRate", "latency", "rolloutHalts", "recoveryTime", "invariant", "logLines")
 
 
 def _find(case: Case) -> Iterator[Advice]:
@@ -18,7 +18,7 @@ def _find(case: Case) -> Iterator[Advice]:
         if any(each.get("readinessProbe") for each in subject.containers):
             continue
         container = subject.containers[0]
-        changes_what_runs = case.has_effect(Effect.WORKLOADS, Effect.PROCESSES, Effect.CONTAINERS)
+        changes_what_runs = case.has_effect(Effect.WORKLOADS, Effect.PROCESSES, Effect.CONTAINERS, Effect.APPLICATIONS)
         yield Advice(
             f"{subject.name} has no readiness probe, so that its pods get traffic whether they can serve or not",
             case.failures() or "a pod counts as ready as soon as its containers run",

@@ -51,6 +51,18 @@ def _strategy(case: Case, subject: Subject) -> Iterator[Advice]:
         yield Advice(cause, found, strength, explains, subject.of_spec({key: rolling}))
 
 
+def _versions(case: Case, subject: Subject) -> Iterator[Advice]:
+    explains = case.titles("versions")
+    if explains and (subject.spec.get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate":
+        yield Advice(
+            f"a rolling update of {subject.name} runs the old and the new version at the same time",
+            "its strategy is RollingUpdate",
+            Strength.OBSERVED,
+            explains,
+            subject.of_spec({"strategy": {"type": "Recreate", "rollingUpdate": None}}),
+        )
+
+
 def _find(case: Case) -> Iterator[Advice]:
     if not case.has_effect(Effect.WORKLOADS):
         return
@@ -58,6 +70,7 @@ def _find(case: Case) -> Iterator[Advice]:
         yield from _deadline(case, subject)
         if subject.item["kind"] == "Deployment":
             yield from _strategy(case, subject)
+            yield from _versions(case, subject)
 
 
 RULE = Rule("rollout-limits", _find)

@@ -18,6 +18,7 @@ from harness.faults.base import Fault
 from harness.faults.drain import Drain
 from harness.faults.node_stop import NodeStop
 from harness.faults.pod_kill import PodKill
+from harness.faults.pod_request import PodRequest
 from harness.faults.process_hang import ProcessHang
 from harness.judging.judge import Judged
 from harness.model.finding import Finding
@@ -31,6 +32,7 @@ LABELS = {"app": "podinfo"}
 KILL = PodKill(selector="app=podinfo")
 BAD = BadRollout(of=PODINFO, image="podinfo:bad")
 HANG = ProcessHang(selector="app=podinfo", process="podinfo")
+SWITCH = PodRequest(selector="app=podinfo", request={"path": "/x", "port": 8080}, undo="none")
 DRAIN = Drain(hosting="app=podinfo")
 STOP = NodeStop(hosting="app=podinfo")
 
@@ -281,13 +283,62 @@ def test_lost_data_on_an_empty_directory() -> None:
     assert advice.patch[PODINFO]["spec"]["volumeClaimTemplates"][0]["metadata"] == {"name": "data"}
 
 
-def test_restarts_of_pods_that_no_fault_hit() -> None:
-    story = killed().pod(15.0, "podinfo-b", "b", container="c2", restarts=1)
-    message = {"reason": "Unhealthy", "message": "Liveness probe failed: timeout", "type": "Warning", "count": 3}
-    story.add("events", "pod/podinfo-b", 14.0, message)
-    advice = found(workload(shop()), KILL, story, "restarts")["eager-liveness"]
-    assert advice.evidence == "restarted without being hit: podinfo-b; Liveness probe failed: timeout"
+KILLED = "Container app failed liveness probe, will be restarted"
+
+
+def probed(*kills: int, container: dict[str, Any] | None = None) -> dict[str, Advice]:
+    """Return the advice on too many restarts, where the kubelet restarted pod b so often for its liveness probe."""
+    story = killed()
+    for at, count in enumerate(kills, start=14):
+        unhealthy = {"reason": "Unhealthy", "message": "Liveness probe failed: timeout", "type": "Warning", "count": 3}
+        story.add("events", "pod/podinfo-b", at, unhealthy)
+        story.add("events", "pod/podinfo-b", at, {"reason": "Killing", "message": KILLED, "count": count})
+    return found(workload(container or shop()), KILL, story, "restarts", comparison="<=")
+
+
+def test_liveness_probe_that_restarts_what_serves() -> None:
+    advice = probed(1)["eager-liveness"]
+    assert "restarts it after 3 failures with a timeout of 1 s, though it serves" in advice.cause
+    assert advice.evidence == "restarted: podinfo-b: Liveness probe failed: timeout"
+    assert changed(advice)["livenessProbe"]["timeoutSeconds"] == 5
+
+
+def test_liveness_probe_that_ends_what_is_still_starting() -> None:
+    advice = probed(1, 2)["eager-liveness"]
+    assert advice.cause.endswith("ends containers that are still starting: there is no startup probe")
     assert changed(advice)["startupProbe"]["failureThreshold"] == 60
+
+
+def test_restarts_by_another_cause_are_not_the_probes() -> None:
+    assert "eager-liveness" not in probed()
+
+
+def test_readiness_probe_that_passes_too_early() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    advice = found(workload(shop()), SWITCH, story, "logLines")["weak-readiness"]
+    assert advice.evidence == "podinfo-a stayed Ready after the fault"
+    story.pod(12.0, "podinfo-a", "a", ready=False)
+    assert "weak-readiness" not in found(workload(shop()), SWITCH, story, "logLines")
+
+
+def test_missing_readiness_probe_explains_misplaced_requests() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
+    assert list(found(workload(shop(readinessProbe=None)), SWITCH, story, "logLines")) == ["no-readiness-probe"]
+
+
+def test_container_that_starts_before_the_one_it_needs() -> None:
+    objects = workload(shop())
+    objects[0]["spec"]["template"]["spec"]["containers"].append({"name": "proxy", "image": "proxy:1"})
+    story = killed().pod(12.0, "podinfo-d", "d", restarts=2)
+    advice = found(objects, KILL, story, "restarts", comparison="<=")["start-order"]
+    assert advice.cause.startswith("container app of deployment/podinfo failed in new pods, beside proxy")
+    pod = advice.patch[PODINFO]["spec"]["template"]["spec"]
+    assert pod["initContainers"] == [{"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}]
+
+
+def test_rolling_update_that_must_not_mix_versions() -> None:
+    advice = found(workload(shop()), BAD, rolled(), "versions")["rollout-limits"]
+    assert advice.patch == {PODINFO: {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}}
 
 
 def test_alert_rule_and_missing_alertmanager() -> None:
