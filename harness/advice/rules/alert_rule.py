@@ -11,6 +11,7 @@ from harness.advice.case import Case
 from harness.advice.rule import Advice, Rule, Strength
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
+from harness.common.shapes import listed, mapping
 
 
 def _files(case: Case) -> Iterator[tuple[Object, str, Mapping[str, Any]]]:
@@ -26,8 +27,9 @@ def _files(case: Case) -> Iterator[tuple[Object, str, Mapping[str, Any]]]:
 
 
 def _rules(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for group in content.get("groups") or ():
-        yield from (rule for rule in group.get("rules") or () if rule.get("alert"))
+    # Any ConfigMap may have a key of this name.
+    for group in listed(content.get("groups")):
+        yield from (rule for rule in listed(mapping(group).get("rules")) if mapping(rule).get("alert"))
 
 
 def _find(case: Case) -> Iterator[Advice]:
@@ -47,7 +49,7 @@ def _find(case: Case) -> Iterator[Advice]:
                 explains,
                 patch,
             )
-        if "scrape_configs" in content and not (content.get("alerting") or {}).get("alertmanagers"):
+        if "scrape_configs" in content and not mapping(content.get("alerting")).get("alertmanagers"):
             yield Advice(
                 f"Prometheus has no Alertmanager to send alerts to ({place})",
                 f"{reasons}; alerting.alertmanagers is not set",

@@ -385,6 +385,12 @@ def test_budget_that_protects_an_unready_pod() -> None:
     assert "blocked-drain" not in found(allowing, DRAIN, story, "drained")
 
 
+@pytest.mark.parametrize("text", ["groups: 5", "groups: [admin]", "groups: [{rules: x}]", "groups: [{rules: [x]}]"])
+def test_groups_of_another_meaning_are_no_alert_rules(text: str) -> None:
+    config = {"kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"a.yml": text}}
+    assert found([*workload(shop()), config], KILL, killed(), "alert") == {}
+
+
 def test_best_supported_causes_come_first_and_are_few() -> None:
     weak = shop(readinessProbe=None, lifecycle=None, livenessProbe=None)
     objects = workload(weak, {"terminationGracePeriodSeconds": 0}, replicas=1)
