@@ -16,6 +16,7 @@ from harness.experiment.workload_checks.pods import PodSource, pod_sources
 from harness.faults.base import Effect
 from harness.judging.judge import Judged
 from harness.model.finding import Finding
+from harness.model.quantities import counted
 from harness.model.timeline import BASELINE, PHASES, Injection, RequestSample, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives.recovery.pods import PodSample, pods_of, victims
@@ -113,19 +114,27 @@ class Case:
 
     def missed(self, *kinds: str) -> list[Finding]:
         """Return the findings of the missed objectives of these kinds; of all kinds without any."""
+        return [finding for _, finding in self._broken(kinds)]
+
+    def titles(self, *kinds: str) -> tuple[str, ...]:
+        """Return the titles of the missed objectives of these kinds; of all kinds without any."""
+        return tuple(objective.title for objective, _ in self._broken(kinds))
+
+    def _broken(self, kinds: Sequence[str]) -> Judged:
         return [
-            finding
+            (objective, finding)
             for objective, finding in self.findings
             if finding.verdict is Verdict.BROKEN and (not kinds or objective.kind in kinds)
         ]
 
-    def titles(self, *kinds: str) -> tuple[str, ...]:
-        """Return the titles of the missed objectives of these kinds; of all kinds without any."""
-        return tuple(
-            objective.title
-            for objective, finding in self.findings
-            if finding.verdict is Verdict.BROKEN and (not kinds or objective.kind in kinds)
-        )
+    def budgets(self, subject: Subject) -> list[Object]:
+        """Return the PodDisruptionBudgets that select the pods of a subject."""
+        labels = subject.source.labels
+        return [
+            item
+            for item in self.objects("PodDisruptionBudget")
+            if matches_labels((item.get("spec") or {}).get("selector"), labels)
+        ]
 
     def has_effect(self, *effects: Effect) -> bool:
         """Return whether a fault that was injected has one of these effects."""
@@ -153,7 +162,12 @@ class Case:
         if not failed:
             return ""
         outcomes = ", ".join(f"{number} {name}" for name, number in Counter(f.outcome for f in failed).most_common(3))
-        return f"{len(failed):,} {'request' if len(failed) == 1 else 'requests'} failed ({outcomes})"
+        return f"{counted(len(failed), 'request')} failed ({outcomes})"
+
+
+def replicas_of(item: Object) -> int:
+    """Return the number of replicas that a workload asks for: one by default."""
+    return int((item.get("spec") or {}).get("replicas", 1))
 
 
 def handler_of(container: Mapping[str, Any], *probes: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.advice.case import Case, Subject
+from harness.advice.case import Case, Subject, replicas_of
 from harness.advice.rule import Advice, Rule, Strength
 from harness.cluster.kube.client import Object
 from harness.common.labels import matches_labels
@@ -26,7 +26,7 @@ def _allows_nothing(budget: Object, objects: Sequence[Object]) -> str:
     if most in (0, "0%"):
         return f"maxUnavailable is {most}"
     covered = [each for each in pod_sources(objects) if matches_labels(_spec(budget).get("selector"), each.labels)]
-    replicas = sum(int((each.item.get("spec") or {}).get("replicas", 1)) for each in covered)
+    replicas = sum(replicas_of(each.item) for each in covered)
     if least == "100%" or (isinstance(least, int) and least >= replicas):
         return f"minAvailable is {least}, and the budget selects {replicas} replicas"
     return ""
@@ -36,9 +36,8 @@ def _find(case: Case) -> Iterator[Advice]:
     explains = case.titles("drained")
     if not explains:
         return
-    budgets = list(case.objects("PodDisruptionBudget"))
     for subject in case.subjects:
-        own = [budget for budget in budgets if matches_labels(_spec(budget).get("selector"), subject.source.labels)]
+        own = case.budgets(subject)
         if len(own) > 1:
             yield Advice(
                 f"several disruption budgets select the pods of {subject.name}: the eviction API evicts none of them",

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.advice.case import Case
+from harness.advice.case import Case, replicas_of
 from harness.advice.rule import Advice, Rule, Strength
 from harness.common.labels import matches_labels
 from harness.experiment.workload_checks.pods import pod_sources
 from harness.faults.base import Effect
 
 _USERS = ("errorRate", "availability", "latency")
-
-
-def _replicas(item: dict[str, object]) -> int:
-    spec = item.get("spec")
-    return int(spec.get("replicas", 1)) if isinstance(spec, dict) else 1
 
 
 def _find(case: Case) -> Iterator[Advice]:
@@ -29,7 +24,7 @@ def _find(case: Case) -> Iterator[Advice]:
         for subject in case.served:
             if len(behind) < 2 or subject.source not in behind:
                 continue
-            own, total = _replicas(subject.item), sum(_replicas(each.item) for each in behind)
+            own, total = replicas_of(subject.item), sum(replicas_of(each.item) for each in behind)
             if own > 1:
                 yield Advice(
                     f"{subject.name} has {own} of the {total} replicas behind service/{service['metadata']['name']}, "

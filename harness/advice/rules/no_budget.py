@@ -6,15 +6,13 @@ from collections.abc import Iterator
 
 from harness.advice.case import Case
 from harness.advice.rule import Advice, Rule, Strength
-from harness.common.labels import matches_labels
 
 
 def _find(case: Case) -> Iterator[Advice]:
     if not case.evicts:
         return
-    budgets = [(item.get("spec") or {}).get("selector") for item in case.objects("PodDisruptionBudget")]
     for subject in case.subjects:
-        if any(matches_labels(selector, subject.source.labels) for selector in budgets):
+        if case.budgets(subject):
             continue
         name = subject.item["metadata"]["name"]
         gone = {sample.name for sample in subject.victims if not sample.alive}

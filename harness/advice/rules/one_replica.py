@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.advice.case import Case
+from harness.advice.case import Case, replicas_of
 from harness.advice.rule import Advice, Rule, Strength
 
 _USERS = ("availability", "errorRate", "latency", "invariant", "recoveryTime", "durability", "identity")
@@ -16,7 +16,7 @@ def _find(case: Case) -> Iterator[Advice]:
     explains = case.titles(*_USERS)
     for subject in case.subjects if explains else ():
         kind = subject.item["kind"]
-        if kind not in _ENOUGH or int(subject.spec.get("replicas", 1)) != 1:
+        if kind not in _ENOUGH or replicas_of(subject.item) != 1:
             continue
         yield Advice(
             f"{subject.name} has one replica, so that nothing serves while it is replaced or restarted",

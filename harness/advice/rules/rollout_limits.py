@@ -14,7 +14,7 @@ _USERS = ("availability", "errorRate", "latency", "rolloutHalts", "invariant")
 
 
 def _deadline(case: Case, subject: Subject) -> Iterator[Advice]:
-    missed = case.missed("rolloutHalts", "progressDeadline")
+    missed = case.missed("rolloutHalts")
     # The limit of a finding about replicas is a number of them.
     limits = [found.limit for found in missed if found.limit and found.unit == "s"]
     deadline = float(subject.spec.get("progressDeadlineSeconds", _DEADLINE))
@@ -23,14 +23,13 @@ def _deadline(case: Case, subject: Subject) -> Iterator[Advice]:
             f"{subject.name} reports that its rollout is stuck only after progressDeadlineSeconds",
             f"progressDeadlineSeconds is {deadline:g}, and the objective allows {min(limits):g} s",
             Strength.OBSERVED,
-            case.titles("rolloutHalts", "progressDeadline"),
+            case.titles("rolloutHalts"),
             subject.of_spec({"progressDeadlineSeconds": max(1, int(min(limits) / 2))}),
         )
 
 
 def _strategy(case: Case, subject: Subject) -> Iterator[Advice]:
-    key = "strategy" if subject.item["kind"] == "Deployment" else "updateStrategy"
-    strategy = subject.spec.get(key) or {}
+    strategy = subject.spec.get("strategy") or {}
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     unavailable = (strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%")
     if strategy.get("type") == "Recreate":
@@ -48,7 +47,7 @@ def _strategy(case: Case, subject: Subject) -> Iterator[Advice]:
     else:
         return
     if explains := case.titles(*_USERS):
-        yield Advice(cause, found, strength, explains, subject.of_spec({key: rolling}))
+        yield Advice(cause, found, strength, explains, subject.of_spec({"strategy": rolling}))
 
 
 def _versions(case: Case, subject: Subject) -> Iterator[Advice]:
