@@ -10,29 +10,16 @@ from pydantic import ValidationError
 from harness.cluster.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from harness.common.errors import Inconclusive
 from harness.faults.bad_rollout import BadRollout
-from harness.faults.base import Evidence, FaultContext
+from harness.faults.base import Evidence
 from harness.faults.rollout_trouble import UNREADY_SECONDS, troubles
-from harness.model.timeline import Victim
 from tests.fake_world import NAMESPACE, World, deployment
+from tests.unit.faults.rolling_out import image_of, roll_out
 
 BAD = "podinfo:bad"
 
 
-def _image(world: World) -> str:
-    item = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)
-    return str(item["spec"]["template"]["spec"]["containers"][0]["image"])
-
-
-def _inject(world: World, **fields: Any) -> tuple[BadRollout, FaultContext, tuple[Victim, ...]]:
-    context = world.context()
-    fault = BadRollout(of="deployment/podinfo", **fields)
-    victims = fault.choose(context)
-    fault.inject(context, victims)
-    return fault, context, victims
-
-
 def _evidence(world: World, **fields: Any) -> Evidence:
-    fault, context, victims = _inject(world, **fields)
+    fault, context, victims = roll_out(world, **fields)
     return fault.evidence(context, victims)
 
 
@@ -53,7 +40,7 @@ def test_a_version_that_works_is_no_evidence(world: World) -> None:
 
 def test_a_pod_that_has_just_started_is_not_yet_in_trouble(world: World) -> None:
     world.kubelet.unready.add(BAD)
-    fault, context, victims = _inject(world, image=BAD)
+    fault, context, victims = roll_out(world, image=BAD)
     assert not fault.evidence(context, victims).proven
     world.clock.advance(UNREADY_SECONDS + 1)
     evidence = fault.evidence(context, victims)
@@ -113,7 +100,7 @@ def test_the_old_version_s_troubles_are_not_the_fault_s(world: World) -> None:
 )
 def test_trouble_has_many_faces(world: World, status: dict[str, Any], said: str) -> None:
     world.kubelet.missing.add(BAD)
-    fault, context, victims = _inject(world, image=BAD)
+    fault, context, victims = roll_out(world, image=BAD)
     bad = [pod for pod in world.api.list(PODS, NAMESPACE).items if pod["spec"]["containers"][0]["image"] == BAD]
     patch = {"status": {"containerStatuses": None, **status}}
     world.api.patch(PODS, bad[0]["metadata"]["name"], patch, NAMESPACE, subresource="status")
@@ -125,7 +112,7 @@ def test_trouble_has_many_faces(world: World, status: dict[str, Any], said: str)
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing"])
 def test_starting_is_no_trouble(world: World, reason: str) -> None:
     world.kubelet.missing.add(BAD)
-    fault, context, victims = _inject(world, image=BAD)
+    fault, context, victims = roll_out(world, image=BAD)
     bad = [pod for pod in world.api.list(PODS, NAMESPACE).items if pod["spec"]["containers"][0]["image"] == BAD]
     status = {"status": {"containerStatuses": [{"name": "c", "state": {"waiting": {"reason": reason}}}]}}
     world.api.patch(PODS, bad[0]["metadata"]["name"], status, NAMESPACE, subresource="status")
@@ -133,7 +120,7 @@ def test_starting_is_no_trouble(world: World, reason: str) -> None:
 
 
 def test_pods_that_cannot_even_be_made_are_evidence(world: World) -> None:
-    fault, context, victims = _inject(world, image="podinfo:2")
+    fault, context, victims = roll_out(world, image="podinfo:2")
     newest = max(world.api.list(REPLICA_SETS, NAMESPACE).items, key=lambda item: item["spec"]["replicas"])
     condition = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
     status = {"status": {"conditions": [condition]}}
@@ -171,7 +158,7 @@ def test_victims_follow_the_rollout_strategy(
 @pytest.mark.parametrize("fields", [{"image": "podinfo:1"}, {"patch": {"metadata": {"labels": {"app": "podinfo"}}}}])
 def test_a_rollout_that_changes_nothing_is_inconclusive(world: World, fields: dict[str, Any]) -> None:
     with pytest.raises(Inconclusive, match="changed nothing"):
-        _inject(world, **fields)
+        roll_out(world, **fields)
 
 
 def test_concurrent_status_update_does_not_block_the_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,8 +171,8 @@ def test_concurrent_status_update_does_not_block_the_change(world: World, monkey
         return patch(*args, **fields)
 
     monkeypatch.setattr(world.api, "patch", contended)
-    _inject(world, image=BAD)
-    assert _image(world) == BAD
+    roll_out(world, image=BAD)
+    assert image_of(world) == BAD
     assert busy == []
 
 
@@ -247,7 +234,7 @@ def test_a_rollout_that_has_stalled_is_evidence(
     world: World, monkeypatch: pytest.MonkeyPatch, of_the_new: bool, proven: bool
 ) -> None:
     """Its pods may wait for something that looks like starting, such as a volume that does not exist."""
-    fault, context, victims = _inject(world, patch=HARMLESS)
+    fault, context, victims = roll_out(world, patch=HARMLESS)
     newest = max(world.api.list(REPLICA_SETS, NAMESPACE).items, key=lambda item: item["spec"]["replicas"])
     name = newest["metadata"]["name"] if of_the_new else "podinfo-before"
     message = f'ReplicaSet "{name}" has timed out progressing.'

@@ -11,32 +11,18 @@ from harness.cluster.kube.resources import CONFIG_MAPS, DEPLOYMENTS, REPLICA_SET
 from harness.common.errors import ApiError, HarnessError, Inconclusive, NotYet
 from harness.common.naming import SYSTEM_NAMESPACE
 from harness.faults.bad_rollout import BadRollout
-from harness.faults.base import FaultContext
 from harness.faults.template_change import MARK, Changes
-from harness.model.timeline import Victim
 from tests.fake_world import NAMESPACE, World, deployment
+from tests.unit.faults.rolling_out import image_of, roll_out
 
 BAD = "podinfo:bad"
-
-
-def _image(world: World) -> str:
-    item = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)
-    return str(item["spec"]["template"]["spec"]["containers"][0]["image"])
-
-
-def _inject(world: World, **fields: Any) -> tuple[BadRollout, FaultContext, tuple[Victim, ...]]:
-    context = world.context()
-    fault = BadRollout(of="deployment/podinfo", **fields)
-    victims = fault.choose(context)
-    fault.inject(context, victims)
-    return fault, context, victims
 
 
 def test_undo_restores_the_whole_pod_template(world: World) -> None:
     before = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
     container = {"name": "podinfo", "readinessProbe": {"httpGet": {"path": "/nope", "port": 80}}}
     patch = {"metadata": {"annotations": {"a": "b"}}, "spec": {"containers": [container]}}
-    fault, context, _ = _inject(world, patch=patch)
+    fault, context, _ = roll_out(world, patch=patch)
     after = world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["spec"]
     assert after["template"]["spec"]["containers"][0] == {"image": "podinfo:1", **container}
     said = fault.undo(world.cluster, context.journal.entries[0].parameters)
@@ -45,12 +31,12 @@ def test_undo_restores_the_whole_pod_template(world: World) -> None:
 
 
 def test_undo_skips_a_later_rollout_by_another_user(world: World) -> None:
-    fault, context, _ = _inject(world, image=BAD)
+    fault, context, _ = roll_out(world, image=BAD)
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
     world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
     said = fault.undo(world.cluster, context.journal.entries[0].parameters)
     assert said == "deployment/podinfo is at revision 3: rolled out by another client since, not touched"
-    assert _image(world) == "by:hand"
+    assert image_of(world) == "by:hand"
     assert MARK not in world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE)["metadata"]["annotations"]
 
 
@@ -66,7 +52,7 @@ def test_undo_skips_a_rollout_that_replaced_the_fault(world: World, monkeypatch:
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "by:hand"}]
     world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
     assert "was never injected" in fault.undo(world.cluster, context.journal.entries[0].parameters)
-    assert _image(world) == "by:hand"
+    assert image_of(world) == "by:hand"
 
 
 def _crash(*_: object) -> None:
@@ -74,7 +60,7 @@ def _crash(*_: object) -> None:
 
 
 def test_undo_detects_a_rollback_by_another_user(world: World) -> None:
-    fault, context, _ = _inject(world, image=BAD)
+    fault, context, _ = roll_out(world, image=BAD)
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "podinfo:1"}]
     world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE, strategy="json")
     said = fault.undo(world.cluster, context.journal.entries[0].parameters)
@@ -90,14 +76,14 @@ def _unseen(world: World) -> None:
 
 
 def test_undo_of_an_obvious_own_change_needs_no_controller(world: World) -> None:
-    fault, context, _ = _inject(world, image=BAD)
+    fault, context, _ = roll_out(world, image=BAD)
     _unseen(world)
     assert "was rolled back" in fault.undo(world.cluster, context.journal.entries[0].parameters)
-    assert _image(world) == "podinfo:1"
+    assert image_of(world) == "podinfo:1"
 
 
 def test_undo_waits_for_the_controller_if_the_author_is_unknown(world: World) -> None:
-    fault, context, _ = _inject(world, image=BAD)
+    fault, context, _ = roll_out(world, image=BAD)
     world.api.patch(DEPLOYMENTS, "podinfo", {"spec": {"replicas": 4}}, NAMESPACE)
     _unseen(world)
     with pytest.raises(NotYet, match="it is unknown who changed it"):
@@ -105,7 +91,7 @@ def test_undo_waits_for_the_controller_if_the_author_is_unknown(world: World) ->
 
 
 def test_undo_overwrites_no_change_made_after_its_check(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    fault, context, _ = _inject(world, image=BAD)
+    fault, context, _ = roll_out(world, image=BAD)
     patch = world.api.patch
 
     def late(*args: Any, **fields: Any) -> Any:
@@ -120,7 +106,7 @@ def test_undo_overwrites_no_change_made_after_its_check(world: World, monkeypatc
 
 
 def test_undo_without_the_good_replica_set_is_a_failed_undo(world: World) -> None:
-    fault, context, _ = _inject(world, image=BAD)
+    fault, context, _ = roll_out(world, image=BAD)
     parameters = context.journal.entries[0].parameters
     world.cluster.server.store.reactors.clear()
     changes = Changes.of(world.api.get(DEPLOYMENTS, "podinfo", NAMESPACE))
@@ -164,7 +150,7 @@ def test_change_missing_from_the_journal_is_not_overwritten(world: World, monkey
     monkeypatch.setattr(context.journal, "write", late)
     with pytest.raises(ApiError, match="has been modified"):
         fault.inject(context, victims)
-    assert _image(world) == "podinfo:1"
+    assert image_of(world) == "podinfo:1"
 
 
 @pytest.mark.parametrize("how", [{"image": BAD}, {"patch": {"metadata": {"annotations": {"a": "b"}}}}])
@@ -174,7 +160,7 @@ def test_no_part_of_the_pod_template_is_in_the_journal(world: World, how: dict[s
     containers = {"spec": {"containers": [{"name": "podinfo", "env": env}]}}
     change = {"spec": {"template": containers}}
     world.api.patch(DEPLOYMENTS, "podinfo", change, NAMESPACE, strategy="strategic-merge")
-    fault, context, _ = _inject(world, **how)
+    fault, context, _ = roll_out(world, **how)
     copies = world.cluster.server.store.list(CONFIG_MAPS, SYSTEM_NAMESPACE)
     assert copies
     assert "c4n4ry" not in json.dumps(copies) + world.journal_file.read_text()
@@ -184,16 +170,16 @@ def test_no_part_of_the_pod_template_is_in_the_journal(world: World, how: dict[s
 
 
 def test_undo_skips_a_replaced_deployment_of_the_same_name(world: World) -> None:
-    fault, context, _ = _inject(world, image=BAD)
+    fault, context, _ = roll_out(world, image=BAD)
     world.api.delete(DEPLOYMENTS, "podinfo", NAMESPACE)
     world.cluster.server.seed(deployment(image="new:1"), namespace=NAMESPACE)
     assert "gone" in fault.undo(world.cluster, context.journal.entries[0].parameters)
-    assert _image(world) == "new:1"
+    assert image_of(world) == "new:1"
 
 
 def test_an_undo_that_does_not_take_is_a_failed_undo(world: World) -> None:
     """A controller that puts the bad version back at once: GitOps, an operator."""
-    fault, context, _ = _inject(world, image=BAD)
+    fault, context, _ = roll_out(world, image=BAD)
 
     class Stubborn:
         def react(self, store: Any, change: Any) -> None:
