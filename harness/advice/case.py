@@ -167,7 +167,8 @@ class Case:
 
 def replicas_of(item: Object) -> int:
     """Return the number of replicas that a workload asks for: one by default."""
-    return int((item.get("spec") or {}).get("replicas", 1))
+    found = (item.get("spec") or {}).get("replicas")
+    return 1 if found is None else int(found)
 
 
 def handler_of(container: Mapping[str, Any], *probes: str) -> dict[str, Any]:

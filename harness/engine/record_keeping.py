@@ -118,8 +118,11 @@ class RecordKeeper:
     def _judged(self, judgement: Judgement) -> None:
         record = self.record
         record.objectives = describe_findings(judgement.findings)
-        record.advice = describe_advice(self.live.experiment, self.live.timeline, judgement.findings)
         record.verdict, record.reason, record.passed = judgement.verdict, judgement.reason, judgement.passed
+        try:
+            record.advice = describe_advice(self.live.experiment, self.live.timeline, judgement.findings)
+        except Exception as error:  # noqa: BLE001 - a bug in a rule of advice must not change the verdict
+            record.notes.append(f"no advice: {type(error).__name__}: {error}")
         record.finished = iso(self._run.clock.wall())
         record.stage = "judged"
         self._store()
