@@ -163,6 +163,9 @@ class Alert(Objective):
         firing = [looks.server for looks in seen.servers for look in looks.good[-1:] if _firing(look) or _active(look)]
         return f"{self.name} is still firing ({', '.join(firing)})" if firing else ""
 
+    def overdue(self, timeline: Timeline) -> bool:
+        return self.judge(timeline).verdict is Verdict.BROKEN
+
     def awaits(self, timeline: Timeline) -> str:
         origin = origin_of(timeline, "injected")
         if self.fires_within is None or isinstance(origin, str):

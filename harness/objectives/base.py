@@ -72,6 +72,14 @@ class Objective(BaseModel):
         del timeline
         return ""
 
+    def overdue(self, timeline: Timeline) -> bool:
+        """Return whether the objective is BROKEN for certain, although it is still waiting in the recovery phase.
+
+        The recovery phase of a twin or a mutant does not wait for it any longer: that it is BROKEN is all that counts.
+        """
+        del timeline
+        return False
+
     def awaits(self, timeline: Timeline) -> str:
         """Return what this objective still waits for while the faults are in effect; "" if the fault phase may end.
 

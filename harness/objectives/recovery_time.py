@@ -70,6 +70,9 @@ class RecoveryTime(Objective):
         done, reason = recovered(timeline, self.of, since=self.since, services=self.services)
         return "" if done else f"{self.of}: {reason}"
 
+    def overdue(self, timeline: Timeline) -> bool:
+        return self.judge(timeline).verdict is Verdict.BROKEN
+
     def awaits(self, timeline: Timeline) -> str:
         if isinstance(origin_of(timeline, self.since), str):
             return ""

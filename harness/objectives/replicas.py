@@ -132,6 +132,9 @@ class Replicas(LiveObjective):
             return ""
         return f"{self.of} has {sizes[-1]} replicas, must settle to {self.settles_to}{sizes[-1].why}"
 
+    def overdue(self, timeline: Timeline) -> bool:
+        return self.judge(timeline).verdict is Verdict.BROKEN
+
     def awaits(self, timeline: Timeline) -> str:
         fault = timeline.phase(FAULT)
         if self.reaches is None or fault is None:

@@ -56,6 +56,9 @@ class RolledBack(Objective):
             return ""
         return f"{self.of} is not yet complete on its previous template"
 
+    def overdue(self, timeline: Timeline) -> bool:
+        return self.judge(timeline).verdict is Verdict.BROKEN
+
     def awaits(self, timeline: Timeline) -> str:
         return self.pending(timeline) if self.since == "rollback" else ""
 

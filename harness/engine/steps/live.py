@@ -247,13 +247,14 @@ class LiveExperiment:
 
         It ends early when no objective is pending, the effects of all faults have ended, and Prometheus scrapes all
         targets of ``gate``, including new pods. An effect that has not ended is recorded with its injection, so that
-        the verdict cannot be HELD.
+        the verdict cannot be HELD. A twin or a mutant does not wait for an objective that is BROKEN for certain.
         """
+        objectives = list(objectives)
         with self.phase(RECOVERY, Length(at_least=0.0, at_most=at_most)):
             end = self._clock.monotonic() + at_most
             while (left := end - self._clock.monotonic()) > 0:
                 self.read_requests()
-                if any(objective.pending(self.timeline) for objective in objectives):
+                if any(self._waits_for(objective) for objective in objectives):
                     self.wait(min(left, LOOK_EVERY))
                 elif not self.effects.have_ended():
                     # This check sends requests, so it runs less often than the one for pending objectives.
@@ -264,6 +265,11 @@ class LiveExperiment:
                     break
             else:
                 self.effects.have_ended()
+
+    def _waits_for(self, objective: Objective) -> bool:
+        if not objective.pending(self.timeline):
+            return False
+        return not (self.experiment.variant and objective.overdue(self.timeline))
 
     def look(self, probes: Iterable[SnapshotProbe]) -> None:
         """Run snapshot probes once."""

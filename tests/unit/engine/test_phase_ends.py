@@ -1,4 +1,4 @@
-"""A fault phase whose length is a range ends as soon as no objective waits, and all faults are injected and proven."""
+"""A phase ends as soon as no objective waits for anything, and all faults are injected and proven."""
 
 from __future__ import annotations
 
@@ -82,3 +82,30 @@ def test_record_shows_the_longest_length(stage: Stage) -> None:
     record = played(stage, {})
     assert [phase.at_most for phase in record.phases] == [None, 20.0, 5.0, None]
     assert any(line.endswith("fault 4 s to 20 s") for line in stage.said)
+
+
+@pytest.mark.parametrize(
+    ("variant", "seconds"),
+    [({}, 20), ({"twin": "slow"}, 5), ({"mutant": "replicas-1"}, 5)],
+    ids=["experiment", "twin", "mutant"],
+)
+def test_recovery_of_a_variant_ends_once_it_is_broken(stage: Stage, variant: dict[str, str], seconds: int) -> None:
+    class Late(Told):
+        def pending(self, timeline: Timeline) -> str:
+            return "still down"
+
+        def overdue(self, timeline: Timeline) -> bool:
+            phase = timeline.phase("recovery")
+            assert phase
+            return timeline.offset(stage.clock.monotonic()) > phase.start + 5.0
+
+    experiment: Experiment = replace(
+        stage.experiment(),
+        faults=(Mark(mark="mark"),),
+        objectives=(Late(),),
+        phases=Phases(baseline=1.0, fault=Length.of(1.0), recovery=20.0, settle=1.0),
+        **variant,  # type: ignore[arg-type]
+    )
+    (phase,) = (phase for phase in stage.play(experiment).phases if phase.name == "recovery")
+    assert phase.end is not None
+    assert round(phase.end - phase.start) == seconds

@@ -116,6 +116,7 @@ def test_late_resolution_breaks_only_if_certainly_late(seen: Seen, ends: float, 
     seen.firing = seen.active = (17.0, ends)
     finding = seen.judged()
     assert finding.verdict is verdict
+    assert seen.alert.overdue(seen.timeline()) is (verdict is BROKEN)
     assert "after the undo" in finding.reason
 
 

@@ -109,3 +109,5 @@ def test_it_waits_for_the_restart() -> None:
     assert objective.pending(hung().timeline) == "podinfo-a: no container was restarted"
     assert objective.awaits(hung().timeline)
     assert objective.pending(hung(12.0).timeline) == ""
+    assert objective.overdue(hung().timeline)
+    assert not LivenessRestart(of=PODINFO, slack="60s").overdue(hung().timeline)

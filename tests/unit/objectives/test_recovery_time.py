@@ -84,6 +84,8 @@ def test_no_recovery_is_broken_once_watched_past_the_limit() -> None:
     """Watched for 45 s: a limit of 20 s is missed for certain, one of 60 s is not."""
     story = killed(pods=None)
     assert RecoveryTime(of=PODINFO, max="20s").judge(story.timeline).verdict is BROKEN
+    assert RecoveryTime(of=PODINFO, max="20s").overdue(story.timeline)
+    assert not RecoveryTime(of=PODINFO, max="60s").overdue(story.timeline)
     finding = RecoveryTime(of=PODINFO, max="60s").judge(story.timeline)
     assert finding.verdict is INCONCLUSIVE
     assert finding.high is None

@@ -149,6 +149,8 @@ def test_settling_with_missing_later_states_is_inconclusive(ended: float | None)
 def test_the_recovery_phase_is_pending_until_it_settled() -> None:
     objective = Replicas(of=HPA, settles_to=1, settles_within="20s")
     assert objective.pending(sizes(*RAMP[:-1]).timeline) == "hpa/podinfo has 4 replicas, must settle to 1"
+    assert objective.overdue(sizes(*RAMP[:-1]).timeline)
+    assert not Replicas(of=HPA, settles_to=1, settles_within="10m").overdue(sizes(*RAMP[:-1]).timeline)
     assert objective.pending(sizes(*RAMP).timeline) == ""
     assert Replicas(of=HPA, never_above=4).pending(sizes(*RAMP[:-1]).timeline) == ""
 

@@ -331,6 +331,8 @@ def test_stuck_stateful_set_gets_advice(changes: dict[str, Any], advised: bool) 
 def test_recovery_phase_is_pending_until_the_template_is_back() -> None:
     objective = RolledBack(of=PODINFO, within="10s")
     assert "not yet complete" in objective.pending(bad_rollout(back=None).timeline)
+    assert objective.overdue(bad_rollout(back=None).timeline)
+    assert not RolledBack(of=PODINFO, within="10m").overdue(bad_rollout(back=None).timeline)
     assert objective.pending(bad_rollout().timeline) == ""
     assert objective.pending(Story().timeline) == ""
 
