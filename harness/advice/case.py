@@ -92,7 +92,7 @@ class Case:
         found = [
             Subject(source, tuple(pods_of(self.timeline, reference(source.item))), hit)
             for source in pod_sources(self.experiment.workload.objects)
-            if source.item["kind"] in {"Deployment", "StatefulSet", "DaemonSet"}
+            if source.item["kind"] in {"Deployment", "StatefulSet", "DaemonSet", "Rollout"}
         ]
         changed = {str(victim) for injection in self.timeline.injections for victim in injection.victims}
         struck = [each for each in found if each.victims or each.name in changed]
@@ -114,13 +114,14 @@ class Case:
 
     def missed(self, *kinds: str) -> list[Finding]:
         """Return the findings of the missed objectives of these kinds; of all kinds without any."""
-        return [finding for _, finding in self._broken(kinds)]
+        return [finding for _, finding in self.broken(*kinds)]
 
     def titles(self, *kinds: str) -> tuple[str, ...]:
         """Return the titles of the missed objectives of these kinds; of all kinds without any."""
-        return tuple(objective.title for objective, _ in self._broken(kinds))
+        return tuple(objective.title for objective, _ in self.broken(*kinds))
 
-    def _broken(self, kinds: Sequence[str]) -> Judged:
+    def broken(self, *kinds: str) -> Judged:
+        """Return the missed objectives of these kinds, each with its finding; of all kinds without any."""
         return [
             (objective, finding)
             for objective, finding in self.findings
@@ -150,6 +151,20 @@ class Case:
     @property
     def injections(self) -> Sequence[Injection]:
         return self.timeline.injections
+
+    def beyond_desired(self, subject: Subject, count: str) -> list[int]:
+        """Return how many more replicas than desired a workload had at each observation after the first injection.
+
+        ``count`` is a number in its status, such as ``available``.
+        """
+        injected = self.timeline.injected()
+        values = [
+            seen.value
+            for seen in self.timeline.observations("workloads", subject.name)
+            if injected is not None and seen.at >= injected.low and isinstance(seen.value, Mapping)
+        ]
+        known = [(value.get(count), value.get("desired")) for value in values]
+        return [number - desired for number, desired in known if number is not None and desired is not None]
 
     @cached_property
     def failed(self) -> list[RequestSample]:

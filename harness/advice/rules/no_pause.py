@@ -18,7 +18,7 @@ def _find(case: Case) -> Iterator[Advice]:
     for subject in case.subjects if explains else ():
         seconds = int(subject.spec.get("minReadySeconds") or 0)
         # Shorter than this, a rollout of a few replicas is over before an alert or a person can stop it.
-        if subject.name not in wrong or seconds >= 10:
+        if subject.item["kind"] != "Deployment" or subject.name not in wrong or seconds >= 10:
             continue
         injected = case.timeline.injected()
         # Old pods that the rollout removed are victims too.

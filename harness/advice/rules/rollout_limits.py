@@ -50,6 +50,21 @@ def _strategy(case: Case, subject: Subject) -> Iterator[Advice]:
         yield Advice(cause, found, strength, explains, subject.of_spec({"strategy": rolling}))
 
 
+def _daemons(case: Case, subject: Subject) -> Iterator[Advice]:
+    unavailable = ((subject.spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("maxUnavailable", 1)
+    most = -min(case.beyond_desired(subject, "available"), default=0)
+    explains = case.titles(*_USERS)
+    # A percentage may be one node, as the default is.
+    if explains and unavailable != 1 and most > 1:
+        yield Advice(
+            f"a rolling update of {subject.name} may stop the pods of several nodes at once",
+            f"maxUnavailable is {unavailable}; {most} of its pods were unavailable at a time",
+            Strength.OBSERVED,
+            explains,
+            subject.of_spec({"updateStrategy": {"rollingUpdate": {"maxUnavailable": 1}}}),
+        )
+
+
 def _versions(case: Case, subject: Subject) -> Iterator[Advice]:
     explains = case.titles("versions")
     if explains and (subject.spec.get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate":
@@ -70,6 +85,8 @@ def _find(case: Case) -> Iterator[Advice]:
         if subject.item["kind"] == "Deployment":
             yield from _strategy(case, subject)
             yield from _versions(case, subject)
+        elif subject.item["kind"] == "DaemonSet":
+            yield from _daemons(case, subject)
 
 
 RULE = Rule("rollout-limits", _find)
