@@ -161,9 +161,13 @@ class Doomed(Victim):
 
 
 def guarded(passed: Sequence[tuple[str, float]]) -> set[str]:
-    """The places at which a dead-man switch certainly stands by: from the first act on a machine to the last phase."""
+    """The places at which a dead-man switch certainly stands by: from the first act on a machine to the last phase.
+
+    None for a fault that acts on no machine, such as a cordon."""
     places = [place for place, _ in passed]
-    first = next(index for index, place in enumerate(places) if place.startswith("node "))
+    first = next((index for index, place in enumerate(places) if place.startswith("node ")), None)
+    if first is None:
+        return set()
     return set(places[first : places.index("phase settle:1:end") + 1])
 
 

@@ -44,6 +44,9 @@ FIRST = {
     "rollback": "badRollout: {of: deployment/target, image: does-not:exist}",
     "resume": "pause: {of: deployment/target}",
 }
+# With KILL_OVER=KIND a fault of that kind comes before every other one that needs none.
+if OVER := os.environ.get("KILL_OVER", ""):
+    FIRST = {kind: f"{OVER}: {FAULTS[OVER]}" for kind in FAULTS} | FIRST
 # Faults on nodes. Those on the machines below can only be undone by a process on this machine.
 NODE_FAULTS = {
     "cordon": "{hosting: app=target}",

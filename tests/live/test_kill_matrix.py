@@ -1,10 +1,10 @@
 """Hundreds of runs are killed, at every step there is and at random instants, and nothing of them is left.
 
 ``pytest --cluster=local tests/live/test_kill_matrix.py -m kill_matrix`` takes about half an hour on two cores;
-``KILL_FAULT=podKill,scale`` kills runs of these faults only, ``KILL_SHARE=0.2`` a part of them, and
-``KILL_TABLE=FOLDER`` keeps the tables. Faults on nodes have the cluster to themselves, one run at a time, about a
-minute each. ``-k switch`` chooses the runs that are killed with their dead-man switch, and ``KILL_PART=2/5`` the second
-fifth of the kills of each test.
+``KILL_FAULT=podKill,scale`` kills runs of these faults only, ``KILL_OVER=podKill`` with a fault of that kind in effect
+already, ``KILL_SHARE=0.2`` a part of them, and ``KILL_TABLE=FOLDER`` keeps the tables. Faults on nodes have the cluster
+to themselves, one run at a time, about a minute each. ``-k switch`` chooses the runs that are killed with their
+dead-man switch, and ``KILL_PART=2/5`` the second fifth of the kills of each test.
 """
 
 from __future__ import annotations

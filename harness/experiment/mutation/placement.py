@@ -34,5 +34,7 @@ NO_SPREAD = Operator(
     "anti-affinity and topology spread are gone",
     "has no anti-affinity and no topology spread",
     _no_spread,
+    # The guard spares the last replica; what spares it here is that another one is elsewhere.
+    safety={"last_replica": "allowed"},
 )
 NO_PRIORITY_CLASS = Operator("no-priority-class", "the priority class is gone", "has no priority class", _no_priority)

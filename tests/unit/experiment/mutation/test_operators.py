@@ -159,7 +159,7 @@ def test_one_replica_also_at_the_autoscaler(kind: str) -> None:
 
 def test_losses_of_spare_pods_permit_hitting_the_last_one() -> None:
     permitting = [each for each in OPERATORS if each.safety]
-    assert [each.name for each in permitting] == ["replicas-1", "max-unavailable-100"]
+    assert [each.name for each in permitting] == ["replicas-1", "no-spread", "max-unavailable-100"]
     assert all(each.safety == {"last_replica": "allowed"} for each in permitting)
 
 
