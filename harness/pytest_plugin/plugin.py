@@ -32,7 +32,7 @@ from harness.engine.steps.veto import allow_all
 from harness.experiment.files import is_experiment, is_game_day
 from harness.experiment.project_files import ProjectFiles
 from harness.notifications.channels import veto_of
-from harness.pytest_plugin import fixtures, hookspecs, locust_plugin, mutants
+from harness.pytest_plugin import fixtures, hookspecs, locust_plugin, mutants, workers
 from harness.pytest_plugin.budget import deselect
 from harness.pytest_plugin.companions import register_companions
 from harness.pytest_plugin.fixtures import (
@@ -74,8 +74,6 @@ __all__ = ["chaos", "cluster", "experiment", "load", "namespace", "prometheus", 
 
 # pytest's own exit codes end at 5. 6: no usable cluster, 8: the Prometheus of --prometheus-url does not answer.
 CLUSTER_UNUSABLE, PROMETHEUS_UNUSABLE = 6, 8
-# Seconds that a worker of pytest-xdist gets to undo all effects.
-WORKER_EXIT = 180
 # Only in the process with the terminal, and only with --cluster.
 _TALLY_KEY = pytest.StashKey[Tally]()
 # The lock of the workers, held from an item's setup until the end of its teardown.
@@ -152,6 +150,7 @@ def pytest_configure(config: pytest.Config) -> None:
         started=shared.get("started", ""),
     )
     config.pluginmanager.register(mutants, "resilience-mutants")
+    config.pluginmanager.register(workers, "resilience-workers")
     if chosen and not is_worker(config):
         try:
             config.stash[_TALLY_KEY] = register_companions(config, settings)
@@ -161,22 +160,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(terminate_as_interrupt())
     elif not is_worker(config):
         config.pluginmanager.register(MissingCluster(settings.required), "resilience-missing-cluster")
-
-
-# Optional, since pytest refuses a hook that no plugin defines, and pytest-xdist may not be installed.
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - a type of pytest-xdist
-    session = node.config.stash[SESSION_KEY]
-    # After Ctrl-C a worker must still undo its effects; the ten seconds of pytest-xdist are too short for that.
-    node.nodemanager.EXIT_TIMEOUT = WORKER_EXIT
-    node.workerinput["resilience"] = {
-        "run_id": session.run_id,
-        "seed": session.seed,
-        "here": str(session.here),
-        "started": session.started,
-    }
-    # A worker gets only the paths of the command line and could find another rootdir; its node ids would differ.
-    node.config.option.rootdir = str(node.config.rootpath)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -144,3 +144,15 @@ def test_one_process_keeps_the_order_of_the_files(project: Project) -> None:
     text, _ = process.communicate(timeout=HANGS)
     assert process.returncode == 0, text
     assert (project.root / "order.log").read_text().split() == ["a-wide", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "chunk"),
+    [(["--cluster"], "1"), (["--cluster", "--maxschedchunk=5"], "5"), ([], "None")],
+    ids=["cluster", "chosen", "none"],
+)
+def test_workers_get_one_experiment_after_another(project: Project, arguments: list[str], chunk: str) -> None:
+    prints = "def pytest_sessionstart(session):\n    print('chunk:', session.config.option.maxschedchunk)\n"
+    process = project.start(*arguments, *WORKERS, "-s", "--collect-only", "experiments", conftest=prints)
+    text, _ = process.communicate(timeout=HANGS)
+    assert f"chunk: {chunk}\n" in text
