@@ -46,7 +46,7 @@ FIRST = {
 }
 # With KILL_OVER=KIND a fault of that kind comes before every other one that needs none.
 if OVER := os.environ.get("KILL_OVER", ""):
-    FIRST = {kind: f"{OVER}: {FAULTS[OVER]}" for kind in FAULTS} | FIRST
+    FIRST = dict.fromkeys(FAULTS, f"{OVER}: {FAULTS[OVER]}") | FIRST
 # Faults on nodes. Those on the machines below can only be undone by a process on this machine.
 NODE_FAULTS = {
     "cordon": "{hosting: app=target}",
