@@ -120,6 +120,8 @@ if TYPE_CHECKING:
     from harness.objectives.rolled_back import RolledBack
     from harness.objectives.rollout_ends import RolloutEnds
     from harness.objectives.rollout_halts import RolloutHalts
+    from harness.objectives.scale_out import ScaleOut
+    from harness.objectives.scaling_steps import ScalingSteps
     from harness.objectives.versions import Versions
     from harness.probes.base import ProbeContext, SnapshotProbe
     from harness.prometheus.client import Prometheus as PrometheusClient
@@ -230,6 +232,8 @@ __all__ = [
     "RolloutHalts",
     "RunRecord",
     "Scale",
+    "ScaleOut",
+    "ScalingSteps",
     "Selector",
     "Share",
     "SnapshotProbe",
@@ -309,6 +313,8 @@ _NAMES = {
     "harness.objectives.rolled_back": "RolledBack",
     "harness.objectives.rollout_ends": "RolloutEnds",
     "harness.objectives.rollout_halts": "RolloutHalts",
+    "harness.objectives.scale_out": "ScaleOut",
+    "harness.objectives.scaling_steps": "ScalingSteps",
     "harness.objectives.versions": "Versions",
     "harness.probes.base": "ProbeContext SnapshotProbe",
     "harness.results.record": "ExperimentRecord RunRecord",

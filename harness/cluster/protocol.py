@@ -7,7 +7,7 @@ Capability; an experiment that requires a missing one is skipped with the reason
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -144,6 +144,12 @@ class Cluster(Protocol):
         """Return the control over this cluster's node machines.
 
         Raises CapabilityMissing unless it has NODE_POWER, NODE_NETWORK and NODE_SERVICES.
+        """
+
+    def flags(self, component: str) -> Mapping[str, str]:
+        """Return the command-line flags of ``kube-controller-manager``, ``metrics-server`` or ``kubelet``.
+
+        Empty if they cannot be read, as on a cluster whose provider hides its control plane.
         """
 
     def close(self) -> None:

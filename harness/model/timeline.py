@@ -18,6 +18,11 @@ Series that the built-in probes write, and their values (all JSON):
 ``autoscalers`` subject ``hpa/<name>``: {"current", "desired", "min", "max", "metrics": {name: number},
                "conditions": …}; these and the workloads' counts are None if no controller has written them yet:
                read them through ``harness.model.reported``
+``scaling``    subject ``hpa/<name>``, once: {"sync", "resolution", "sampling", "window" (seconds), "tolerance",
+               "assumed": [which of them are defaults because the cluster's are not readable], "target":
+               "<kind>/<name>", "ready": {container: {"readiness period": seconds …}} or None, "metrics":
+               [{"resource", "container", "per_pod", "target"}]} (see ``harness.engine.steps.scaling_settings``)
+``podMetrics`` subject ``<pod>``: {"window", "containers": {name: {resource: amount}}}, ``wall``: when it was measured
 ``events``     subject ``<kind>/<name>``: {"reason", "message", "type", "count"}
 ``nodes``      subject ``<node>``: {"ready", "schedulable", "zone", "gone"}, "unknown" without reports of its kubelet
 ``identity``   subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns": [ip …] or None}

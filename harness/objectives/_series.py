@@ -55,6 +55,8 @@ class CountSample:
 # A number that is unknown for at most this many seconds between two known ones is ignored. A controller is behind for a
 # moment after every change, and an autoscaler evaluates every 15 s by default, so one failed evaluation is harmless.
 _LAPSE = {"autoscalers": 20.0, "workloads": 5.0}
+# In the message of an autoscaler that cannot compute a utilization: only a change of the pods' template ends that.
+_LASTING = "missing request for"
 
 
 def statuses(timeline: Timeline, series: str, subject: str) -> list[Status]:
@@ -68,13 +70,14 @@ def counts(seen: Sequence[Status], series: str, key: str) -> list[CountSample]:
 
 
 def unknown_now(timeline: Timeline, series: str, subject: str, keys: Iterable[str]) -> str:
-    """Return why a number of an object is unknown in its last observation.
+    """Return why a number of an object is unknown in its last observation, for a reason that may pass by itself.
 
     Empty if all are known or the object was never observed.
     """
     last = statuses(timeline, series, subject)[-1:]
     found = (status.count(key) for status in last for key in keys)
-    return next((number.reason for number in found if isinstance(number, Unknown)), "")
+    reasons = (number.reason for number in found if isinstance(number, Unknown))
+    return next((reason for reason in reasons if _LASTING not in reason), "")
 
 
 def between(found: Sequence[CountSample], of: str, start: float, end: float = math.inf) -> list[CountSample]:

@@ -110,7 +110,7 @@ def test_the_schema_refuses_a_misspelt_key(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("capabilities", "names"),
     [
-        ("[metrics-server]", {"cpu-load-ramps"}),
+        ("[metrics-server]", {file.stem for file in (ROOT / "experiments/autoscaling").glob("*.yaml")}),
         ("[node-network]", {"node-cut-off"}),
         ("[node-power, node-network]", {"node-cut-off", "node-frozen", "node-stopped"}),
     ],

@@ -24,6 +24,7 @@ from harness.objectives.base import Objective
 from harness.objectives.recovery.pods import pods_of
 from tests.unit.timelines import ETCD, PODINFO, WALL, Story
 
+METRIC = {"resource": "cpu", "container": "", "per_pod": 0.06, "target": 60.0}
 EXAMPLES = {kind: model.example for kind, model in objectives().items()}
 FOLDER = Path(harness.objectives.__path__[0])
 MODULES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem != "base")
@@ -51,7 +52,7 @@ def phases_only() -> Timeline:
 def errors_only() -> Timeline:
     """Every series holds nothing but errors."""
     timeline = phases_only()
-    for series in ("pods", "endpoints", "workloads", "autoscalers", "identity", "readable", "prometheus"):
+    for series in ("pods", "endpoints", "workloads", "autoscalers", "identity", "readable", "prometheus", "scaling"):
         for subject in ("", "hpa/podinfo", "deployment/podinfo", "etcd-0", "no 5xx"):
             timeline.add(Observation(series, subject, 15.0, None, "connection lost"))
     return timeline
@@ -106,9 +107,12 @@ def watched() -> Story:
         delivery = {"stable": "good", "current": current, "aborted": aborted, "paused": [], "message": ""}
         numbers = {"desired": 3, "replicas": 3, "updated": 3 if current == "good" else 1}
         story.add("workloads", "rollout/podinfo", at, {"uid": "r", "delivery": delivery, **numbers})
-    for at, replicas in ((1.0, 1), (12.0, 3)):
-        sizes = {"current": replicas, "desired": replicas, "min": 1, "max": 4}
+    for at, replicas, percent in ((1.0, 1, 20.0), (12.0, 3, 60.0), (30.0, 3, 5.0), (50.0, 2, 5.0)):
+        sizes = {"current": replicas, "desired": replicas, "min": 1, "max": 4, "metrics": {"cpu": percent}}
         story.add("autoscalers", "hpa/podinfo", at, sizes)
+    settings = {"sync": 5.0, "tolerance": 0.1, "resolution": 10.0, "sampling": 5.0, "window": 0.0, "assumed": []}
+    story.add("scaling", "hpa/podinfo", 0.5, {**settings, "target": PODINFO, "ready": {}, "metrics": [METRIC]})
+    story.pod(12.5, "podinfo-n", "n", event="ADDED", since=12.5).endpoints(14.5, "a", "b", "c", "n")
     return story.requests(0, 55, failing=(10.5, 12.0)).load()
 
 

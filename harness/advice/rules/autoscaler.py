@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.advice.case import Case, Subject
@@ -10,8 +10,11 @@ from harness.advice.rule import Advice, Rule, Strength
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
 
-_REQUESTS = {"resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}}
-_EXPLAINS = ("replicas", "latency", "availability", "errorRate")
+# That of an autoscaler without metrics.
+_DEFAULT_METRIC = {"resource": {"name": "cpu", "target": {"type": "Utilization"}}}
+# To be set to what a replica needs.
+_REQUESTS = {"cpu": "100m", "memory": "128Mi"}
+_EXPLAINS = ("scaleOut", "replicas", "latency", "availability", "errorRate")
 
 
 def _no_metric(case: Case, autoscaler: str) -> str:
@@ -30,16 +33,32 @@ def _target(case: Case, item: Object) -> Subject | None:
     return next((each for each in case.subjects if each.name == name), None)
 
 
-def _without_requests(subject: Subject) -> Mapping[str, Any] | None:
-    return next((each for each in subject.containers if not (each.get("resources") or {}).get("requests")), None)
+def _without_request(subject: Subject, spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], str] | None:
+    """Return a container without the request that a utilization is a share of, and the resource."""
+    metrics: Sequence[Mapping[str, Any]] = spec.get("metrics") or [_DEFAULT_METRIC]
+    for metric in metrics:
+        source = metric.get("resource") or metric.get("containerResource") or {}
+        if (source.get("target") or {}).get("type") != "Utilization":
+            continue
+        for container in subject.containers:
+            given = container.get("resources") or {}
+            # The API server copies a limit to a request that is missing.
+            known = {**(given.get("limits") or {}), **(given.get("requests") or {})}
+            if source["name"] not in known and source.get("container") in {None, container["name"]}:
+                return container, str(source["name"])
+    return None
 
 
 def _of_autoscaler(case: Case, item: Object, explains: tuple[str, ...]) -> Iterator[Advice]:
     name, spec, subject = reference(item), item.get("spec") or {}, _target(case, item)
     if failing := _no_metric(case, name):
-        lacking = _without_requests(subject) if subject else None
-        why = f": container {lacking['name']} has no requests" if lacking else ""
-        patch = subject.of_container(lacking, _REQUESTS) if subject and lacking else {}
+        lacking = _without_request(subject, spec) if subject else None
+        why, patch = "", {}
+        if subject and lacking:
+            container, resource = lacking
+            why = f": container {container['name']} has no request for {resource}"
+            requests = {resource: _REQUESTS.get(resource, "1")}
+            patch = subject.of_container(container, {"resources": {"requests": requests}})
         yield Advice(f"{name} cannot compute a number of replicas{why}", failing, Strength.OBSERVED, explains, patch)
     most = int(spec.get("maxReplicas", 1))
     counts = [seen.value.get("desired") for seen in case.timeline.observations("autoscalers", name) if seen.value]

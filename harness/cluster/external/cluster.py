@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from harness.cluster.capabilities import served_by_api
 from harness.cluster.components import COMPONENTS, ON_DEMAND, OWN, versions
 from harness.cluster.images import PUBLISHED, HarnessImages, ImageOptions, ImageSource
 from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.flags import flags_of_pods
 from harness.cluster.kube.ownership import Ownership
 from harness.cluster.kube.resources import NODES
 from harness.cluster.nodes.control import NodeControl
@@ -128,6 +129,9 @@ class KubeconfigCluster:
 
     def nodes(self) -> NodeControl:
         raise CapabilityMissing(f"the harness does not control the node machines of {self.name}")
+
+    def flags(self, component: str) -> Mapping[str, str]:
+        return flags_of_pods(self._api, component)
 
     def close(self) -> None:
         self._api.close()

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ from harness.cluster.fake.server import Call, FakeApiServer, Place
 from harness.cluster.fake.store import Change
 from harness.cluster.images import ImageOptions, ImageSource
 from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.flags import flags_of_pods
 from harness.cluster.kube.ownership import Ownership
 from harness.cluster.kube.port_forward import PodStream
 from harness.cluster.kube.resources import Resource
@@ -147,6 +148,8 @@ class FakeCluster:
         # The images that the cluster cannot pull, each with the reason.
         self.unreachable: dict[str, str] = {}
         self.brought: list[str] = []
+        # The flags of components that are no pods, by name.
+        self.component_flags: dict[str, Mapping[str, str]] = {}
         self.image_options = ImageOptions()
         self._api = KubeApi(FakeTransport(self.server), self.clock)
 
@@ -213,6 +216,9 @@ class FakeCluster:
     ) -> None:
         del progress, present
         self.brought += references
+
+    def flags(self, component: str) -> Mapping[str, str]:
+        return self.component_flags.get(component) or flags_of_pods(self._api, component)
 
     def nodes(self) -> FakeNodes:
         if not self._capabilities >= NODE_CONTROL:

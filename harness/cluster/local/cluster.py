@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from platform import machine
@@ -10,6 +10,7 @@ from platform import machine
 from harness.cluster.capabilities import served_by_api
 from harness.cluster.images import ImageOptions, ImageSource
 from harness.cluster.kube.client import KubeApi
+from harness.cluster.kube.flags import flags_in, flags_of_pods
 from harness.cluster.kube.ownership import Ownership
 from harness.cluster.kube.resources import NODES
 from harness.cluster.local import containerd, extra_images, registry, runner_image
@@ -244,6 +245,18 @@ class LocalCluster:
         if not is_root():
             raise CapabilityMissing(f"controlling the nodes of {self.name} needs root")
         return LocalNodes(self.name, self._clock)
+
+    def flags(self, component: str) -> Mapping[str, str]:
+        """Return the flags of a program of the cluster, or those of a pod."""
+        programs = programs_of(self.name, self._paths)
+        pids = (programs.pid(node, name) for node, name in programs.known() if name == component)
+        running = next(filter(None, pids), None)
+        if running is None:
+            return flags_of_pods(self._api, component)
+        try:
+            return flags_in(Path(f"/proc/{running}/cmdline").read_text().split("\0"))
+        except OSError:
+            return {}
 
     def close(self) -> None:
         self._api.close()

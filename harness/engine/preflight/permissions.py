@@ -9,7 +9,17 @@ from harness.cluster.kube import services
 from harness.cluster.kube.permissions import Permission, within
 from harness.cluster.kube.resources import Resource
 from harness.cluster.protocol import Capability
-from harness.engine.steps import alert_watch, credentials, deploy, diagnostics, existing, load, reach, run
+from harness.engine.steps import (
+    alert_watch,
+    credentials,
+    deploy,
+    diagnostics,
+    existing,
+    load,
+    metrics_watch,
+    reach,
+    run,
+)
 from harness.experiment.declaration import Experiment
 from harness.experiment.live import kinds
 from harness.experiment.load_place import Place
@@ -54,11 +64,12 @@ def useful_for(
 ) -> Permissions:
     """Return the optional permissions of one experiment: without them fewer observations and diagnostics are kept."""
     watched = (probe.permissions for probe in standard_probes() if probe.optional)
-    useful = diagnostics.PERMISSIONS.union(*watched)
+    useful = diagnostics.PERMISSIONS.union(metrics_watch.useful_for(experiment.workload.objects), *watched)
     if experiment.existing:
         # Also to compare the objects before and after; a kind that may not be listed is named in a note.
         useful |= kinds.STATE_PERMISSIONS
-    return _placed(useful, experiment) - needed_for(experiment, wanted, (), place)
+    placed = _placed(useful, experiment) | metrics_watch.useful_elsewhere(experiment.workload.objects)
+    return placed - needed_for(experiment, wanted, (), place)
 
 
 def _placed(permissions: Permissions, experiment: Experiment) -> Permissions:

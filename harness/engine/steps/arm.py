@@ -19,6 +19,7 @@ from harness.engine.steps import deploy
 from harness.engine.steps.apply_order import Stages
 from harness.engine.steps.load import TargetLoad
 from harness.engine.steps.load_pods import POD_SECURITY
+from harness.engine.steps.metrics_watch import MetricsWatch
 from harness.engine.steps.ready_time import ready_time
 from harness.engine.steps.run import Run
 from harness.engine.steps.site import Site
@@ -57,6 +58,7 @@ class Arm:
         self._pods_in = ""
         self._load: TargetLoad | None = None
         self._observers: list[Observers] = []
+        self._metrics: list[MetricsWatch] = []
 
     def isolate(self, experiment: Experiment, objects: Sequence[Object]) -> None:
         """Choose the namespaces of this arm for the objects of a workload, and rewrite the objects for them."""
@@ -140,6 +142,8 @@ class Arm:
                 probes = [probe for probe in every if self._may_watch(probe) and (probe.namespaced or not number)]
                 observers = Observers(self._run.cluster, namespace, self.timeline, self._run.clock, probes)
                 self._observers.append(stack.enter_context(observers))
+            metrics = MetricsWatch(self._run, self.namespace, self.timeline, self.objects)
+            self._metrics.append(stack.enter_context(metrics))
             yield
 
     def _may_watch(self, probe: WatchProbe) -> bool:
@@ -215,5 +219,7 @@ class Arm:
 
     def stop_watching(self) -> None:
         """Stop the observers: the timeline gets no further observations."""
+        for metrics in self._metrics:
+            metrics.stop()
         for observers in self._observers:
             observers.stop()

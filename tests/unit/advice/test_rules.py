@@ -226,9 +226,24 @@ def test_autoscaler_at_its_maximum() -> None:
 def test_autoscaler_without_a_metric() -> None:
     failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no cpu request"}
     blind = autoscaled(1, {"ScalingActive": failing}, resources=None)
-    assert blind.cause == "hpa/podinfo cannot compute a number of replicas: container app has no requests"
+    assert blind.cause == "hpa/podinfo cannot compute a number of replicas: container app has no request for cpu"
     assert blind.evidence == "FailedGetResourceMetric: no cpu request"
-    assert changed(blind)["resources"]["requests"] == {"cpu": "100m", "memory": "128Mi"}
+    assert changed(blind)["resources"]["requests"] == {"cpu": "100m"}
+
+
+@pytest.mark.parametrize(
+    ("resources", "named"),
+    [
+        ({"requests": {"memory": "32Mi"}}, True),
+        ({"requests": {"cpu": "50m"}}, False),
+        ({"limits": {"cpu": "50m"}}, False),
+    ],
+)
+def test_request_that_the_metric_needs_is_named(resources: dict[str, Any], named: bool) -> None:
+    failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"}
+    blind = autoscaled(1, {"ScalingActive": failing}, resources=resources)
+    assert ("container app has no request for cpu" in blind.cause) is named
+    assert bool(blind.patch) is named
 
 
 def test_liveness_probe_that_does_not_notice() -> None:

@@ -31,8 +31,17 @@ from harness.objectives.restarts import Restarts
 from harness.objectives.rolled_back import RolledBack
 from harness.objectives.rollout_ends import RolloutEnds
 from harness.objectives.rollout_halts import RolloutHalts
+from harness.objectives.scale_out import ScaleOut
+from harness.objectives.scaling_steps import ScalingSteps
 from harness.objectives.versions import Versions
-from tests.unit.objectives import test_drained, test_liveness_restart, test_log_lines, test_versions
+from tests.unit.objectives import (
+    test_drained,
+    test_liveness_restart,
+    test_log_lines,
+    test_scale_out,
+    test_scaling_steps,
+    test_versions,
+)
 from tests.unit.timelines import PODINFO, WALL, Story
 
 HELD, BROKEN, INCONCLUSIVE = Verdict.HELD, Verdict.BROKEN, Verdict.INCONCLUSIVE
@@ -358,6 +367,24 @@ OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
         Drained(within="8s"),
         drained("one", "two"),
         {"pods not watched": Story().injected(10.0), "the watch has ended": drained("one").gap("pods", 13.0)},
+    ),
+    (
+        ScalingSteps(of=HPA, maxDown=1, downAfter="20s", maxReversals=1),
+        test_scaling_steps.sizes(*test_scaling_steps.SPIKE),
+        {
+            "autoscaler not watched": Story(),
+            "settings not read": test_scaling_steps.sizes(*test_scaling_steps.SPIKE, settings=None),
+            "states lost": test_scaling_steps.sizes(*test_scaling_steps.SPIKE).gap("autoscalers", 30.0, 31.0, False),
+        },
+    ),
+    (
+        ScaleOut(of=HPA),
+        test_scale_out.scaled(),
+        {
+            "settings not read": test_scale_out.scaled(settings=None),
+            "size not known before": Story(fault=60).add("scaling", HPA, 0.5, test_scale_out.SETTINGS),
+            "states lost": test_scale_out.scaled(served=None).gap("pods", 24.0, 25.0, complete=False),
+        },
     ),
     (
         LivenessRestart(of=PODINFO),

@@ -256,11 +256,12 @@ def test_rbac_prints_what_can_be_applied(monkeypatch: pytest.MonkeyPatch, capsys
     found: list[dict[str, Any]] = list(yaml.safe_load_all(capsys.readouterr().out))
     kinds = [item["kind"] for item in found]
     assert kinds.count("ClusterRole") == kinds.count("ClusterRoleBinding") == 1
-    assert kinds.count("Role") == kinds.count("RoleBinding") == 2
+    # In the harness's own namespace, in that of Prometheus, and in kube-system for the flags of components.
+    assert kinds.count("Role") == kinds.count("RoleBinding") == 3
     proxy = next(item for item in found if item["kind"] == "Role" and item["metadata"]["namespace"] == "monitoring")
     assert proxy["rules"][0]["resourceNames"] == ["prometheus:9090", "https:prometheus:9090"]
     subjects = [item["subjects"][0] for item in found if item["kind"].endswith("Binding")]
-    assert subjects == [{"kind": "ServiceAccount", "name": "chaos", "namespace": SYSTEM_NAMESPACE}] * 3
+    assert subjects == [{"kind": "ServiceAccount", "name": "chaos", "namespace": SYSTEM_NAMESPACE}] * 4
 
 
 def test_rbac_has_one_role_for_servers_of_one_namespace(

@@ -1,0 +1,121 @@
+"""The settings that decide how soon an autoscaler reacts: of the cluster, of the autoscaler, and of its pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.cluster.kube.client import Object
+from harness.cluster.kube.flags import CONTROLLER_MANAGER, METRICS_SERVER
+from harness.cluster.kube.objects import reference
+from harness.cluster.protocol import Cluster
+from harness.experiment.workload_checks.pods import PodSource, pod_sources
+from harness.model.quantities import parse_duration
+
+SERIES = "scaling"
+AUTOSCALER = "HorizontalPodAutoscaler"
+# Where each setting is, and the default that the documentation of the component gives for it: "Horizontal Pod
+# Autoscaling" for the first two, the manifest of metrics-server, and the kubelet's reference for the last.
+_FLAGS = {
+    "sync": (CONTROLLER_MANAGER, "horizontal-pod-autoscaler-sync-period", 15.0),
+    "tolerance": (CONTROLLER_MANAGER, "horizontal-pod-autoscaler-tolerance", 0.1),
+    "resolution": (METRICS_SERVER, "metric-resolution", 15.0),
+    "sampling": ("kubelet", "housekeeping-interval", 10.0),
+}
+
+
+def scaling_settings(cluster: Cluster, objects: Sequence[Object]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each autoscaler among the objects (``hpa/NAME``) with its settings, as in series ``scaling``."""
+    autoscalers = [item for item in objects if item["kind"] == AUTOSCALER]
+    if not autoscalers:
+        return
+    flags = {component: cluster.flags(component) for component, _, _ in _FLAGS.values()}
+    shared: dict[str, Any] = {"assumed": []}
+    for name, (component, flag, default) in _FLAGS.items():
+        # A component whose flags are readable has the default of a flag that it was not given.
+        shared[name] = _number(flags[component].get(flag), default)
+        if not flags[component]:
+            shared["assumed"].append(name)
+    sources = {reference(source.item): source for source in pod_sources(objects)}
+    for item in autoscalers:
+        spec = item["spec"]
+        aim = spec["scaleTargetRef"]
+        target = f"{str(aim['kind']).lower()}/{aim['name']}"
+        up = (spec.get("behavior") or {}).get("scaleUp") or {}
+        own = {"tolerance": float(_amount(up["tolerance"]))} if up.get("tolerance") is not None else {}
+        source = sources.get(target)
+        yield (
+            f"hpa/{item['metadata']['name']}",
+            {
+                **shared,
+                **own,
+                "target": target,
+                "window": float(up.get("stabilizationWindowSeconds") or 0),
+                "ready": dict(_probes(source)) if source else None,
+                "metrics": list(_metrics(spec.get("metrics") or (), source)) if source else [],
+            },
+        )
+
+
+def _number(text: str | None, default: float) -> float:
+    if text is None:
+        return default
+    try:
+        return float(text)
+    except ValueError:
+        found = parse_duration(text)
+        return found if isinstance(found, float) else default
+
+
+def _probes(source: PodSource) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield the times in seconds of the probes that a container must pass before its pod is ready, by its name."""
+    for container in source.serving:
+        found = {kind: container.get(f"{kind}Probe") for kind in ("startup", "readiness")}
+        times = {
+            f"{kind} {name}": float(probe.get(field, default))
+            for kind, probe in found.items()
+            if probe
+            for name, field, default in (
+                ("delay", "initialDelaySeconds", 0),
+                ("period", "periodSeconds", 10),
+                ("timeout", "timeoutSeconds", 1),
+                ("successes", "successThreshold", 1),
+            )
+        }
+        yield str(container["name"]), times
+
+
+def _metrics(metrics: Sequence[Mapping[str, Any]], source: PodSource) -> Iterator[dict[str, Any]]:
+    """Yield what each metric of CPU or memory permits one pod: {"resource", "container", "per_pod", "target"}.
+
+    ``per_pod`` is an amount; ``target`` is in the unit of the autoscaler's status: percent, or an amount.
+    """
+    for metric in metrics:
+        kind = str(metric.get("type", ""))
+        if kind not in {"Resource", "ContainerResource"}:
+            continue
+        wanted = metric[kind[:1].lower() + kind[1:]]
+        resource, only, target = str(wanted["name"]), str(wanted.get("container") or ""), wanted.get("target") or {}
+        counted = [each for each in source.serving if only in {"", each["name"]}]
+        found = {"resource": resource, "container": only}
+        if target.get("averageValue") is not None:
+            amount = _amount(target["averageValue"])
+            yield {**found, "per_pod": amount, "target": amount}
+        elif target.get("averageUtilization") is not None:
+            requests, percent = [_request(each, resource) for each in counted], float(target["averageUtilization"])
+            if requests and None not in requests:
+                yield {**found, "per_pod": sum(filter(None, requests)) * percent / 100, "target": percent}
+
+
+def _request(container: Mapping[str, Any], resource: str) -> float | None:
+    resources = container.get("resources") or {}
+    # The API server copies a limit to a request that is missing.
+    found = (resources.get("requests") or {}).get(resource, (resources.get("limits") or {}).get(resource))
+    return None if found is None else _amount(found)
+
+
+def _amount(quantity: object) -> float:
+    # Not imported with the module: it loads the whole official client, for one function.
+    from kubernetes.utils.quantity import parse_quantity  # noqa: PLC0415
+
+    return float(parse_quantity(str(quantity)))
