@@ -1,4 +1,4 @@
-"""No quota and no policy: nothing refuses a version or a namespace that takes more than it should."""
+"""No quota, no policy, or one that only audits: nothing refuses a version that takes more than it should."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from harness.advice.case import Case
 from harness.advice.rule import Advice, Rule, Strength
+from harness.cluster.kube.objects import reference
+from harness.common.shapes import listed, mapping
 from harness.faults.base import Effect
 
 _EXPLAINS = ("rolloutHalts", "replicas")
@@ -31,6 +33,16 @@ def _find(case: Case) -> Iterator[Advice]:
             explains,
             {f"resourcequota/{name}": quota},
         )
+    for item in case.objects("ValidatingAdmissionPolicyBinding"):
+        actions = [str(action) for action in listed(mapping(item.get("spec")).get("validationActions"))]
+        if "Deny" not in actions:
+            yield Advice(
+                f"{reference(item)} refuses no object that its policy finds wrong",
+                f"validationActions is {', '.join(actions)}",
+                Strength.LIKELY,
+                explains,
+                {reference(item): {"spec": {"validationActions": ["Deny"]}}},
+            )
     for item in case.objects("Namespace"):
         level = ((item.get("metadata") or {}).get("labels") or {}).get(_ENFORCE, "privileged")
         if level == "privileged":

@@ -60,6 +60,8 @@ _CLUSTER_WIDE = (
     _cluster_wide("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition"),
     _cluster_wide(_REGISTRATION, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
     _cluster_wide(_REGISTRATION, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration"),
+    _cluster_wide(_REGISTRATION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+    _cluster_wide(_REGISTRATION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
     _cluster_wide(_RBAC, "clusterroles", "ClusterRole"),
     _cluster_wide(_RBAC, "clusterrolebindings", "ClusterRoleBinding"),
     _cluster_wide("scheduling.k8s.io/v1", "priorityclasses", "PriorityClass"),

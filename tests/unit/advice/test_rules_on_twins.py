@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.advice.adviser import advise
-from harness.advice.rule import Advice, Strength
+from harness.advice.rule import Advice, Rule, Strength
 from harness.experiment.declaration import describes
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
@@ -19,14 +19,19 @@ ROLLOUT = "rollout/podinfo"
 QUARTER, IN_PLACE = "deployment/quarter", "deployment/in-place"
 
 
-def advice(file: str, twin: str, story: Story, comparison: str = ">=") -> dict[str, Advice]:
-    """Return the advice by rule for a twin that missed the objectives that it names; "" is the experiment itself."""
+def advised(file: str, twin: str, story: Story, comparison: str) -> list[tuple[Rule, Advice]]:
+    """Return the advice for a twin that missed the objectives that it names; "" is the experiment itself."""
     experiment = load_experiment(ROOT / "experiments" / file, Sources.for_root(ROOT))
     named = experiment.twins[twin].breaks if twin else [each.kind for each in experiment.objectives]
     missed = [each for each in experiment.objectives if any(describes(each, name) for name in named)]
     finding = Finding(verdict=Verdict.BROKEN, reason="missed", comparison=comparison)
     twinned = experiment.as_twin(twin) if twin else experiment
-    return {rule.name: each for rule, each in advise(twinned, story.timeline, [(each, finding) for each in missed])}
+    return advise(twinned, story.timeline, [(each, finding) for each in missed])
+
+
+def advice(file: str, twin: str, story: Story, comparison: str = ">=") -> dict[str, Advice]:
+    """Return the same by rule."""
+    return {rule.name: each for rule, each in advised(file, twin, story, comparison)}
 
 
 def changed(kind: str, undone: float | None = None) -> Story:
@@ -41,6 +46,15 @@ def delivered(*states: tuple[float, str, str], paused: str = "", undone: float |
         pauses = [paused] if paused and current != stable else []
         story.add("workloads", ROLLOUT, at, {"delivery": {"current": current, "stable": stable, "paused": pauses}})
     return story
+
+
+def test_policy_that_only_audits() -> None:
+    file, binding = "rollouts/refused-by-policy.yaml", "validatingadmissionpolicybinding/podinfo-memory-limit"
+    found = [each for _, each in advised(file, "only-audited", changed("Deployment"), ">=")]
+    (audited,) = [each for each in found if each.evidence == "validationActions is Audit"]
+    assert audited.patch == {binding: {"spec": {"validationActions": ["Deny"]}}}
+    others = advised(file, "", changed("Deployment"), ">=")
+    assert not [each for _, each in others if "validationActions" in each.evidence]
 
 
 def counted(workload: str, *numbers: dict[str, int], kind: str = "Deployment") -> Story:

@@ -36,6 +36,12 @@ def _role(name: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
     return {"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": name, "labels": labels or {}}, "rules": []}
 
 
+def _policy(name: str, labels: dict[str, str]) -> dict[str, Any]:
+    kind = "ValidatingAdmissionPolicy"
+    metadata = {"name": name, "labels": labels}
+    return {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": {}}
+
+
 def _namespace(name: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
 
@@ -79,6 +85,10 @@ LEAKS: dict[str, tuple[Act, str]] = {
         "namespaces/rh-shop-run1 was not there before",
     ),
     "cluster role": (lambda cluster: cluster.server.seed(_role("mine", MINE)), "clusterroles/mine was not there"),
+    "policy": (
+        lambda cluster: cluster.server.seed(_policy("mine", MINE)),
+        "validatingadmissionpolicies/mine was not there before",
+    ),
     "cluster role of nobody": (lambda cluster: cluster.server.seed(_role("x")), "clusterroles/x was not there before"),
     "replicas": (
         _patched(DEPLOYMENTS, "web", {"spec": {"replicas": 1}}, "production"),
