@@ -104,7 +104,7 @@ ON_DEMAND = (
         ("github.com/prometheus/common/version.Version={version}",),
         folder="alertmanager",
     ),
-    Component("probe-target", ".", "resilience-harness/probe-target", folder="probe-target", version="1.1.0"),
+    Component("probe-target", ".", "resilience-harness/probe-target", folder="probe-target", version="1.2.0"),
     # Not a later release: 1.10.2 needs a newer Go than the other components.
     Component(
         "argo-rollouts",

@@ -12,7 +12,7 @@ from harness.experiment.sources import Sources
 from harness.model.finding import Finding
 from harness.model.timeline import Victim
 from harness.model.verdict import Verdict
-from tests.unit.timelines import PODINFO, Story
+from tests.unit.timelines import PODINFO, WALL, Story
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLLOUT = "rollout/podinfo"
@@ -199,3 +199,22 @@ def test_shell_that_hides_crashes() -> None:
 
 def test_too_many_restarts_are_not_hidden_by_a_shell() -> None:
     assert "hidden-crash" not in advice("self_healing/crash-loop.yaml", "restarted-by-a-shell", crashed(), "<=")
+
+
+def replaced(*lines: float) -> Story:
+    """Pod a is killed at 10 s; its replacement d is Ready from 13 s on and logs lines at these times."""
+    of = "deployment/probe-target"
+    story = Story().pod(1.0, "a", "a", owner=of).injected(10.0, ("a", "a")).gone(10.1, "a", "a", owner=of)
+    story.pod(11.0, "d", "d", ready=False, event="ADDED", owner=of).pod(13.0, "d", "d", owner=of)
+    logs = {"d": {"pod": "d", "at": [WALL + at for at in lines], "read": 99, "complete": True}}
+    return story.add("logs", "requests while not registered", 50.0, {"pods": logs})
+
+
+def test_new_pod_that_gets_requests_too_early() -> None:
+    file = "self_healing/readiness-gates.yaml"
+    found = advice(file, "no-gate", replaced(12.0, 14.0, 15.0), "<=")["ready-too-early"]
+    assert found.evidence == "lines requests while not registered of pods that were Ready: d 2"
+    pod = found.patch["deployment/probe-target"]["spec"]["template"]["spec"]
+    assert pod == {"readinessGates": [{"conditionType": "…"}]}
+    assert "ready-too-early" not in advice(file, "", replaced(14.0), "<=")
+    assert "ready-too-early" not in advice(file, "no-gate", replaced(12.0), "<=")

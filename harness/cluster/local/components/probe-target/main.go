@@ -14,6 +14,9 @@
 //	POST /switch/port?to=open|closed             closed: new connections are refused, idle ones are closed
 //	POST /switch/process?to=hang|run|exit        hang: no request is answered, and SIGTERM has no effect; exit: the
 //	                                             program ends with code 1
+//
+// With -register it serves nothing: it sets the switch "readiness" of other pods to ok and a condition in their status,
+// as for a readiness gate, and ends.
 package main
 
 import (
@@ -281,7 +284,16 @@ func main() {
 	atOnce := flag.Bool("exit-at-once", false, "end at once on SIGTERM, instead of after the requests that have begun")
 	drain := flag.Duration("drain", 0, "on SIGTERM, answer new requests for this long, each with Connection: close")
 	check := flag.String("check", "", "get this URL, and end with code 0 if the answer is 200: for probes by a command")
+	register := flag.String("register", "", "register the pods with these labels, such as app=shop, and end")
+	condition := flag.String("condition", "", "the condition that registration sets")
+	wanted := flag.Int("pods", 1, "end when so many pods are registered")
 	flag.Parse()
+	if *register != "" {
+		if err := registered(*register, *condition, *wanted); err != nil {
+			log.Fatalf("register: %v", err)
+		}
+		return
+	}
 	if *check != "" {
 		os.Exit(checked(*check))
 	}
