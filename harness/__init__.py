@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from harness.faults.targets import PodTarget, Selector, WorkloadTarget
     from harness.model.finding import Finding
     from harness.model.quantities import Duration, Share
+    from harness.model.requests import Requests, RequestSample
     from harness.model.timeline import (
         Injection,
         Interval,
@@ -97,7 +98,6 @@ if TYPE_CHECKING:
         Observation,
         Phase,
         ProbeStream,
-        RequestSample,
         Timeline,
         Victim,
     )
@@ -221,6 +221,7 @@ __all__ = [
     "Replicas",
     "Reply",
     "RequestSample",
+    "Requests",
     "Resource",
     "Restart",
     "Restarts",
@@ -292,9 +293,8 @@ _NAMES = {
     "harness.faults.targets": "PodTarget Selector WorkloadTarget",
     "harness.model.finding": "Finding",
     "harness.model.quantities": "Duration Share",
-    "harness.model.timeline": (
-        "Injection Interval LoadSummary Observation Phase ProbeStream RequestSample Timeline Victim"
-    ),
+    "harness.model.requests": "RequestSample Requests",
+    "harness.model.timeline": "Injection Interval LoadSummary Observation Phase ProbeStream Timeline Victim",
     "harness.model.verdict": "Verdict",
     "harness.objectives.alert": "Alert",
     "harness.objectives.availability": "Availability",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +15,10 @@ from harness.experiment.workload_checks.pods import PodSource, pod_sources
 from harness.faults.base import Effect
 from harness.judging.judge import Judged
 from harness.model.finding import Finding
+from harness.model.phase_names import BASELINE, PHASES
 from harness.model.quantities import counted
-from harness.model.timeline import BASELINE, PHASES, Injection, RequestSample, Timeline
+from harness.model.requests import Requests
+from harness.model.timeline import Injection, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives.recovery.pods import PodSample, pods_of, victims
 
@@ -167,16 +168,17 @@ class Case:
         return [number - desired for number, desired in known if number is not None and desired is not None]
 
     @cached_property
-    def failed(self) -> list[RequestSample]:
+    def failed(self) -> Requests:
         """The requests of the load that failed after the baseline."""
-        return [request for request in self.timeline.requests_in(DISRUPTED) if not request.ok]
+        due = self.timeline.requests_in(DISRUPTED)
+        return due.where(~due.ok)
 
-    def failures(self, failed: Sequence[RequestSample] | None = None) -> str:
+    def failures(self, failed: Requests | None = None) -> str:
         """Return ``12 requests failed (10 refused, 2 timeout)``, or "" if none did."""
         failed = self.failed if failed is None else failed
         if not failed:
             return ""
-        outcomes = ", ".join(f"{number} {name}" for name, number in Counter(f.outcome for f in failed).most_common(3))
+        outcomes = ", ".join(f"{number} {name}" for name, number in failed.outcomes.most_common(3))
         return f"{counted(len(failed), 'request')} failed ({outcomes})"
 
 

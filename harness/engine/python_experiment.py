@@ -43,7 +43,8 @@ from harness.experiment.rendering.rendered import workload_from
 from harness.experiment.workload_source import WorkloadSource
 from harness.faults.base import Fault
 from harness.judging.judge import judge, judge_baseline
-from harness.model.timeline import BASELINE, FAULT, SETTLE, Injection, Timeline
+from harness.model.phase_names import BASELINE, FAULT, SETTLE
+from harness.model.timeline import Injection, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives.alert import Alert
 from harness.objectives.base import LiveObjective, Objective

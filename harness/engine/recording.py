@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from harness.advice.adviser import advise
 from harness.common.clock import iso
@@ -19,7 +20,9 @@ from harness.faults.base import Fault
 from harness.judging.judge import Judged
 from harness.model.closed_model import pace, waited
 from harness.model.finding import Beside
-from harness.model.timeline import BASELINE, PHASES, Injection, Interval, ProbeStream, RequestSample, Timeline
+from harness.model.phase_names import BASELINE, PHASES
+from harness.model.requests import Requests
+from harness.model.timeline import Injection, Interval, ProbeStream, Timeline
 from harness.objectives._fields import WORKLOADS
 from harness.objectives.recovery import Recovery, recoveries
 from harness.results.advice_record import AdviceRecord
@@ -41,7 +44,7 @@ from harness.results.reporting.chart import build_chart
 from harness.results.reporting.events import build_events
 from harness.results.traffic_record import LoadRecord, ProbeRecord
 from harness.safety.undo.entry import UndoEntry
-from harness.stats.bounds import percentile
+from harness.stats.bounds import nearest_rank
 from harness.traffic.prober.declaration import Probing
 
 
@@ -229,10 +232,10 @@ def load_record(load: Load, timeline: Timeline) -> LoadRecord:
         offered=summary.offered if summary else 0,
         achieved=summary.achieved if summary else len(timeline.requests),
         dropped=summary.dropped if summary else 0,
-        failed=summary.failed if summary else sum(not request.ok for request in timeline.requests),
+        failed=summary.failed if summary else timeline.requests.failed,
         saturated=summary.saturated if summary else False,
-        outcomes=dict(Counter(request.outcome for request in timeline.requests).most_common()),
-        latency={name: _latency(timeline.requests_in([name])) for name in PHASES if timeline.requests_in([name])},
+        outcomes=dict(timeline.requests.outcomes.most_common()),
+        latency={name: _latency(due) for name in PHASES if (due := timeline.requests_in([name]))},
         model=load.model,
         users=max((count for _, count in summary.users), default=0) if summary else 0,
         waited={name: share for name in PHASES if (share := waited(timeline, name)) is not None},
@@ -252,18 +255,19 @@ def _probing(probing: Probing, stream: ProbeStream) -> ProbeRecord:
         rate=probing.rate,
         timeout=probing.timeout,
         sent=len(stream.seen),
-        failed=sum(not probe.ok for probe in stream.seen),
+        failed=stream.seen.failed,
         dropped=stream.dropped,
-        outcomes=dict(Counter(probe.outcome for probe in stream.seen).most_common()),
+        outcomes=dict(stream.seen.outcomes.most_common()),
         latency=_latency(stream.seen),
     )
 
 
-def _latency(requests: Sequence[RequestSample]) -> dict[str, float]:
-    good = sorted(request.latency for request in requests if request.ok)
-    if not good:
+def _latency(requests: Requests) -> dict[str, float]:
+    good = np.sort(requests.latency[requests.ok])
+    if not len(good):
         return {}
-    return {f"p{share}": percentile(good, share / 100) for share in (50, 95, 99)} | {"max": good[-1]}
+    found = {f"p{share}": float(good[nearest_rank(len(good), share / 100)]) for share in (50, 95, 99)}
+    return found | {"max": float(good[-1])}
 
 
 @runtime_checkable

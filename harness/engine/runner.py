@@ -29,7 +29,7 @@ from harness.experiment.live.copying import with_content
 from harness.experiment.timing import Condition, Timing, pods_down
 from harness.judging.early_stop import EarlyStop
 from harness.judging.judge import judge, judge_baseline
-from harness.model.timeline import BASELINE, FAULT, SETTLE
+from harness.model.phase_names import BASELINE, FAULT, SETTLE
 from harness.model.verdict import Verdict
 from harness.probes.prometheus.query import PrometheusQueries
 from harness.results.record import ExperimentRecord

@@ -7,6 +7,7 @@ condition that cannot be read for ``BLIND`` seconds counts as met, since it can 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -61,28 +62,33 @@ class AbortCondition(BaseModel):
 
     def met(self, timeline: Timeline, now: float) -> str:
         """Return why the fault must end; empty if it need not. ``now`` is in seconds on the timeline."""
-        seen = timeline.observations(SERIES, self.name)
-        answers = [one for one in seen if one.error is None]
-        # If the first query hangs or its thread dies, there is no observation: count from the start of the timeline.
-        first = seen[0].at if seen else timeline.phases[0].start if timeline.phases else now
-        last = answers[-1].at if answers else first
-        if now - last > BLIND and self.no_data == "abort":
-            why = next((one.error for one in reversed(seen) if one.error), "no answer")
-            return f"{self.name} could not be read for {show_seconds(now - last)}: {why}"
-        return self._exceeded(answers)
+        last = first = None
+        for one in timeline.newest(SERIES, self.name):
+            first = one.at
+            if one.error is None:
+                last = one.at
+                break
+        if first is None:
+            # The first query may hang, or its thread may have died: count from the start of the timeline.
+            first = timeline.phases[0].start if timeline.phases else now
+        silent = now - (first if last is None else last)
+        if silent > BLIND and self.no_data == "abort":
+            why = next((one.error for one in timeline.newest(SERIES, self.name) if one.error), "no answer")
+            return f"{self.name} could not be read for {show_seconds(silent)}: {why}"
+        return self._exceeded(one for one in timeline.newest(SERIES, self.name) if one.error is None)
 
-    def _exceeded(self, answers: list[Observation]) -> str:
-        since = None
-        for one in reversed(answers):
+    def _exceeded(self, newest_first: Iterator[Observation]) -> str:
+        last = since = None
+        for one in newest_first:
             if not any(self.beyond(value) for value in one.value["values"]):
                 break
-            since = one.at
-        if since is None or answers[-1].at - since < self.lasting:
+            last, since = last or one, one.at
+        if last is None or since is None or last.at - since < self.lasting:
             return ""
         bound = f"above {self.above:g}" if self.above is not None else f"below {self.below:g}"
-        values = answers[-1].value["values"]
+        values = last.value["values"]
         worst = max(values) if self.above is not None else min(values)
-        lasting = f" for {show_seconds(answers[-1].at - since)}" if self.lasting else ""
+        lasting = f" for {show_seconds(last.at - since)}" if self.lasting else ""
         return f"{self.name} was {worst:g}, {bound}{lasting}"
 
 

@@ -18,8 +18,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from harness.model.phase_names import BASELINE, FAULT, RECOVERY, SETTLE
 from harness.model.quantities import Duration, read_duration, show_seconds
-from harness.model.timeline import BASELINE, FAULT, RECOVERY, SETTLE
 
 
 class _Part(BaseModel):

@@ -74,8 +74,9 @@ class Condition(_Part):
         return self._failed(timeline, now) if self.rollout is None else self._rolled(timeline, self.rollout)
 
     def _failed(self, timeline: Timeline, now: float) -> bool:
-        ended = [one.ok for one in timeline.requests if now - self.over <= one.finished <= now]
-        return len(ended) >= LEAST_REQUESTS and ended.count(False) >= (self.error_rate or 0.0) * len(ended)
+        recent = timeline.requests.ended_since(now - self.over)
+        ended = recent.where(recent.finished <= now)
+        return len(ended) >= LEAST_REQUESTS and ended.failed >= (self.error_rate or 0.0) * len(ended)
 
     def _rolled(self, timeline: Timeline, rollout: str) -> bool:
         seen = timeline.latest(SERIES, rollout)

@@ -19,7 +19,8 @@ from harness.gameday.background import Background
 from harness.gameday.day import Day, Turn
 from harness.gameday.earlier import carried
 from harness.gameday.rule import GO, Action, Answer, DayRule
-from harness.model.timeline import BASELINE, Phase, Timeline
+from harness.model.phase_names import BASELINE
+from harness.model.timeline import Phase, Timeline
 from harness.model.verdict import Verdict, worst
 from harness.results.game_day_load import BackgroundRecord
 from harness.results.game_day_record import GameDayRecord

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from harness.experiment.declaration import Experiment
 from harness.judging.judge import sharing_confidence
-from harness.model.timeline import FAULT, Stop, Timeline
+from harness.model.phase_names import FAULT
+from harness.model.timeline import Stop, Timeline
 from harness.objectives.base import Due, LiveObjective
 from harness.traffic.load.profile import Profile
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from harness.experiment.declaration import Experiment, describes
 from harness.judging.control_arm import compare
 from harness.model.finding import Finding
+from harness.model.phase_names import BASELINE
 from harness.model.quantities import show_seconds
-from harness.model.timeline import BASELINE, Stop, Timeline
+from harness.model.timeline import Stop, Timeline
 from harness.model.verdict import Verdict, worst
 from harness.objectives.base import Objective
 from harness.results.reporting.overview import tightest

@@ -13,7 +13,7 @@ from itertools import product
 from harness.experiment.declaration import Experiment
 from harness.experiment.phases import Phases
 from harness.judging.judge import sharing_confidence
-from harness.model.timeline import PHASES, RECOVERY
+from harness.model.phase_names import PHASES, RECOVERY
 from harness.objectives._share import ShareObjective, show_share
 from harness.traffic.load.catalogue import Catalogue
 from harness.traffic.load.profile import Profile

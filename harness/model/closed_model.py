@@ -9,12 +9,16 @@ at one request a second and user it represents nine more, which would have taken
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.model.timeline import BASELINE, Phase, RequestSample, Timeline
+import numpy as np
+
+from harness.model.phase_names import BASELINE
+from harness.model.request_store import Bools, Floats, Indexes
+from harness.model.requests import Requests
+from harness.model.timeline import Phase, Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,10 @@ def waited(timeline: Timeline, name: str) -> float | None:
     if spent <= 0:
         return None
     assert timeline.load is not None
-    spans = [(request.started, request.finished) for request in timeline.requests]
-    spans += [(timeline.offset(started), phase.end) for started in timeline.load.unfinished]
-    waiting = sum(max(0.0, min(end, phase.end) - max(start, phase.start)) for start, end in spans)
+    requests = timeline.requests
+    spent_waiting = np.minimum(requests.finished, phase.end) - np.maximum(requests.started, phase.start)
+    left = [phase.end - max(timeline.offset(started), phase.start) for started in timeline.load.unfinished]
+    waiting = sum([*spent_waiting[spent_waiting > 0].tolist(), *(seconds for seconds in left if seconds > 0)])
     # A user that sends several requests at a time waits for all of them at once.
     return min(1.0, waiting / spent)
 
@@ -69,34 +74,28 @@ def usual_interval(timeline: Timeline) -> float | None:
 
 
 def with_unsent(
-    timeline: Timeline, names: Sequence[str], counts_against: Callable[[RequestSample], bool | None]
+    timeline: Timeline,
+    names: Sequence[str],
+    evaluated: Callable[[Requests], Bools],
+    counts_against: Callable[[Requests, Floats], Bools],
 ) -> tuple[int, int] | None:
     """Return how many requests would count against an objective, and how many would be evaluated, at a constant pace.
 
-    ``counts_against`` is that of the objective, and True for a longer request if it is for a shorter one. A request
-    that had not ended counts against it: the result is only used to doubt a good one. None if the pace is unknown.
+    ``evaluated`` and ``counts_against`` are those of the objective, the latter True for a longer request if it is for a
+    shorter one. A request that had not ended counts against it: the result is only used to doubt a good one. None if
+    the pace is unknown.
     """
     interval = usual_interval(timeline)
     if interval is None:
         return None
     assert timeline.load is not None
-    bad = total = 0
-    for request in timeline.requests_in(names):
-        against = counts_against(request)
-        if against is None:
-            continue
-        seconds = request.finished - request.started
-        count = _unsent(seconds, interval)
-        total += 1 + count
-        bad += int(against)
-        if count and against:
-            # The k-th of them would have taken k intervals less, so the first ones are those that count against it.
-            rest = range(1, count + 1)
-            bad += bisect_left(
-                rest,
-                True,
-                key=lambda k: not counts_against(replace(request, started=request.started + k * interval)),
-            )
+    due = timeline.requests_in(names)
+    requests = due.where(evaluated(due))
+    hidden = np.maximum(0, np.floor(requests.took / interval) - 1).astype(np.int64)
+    bad = int(np.count_nonzero(counts_against(requests, requests.took)))
+    total = len(requests) + int(hidden.sum())
+    slow = requests.where(hidden > 0)
+    bad += int(_against(slow, hidden[hidden > 0], interval, counts_against).sum())
     last = max((phase.end for phase in timeline.phases if math.isfinite(phase.end)), default=0.0)
     for phase in timeline.window(names):
         for started in map(timeline.offset, timeline.load.unfinished):
@@ -104,6 +103,22 @@ def with_unsent(
                 count = _unsent(last - started, interval)
                 bad, total = bad + count, total + count
     return bad, total
+
+
+def _against(
+    requests: Requests, hidden: Indexes, interval: float, counts_against: Callable[[Requests, Floats], Bools]
+) -> Indexes:
+    """Return how many of the ``hidden`` requests behind each request would count against an objective.
+
+    The k-th of them would have taken k intervals less, so the first ones are those that count. Found by bisection.
+    """
+    least, most = np.zeros_like(hidden), hidden.copy()
+    while (open_ := least < most).any():
+        middle = (least + most + 1) // 2
+        counts = counts_against(requests, requests.finished - (requests.started + middle * interval))
+        least = np.where(open_ & counts, middle, least)
+        most = np.where(open_ & ~counts, middle - 1, most)
+    return least
 
 
 def _unsent(seconds: float, interval: float) -> int:

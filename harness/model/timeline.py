@@ -46,11 +46,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from harness.model.clock_errors import Calibration
+from harness.model.requests import Requests
 
 State = TypeVar("State")
-
-BASELINE, FAULT, RECOVERY, SETTLE = "baseline", "fault", "recovery", "settle"
-PHASES = (BASELINE, FAULT, RECOVERY, SETTLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +64,6 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestSample:
-    """One request of the load: its intended start, actual start, end and outcome.
-
-    ``outcome`` is ``ok`` or a short reason (``503``, ``timeout``, ``refused`` …). ``key`` is the key that the request
-    wrote, for the durability objective. Latency counts from the intended start: a stalled client must not hide a stall.
-    """
-
-    intended: float
-    started: float
-    finished: float
-    ok: bool
-    outcome: str
-    name: str
-    key: str = ""
-
-    @property
-    def latency(self) -> float:
-        """Seconds from the intended start to the end."""
-        return self.finished - self.intended
-
-
-@dataclass(frozen=True, slots=True)
 class ProbeStream:
     """One stream of the prober: its name, the probed Service (empty: unknown), and all finished probes as requests.
 
@@ -98,7 +74,7 @@ class ProbeStream:
     service: str
     period: float
     timeout: float
-    seen: Sequence[RequestSample] = ()
+    seen: Requests = field(default_factory=Requests)
     dropped: int = 0
 
 
@@ -215,11 +191,14 @@ class Timeline:
     origin: float
     wall_origin: float
     _observations: list[Observation] = field(default_factory=list)
+    # The same ones by series, and by series and subject: a look must not depend on the length of the run.
+    _of_series: dict[str, list[Observation]] = field(default_factory=dict, repr=False)
+    _of_subject: dict[tuple[str, str], list[Observation]] = field(default_factory=dict, repr=False)
     # Observers append from their threads while the main thread reads.
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     phases: list[Phase] = field(default_factory=list)
     injections: list[Injection] = field(default_factory=list)
-    requests: Sequence[RequestSample] = ()
+    requests: Requests = field(default_factory=Requests)
     load: LoadSummary | None = None
     stopped: Stop | None = None
     probes: Sequence[ProbeStream] = ()
@@ -229,6 +208,8 @@ class Timeline:
         """Append an observation; thread-safe."""
         with self._lock:
             self._observations.append(observation)
+            self._of_series.setdefault(observation.series, []).append(observation)
+            self._of_subject.setdefault((observation.series, observation.subject), []).append(observation)
 
     def offset(self, monotonic: float) -> float:
         """Convert monotonic seconds to seconds on this timeline."""
@@ -241,19 +222,19 @@ class Timeline:
     def observations(self, series: str, subject: str | None = None) -> list[Observation]:
         """Return a copy of one series in the order of arrival, for one subject or for all."""
         with self._lock:
-            return [
-                seen
-                for seen in self._observations
-                if seen.series == series and (subject is None or seen.subject == subject)
-            ]
+            found = self._of_series.get(series) if subject is None else self._of_subject.get((series, subject))
+            return list(found or ())
+
+    def newest(self, series: str, subject: str) -> Iterator[Observation]:
+        """Yield the observations of a subject so far, the newest first, without a copy of them."""
+        with self._lock:
+            found = self._of_subject.get((series, subject), [])
+            last = len(found) - 1
+        return (found[index] for index in range(last, -1, -1))
 
     def latest(self, series: str, subject: str) -> Observation | None:
         """Return the last observation of a subject, or None."""
-        with self._lock:
-            for seen in reversed(self._observations):
-                if seen.series == series and seen.subject == subject:
-                    return seen
-        return None
+        return next(self.newest(series, subject), None)
 
     def __iter__(self) -> Iterator[Observation]:
         with self._lock:
@@ -268,11 +249,10 @@ class Timeline:
         """Return the phases with these names that the run reached, in order."""
         return [phase for phase in self.phases if phase.name in names]
 
-    def requests_in(self, names: Sequence[str]) -> list[RequestSample]:
+    def requests_in(self, names: Sequence[str]) -> Requests:
         """Return the requests whose intended start is in one of these phases."""
-        phases = self.window(names)
         # By the intended start: a stalled generator moves the actual start, possibly to a later phase.
-        return [request for request in self.requests if any(phase.covers(request.intended) for phase in phases)]
+        return self.requests.due_in((phase.start, phase.end) for phase in self.window(names))
 
     def injected(self) -> Interval | None:
         """Return the times around all disrupting calls, or None if nothing was injected."""

@@ -9,15 +9,19 @@ that no fault is injected into a system that is already broken.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field
 
 from harness.model.closed_model import with_unsent
 from harness.model.finding import Finding
-from harness.model.timeline import BASELINE, LoadSummary, RequestSample, Timeline
+from harness.model.phase_names import BASELINE
+from harness.model.request_store import Bools, Floats
+from harness.model.requests import Requests
+from harness.model.timeline import LoadSummary, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives._fields import DISRUPTED, Phases, ProperShare
 from harness.objectives._findings import inconclusive
@@ -63,8 +67,14 @@ class ShareObjective(LiveObjective):
         """The limit for the share."""
 
     @abstractmethod
-    def counts_against(self, request: RequestSample) -> bool | None:
-        """Return whether a request certainly counts against the objective; None if it is not evaluated at all."""
+    def counts_against(self, requests: Requests, took: Floats) -> Bools:
+        """Return for each request whether it certainly counts against the objective, if it is evaluated.
+
+        ``took`` are the seconds from its actual start: with more of them no request counts less."""
+
+    def evaluated(self, requests: Requests) -> Bools:
+        """Return for each request whether it is evaluated at all."""
+        return np.ones(len(requests), np.bool_)
 
     def breaches(self) -> Breaches:
         return _SpentBudget(self)
@@ -200,24 +210,19 @@ class _SpentBudget:
         self._read = self._seen = self._counted = self._bad = 0
 
     def __call__(self, timeline: Timeline, due: Due) -> str:
-        self._count(timeline.requests[self._read :], timeline)
+        phases = timeline.window(self._objective.phases)
+        new = timeline.requests[self._read :].due_in((phase.start, phase.end) for phase in phases)
         self._read = len(timeline.requests)
+        counted = self._objective.evaluated(new)
+        # ``due`` also has the arrivals whose requests turn out not to be evaluated: these must be subtracted as well.
+        self._seen += len(new)
+        self._counted += int(np.count_nonzero(counted))
+        self._bad += int(np.count_nonzero(counted & self._objective.counts_against(new, new.took)))
         to_come = max(0, sum(due.get(phase, 0) for phase in self._objective.phases) - self._seen)
         if not self._demand.broken_at_best(self._bad, self._counted + to_come):
             return ""
         spent = f"{self._bad} of {self._counted} requests so far count against it"
         return f"{spent}, and even if all {to_come} remaining requests were good it would not hold"
-
-    def _count(self, requests: Iterable[RequestSample], timeline: Timeline) -> None:
-        phases = timeline.window(self._objective.phases)
-        for request in requests:
-            if any(phase.covers(request.intended) for phase in phases):
-                bad = self._objective.counts_against(request)
-                # ``due`` also has the arrivals whose requests turn out not to be evaluated, so these must be subtracted
-                # as well.
-                self._seen += 1
-                self._counted += bad is not None
-                self._bad += bad is True
 
 
 def over_when_seen_last(
@@ -230,8 +235,10 @@ def over_when_seen_last(
     if finding.verdict is not Verdict.HELD or not timeline.phases or timeline.phases[-1].name not in phases:
         return finding
     # In the order of sending, as the user clock counts a recovery: timeouts of an outage end after later good requests.
-    last = sorted(timeline.requests_in(phases), key=lambda request: request.started)[-GOOD_IN_A_ROW:]
-    if len(last) < GOOD_IN_A_ROW or not all(objective.counts_against(request) for request in last):
+    due = timeline.requests_in(phases)
+    last = due.take(np.argsort(due.started, kind="stable")[-GOOD_IN_A_ROW:])
+    against = objective.evaluated(last) & objective.counts_against(last, last.took)
+    if len(last) < GOOD_IN_A_ROW or not against.all():
         return finding
     reason = f"{finding.reason}, but the last {len(last)} requests all failed: the outage was not over at the end"
     return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason)
@@ -241,7 +248,7 @@ def doubted_if_closed(
     finding: Finding, objective: ShareObjective, timeline: Timeline, phases: Sequence[str]
 ) -> Finding:
     """Return the finding, as INCONCLUSIVE if it is HELD only because users that waited sent fewer requests."""
-    found = with_unsent(timeline, phases, objective.counts_against)
+    found = with_unsent(timeline, phases, objective.evaluated, objective.counts_against)
     if found is None or not finding.samples:
         return finding
     bad, total = found

@@ -13,8 +13,9 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from harness.model.finding import Finding
+from harness.model.phase_names import BASELINE
 from harness.model.quantities import matching, show_seconds
-from harness.model.timeline import BASELINE, Interval, Timeline
+from harness.model.timeline import Interval, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives._alerts import ALERTMANAGER, GAP, GAP_OF_SILENT, PROMETHEUS, Look, Looks, labels_of
 from harness.objectives._fields import Limit

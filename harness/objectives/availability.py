@@ -5,14 +5,15 @@ Prometheus is no substitute: the requests that a killed pod counted after its la
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from harness.model.finding import Finding
-from harness.model.timeline import RequestSample, Timeline
+from harness.model.request_store import Bools, Floats
+from harness.model.requests import Requests
+from harness.model.timeline import Timeline
 from harness.objectives._fields import ProperShare
 from harness.objectives._findings import inconclusive
 from harness.objectives._share import (
@@ -41,15 +42,16 @@ class Availability(ShareObjective):
     def demand(self) -> ShareDemand:
         return ShareDemand("at least", self.min, self.confidence, "requests succeeded", self.min_samples)
 
-    def counts_against(self, request: RequestSample) -> bool:
-        return not request.ok
+    def counts_against(self, requests: Requests, took: Floats) -> Bools:
+        del took
+        return ~requests.ok
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         requests = timeline.requests_in(phases or self.phases)
         if not requests:
             return inconclusive(f"no request was due in {', '.join(phases or self.phases)}")
-        good = sum(request.ok for request in requests)
-        outcomes = Counter(request.outcome for request in requests if not request.ok)
+        outcomes = requests.where(~requests.ok).outcomes
+        good = len(requests) - outcomes.total()
         detail = {f"failed: {outcome}": str(count) for outcome, count in outcomes.most_common()}
         if steady_state(phases):
             return self.demand.judge_steady(good, len(requests), detail)

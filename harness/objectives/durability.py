@@ -34,11 +34,12 @@ class Durability(Objective):
         del phases  # all writes of the run must be readable at its end
         injected = timeline.injected()
         end = max((phase.end for phase in timeline.phases if math.isfinite(phase.end)), default=math.inf)
-        writes = [request for request in timeline.requests if request.key]
-        kept = {request.key for request in writes if request.ok and request.finished <= end}
+        writes = timeline.requests.where(timeline.requests.keyed)
+        acknowledged = writes.where(writes.ok)
+        kept = set(acknowledged.where(acknowledged.finished <= end).keys)
         if not kept:
             return inconclusive("no write was acknowledged")
-        if injected and not any(request.ok and request.finished < injected.low for request in writes):
+        if injected and not (acknowledged.finished < injected.low).any():
             return inconclusive("no write was acknowledged before the fault, so none could have been lost to it")
         readings = timeline.observations("readable")
         if not readings:
@@ -49,7 +50,7 @@ class Durability(Objective):
         # An earlier reading cannot contain the writes that were acknowledged after it.
         if last.at < end:
             return inconclusive("nothing was read back after the last phase of the run")
-        return _compare(kept, {request.key for request in writes}, set(last.value.get("keys") or ()))
+        return _compare(kept, set(writes.keys), set(last.value.get("keys") or ()))
 
 
 def _compare(kept: set[str], sent: set[str], read: set[str]) -> Finding:

@@ -7,14 +7,15 @@ example responses with status 500, while refused connections are covered by anot
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
 from harness.model.finding import Finding
-from harness.model.timeline import RequestSample, Timeline
+from harness.model.request_store import Bools, Floats
+from harness.model.requests import Requests
+from harness.model.timeline import Timeline
 from harness.objectives._fields import ProperShare
 from harness.objectives._findings import inconclusive
 from harness.objectives._share import (
@@ -62,14 +63,18 @@ class ErrorRate(ShareObjective):
         noun = f"requests failed with {' or '.join(self.kinds)}" if self.kinds else "requests failed"
         return ShareDemand("at most", self.max, self.confidence, noun, self.min_samples)
 
-    def counts_against(self, request: RequestSample) -> bool:
-        return not request.ok and (self.kinds is None or any(_is(request.outcome, kind) for kind in self.kinds))
+    def counts_against(self, requests: Requests, took: Floats) -> Bools:
+        del took
+        kinds = self.kinds
+        if kinds is None:
+            return ~requests.ok
+        return ~requests.ok & requests.has_outcome(lambda outcome: any(_is(outcome, kind) for kind in kinds))
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         requests = timeline.requests_in(phases or self.phases)
         if not requests:
             return inconclusive(f"no request was due in {', '.join(phases or self.phases)}")
-        outcomes = Counter(request.outcome for request in requests if self.counts_against(request))
+        outcomes = requests.where(self.counts_against(requests, requests.took)).outcomes
         detail = {f"failed: {outcome}": str(count) for outcome, count in outcomes.most_common()}
         if steady_state(phases):
             return self.demand.judge_steady(outcomes.total(), len(requests), detail)

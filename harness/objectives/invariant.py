@@ -15,8 +15,9 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.model.finding import Finding
+from harness.model.phase_names import BASELINE
 from harness.model.reported import Reported, Unknown
-from harness.model.timeline import BASELINE, Observation, Timeline
+from harness.model.timeline import Observation, Timeline
 from harness.model.verdict import Verdict, worst
 from harness.objectives._fields import DISRUPTED, WORKLOADS, Phases, reference
 from harness.objectives._findings import combined, inconclusive

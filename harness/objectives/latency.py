@@ -10,16 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from harness.model.finding import Finding
 from harness.model.quantities import show_seconds
-from harness.model.timeline import RequestSample, Timeline
+from harness.model.request_store import Bools, Floats
+from harness.model.requests import Requests
+from harness.model.timeline import Timeline
 from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, ProperShare
 from harness.objectives._findings import inconclusive
 from harness.objectives._share import ShareDemand, ShareObjective, doubted_if_closed, show_share, steady_state
-from harness.stats.bounds import percentile
+from harness.stats.bounds import nearest_rank
 
 
 class Latency(ShareObjective):
@@ -40,26 +43,32 @@ class Latency(ShareObjective):
         noun = f"successful requests took less than {show_seconds(self.below)}"
         return ShareDemand("at least", self.share, self.confidence, noun, self.min_samples)
 
-    def counts_against(self, request: RequestSample) -> bool | None:
+    def evaluated(self, requests: Requests) -> Bools:
+        return requests.ok
+
+    def counts_against(self, requests: Requests, took: Floats) -> Bools:
+        del requests
         # Measured from the actual start: a delay of the generator is not certainly the fault of the service.
-        return request.finished - request.started >= self.below if request.ok else None
+        return took >= self.below
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
-        served = [request for request in timeline.requests_in(phases or self.phases) if request.ok]
-        latencies = [request.latency for request in served]
-        if not latencies:
+        due = timeline.requests_in(phases or self.phases)
+        served = due.where(due.ok)
+        latencies = np.sort(served.latency)
+        if not len(latencies):
             return inconclusive(f"no request succeeded in {', '.join(phases or self.phases)}")
-        fast = sum(latency < self.below for latency in latencies)
+        fast = int(np.count_nonzero(latencies < self.below))
         shares = sorted({0.5, self.share, 0.99})
-        detail = {f"p{share * 100:g}": show_seconds(percentile(latencies, share)) for share in shares}
-        detail["slowest"] = show_seconds(max(latencies))
+        ranked = {share: float(latencies[nearest_rank(len(latencies), share)]) for share in shares}
+        detail = {f"p{share * 100:g}": show_seconds(latency) for share, latency in ranked.items()}
+        detail["slowest"] = show_seconds(float(latencies[-1]))
         if steady_state(phases):
             return self.demand.judge_steady(fast, len(latencies), detail)
         finding = self.demand.judge(timeline, fast, len(latencies), detail)
         if finding.verdict is Verdict.HELD:
             return doubted_if_closed(finding, self, timeline, phases or self.phases)
         # Latency from the intended start includes delays of the generator; without them the objective may hold.
-        prompt = sum(not self.counts_against(request) for request in served)
+        prompt = len(served) - int(np.count_nonzero(self.counts_against(served, served.took)))
         best = self.demand.judge(timeline, prompt, len(latencies), detail)
         if best.verdict is finding.verdict:
             return finding

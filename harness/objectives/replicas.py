@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from harness.model.finding import Finding
+from harness.model.phase_names import FAULT, RECOVERY
 from harness.model.reported import Unknown
-from harness.model.timeline import FAULT, RECOVERY, Interval, Phase, Timeline
+from harness.model.timeline import Interval, Phase, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives._fields import Count, Limit, ScaledRef
 from harness.objectives._findings import combined, inconclusive, never, within

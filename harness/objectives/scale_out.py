@@ -14,8 +14,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from harness.model.finding import Finding
+from harness.model.phase_names import FAULT
 from harness.model.quantities import Duration, show_seconds
-from harness.model.timeline import FAULT, Interval, Timeline
+from harness.model.timeline import Interval, Timeline
 from harness.objectives import _reaction
 from harness.objectives._fields import Limit, reference
 from harness.objectives._findings import inconclusive, never, within

@@ -15,8 +15,9 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.model.finding import Finding
+from harness.model.phase_names import FAULT
 from harness.model.quantities import counted, show_seconds
-from harness.model.timeline import FAULT, Timeline
+from harness.model.timeline import Timeline
 from harness.model.verdict import Verdict
 from harness.objectives._fields import Count, Limit, reference
 from harness.objectives._findings import combined, inconclusive

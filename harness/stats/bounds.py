@@ -156,10 +156,15 @@ def percentile(values: Iterable[float], share: float) -> float:
     outside (0, 1].
     """
     ranked = sorted(values)
-    if not ranked or not 0 < share <= 1:
-        raise ValueError(f"found {len(ranked)} values and a share of {share}, expected values and a share in (0, 1]")
+    return ranked[nearest_rank(len(ranked), share)]
+
+
+def nearest_rank(count: int, share: float) -> int:
+    """Return the index of the nearest-rank percentile among ``count`` sorted values. Raises as ``percentile`` does."""
+    if not count or not 0 < share <= 1:
+        raise ValueError(f"found {count} values and a share of {share}, expected values and a share in (0, 1]")
     # Such a product may be 95.00000000000001 instead of 95; without the tolerance the rank would be one too high.
-    return ranked[max(0, math.ceil(share * len(ranked) - 1e-9) - 1)]
+    return max(0, math.ceil(share * count - 1e-9) - 1)
 
 
 def _least_share(successes: int, trials: int, alpha: float) -> float:

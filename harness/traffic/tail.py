@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+# Bytes that are read at a time: a record may be larger than the memory.
+_BLOCK = 1 << 20
+
 
 class GrowingRecord:
     """A growing file of lines. Each ``poll`` reads only what is new; an incomplete last line waits for the next call.
@@ -25,10 +28,13 @@ class GrowingRecord:
         try:
             with self.file.open("rb") as stream:
                 stream.seek(self._offset)
-                new = stream.read()
+                while new := stream.read(_BLOCK):
+                    self._offset += len(new)
+                    self._take_lines(new)
         except FileNotFoundError:
             return
-        self._offset += len(new)
+
+    def _take_lines(self, new: bytes) -> None:
         *lines, self._rest = (self._rest + new).split(b"\n")
         for line in lines:
             try:

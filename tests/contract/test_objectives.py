@@ -18,7 +18,8 @@ from pydantic import ValidationError
 import harness.objectives
 from harness.experiment.registry import objectives
 from harness.model.finding import Finding
-from harness.model.timeline import Injection, Interval, LoadSummary, Observation, Phase, RequestSample, Timeline, Victim
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import Injection, Interval, LoadSummary, Observation, Phase, Timeline, Victim
 from harness.model.verdict import Verdict
 from harness.objectives.base import Objective
 from harness.objectives.recovery.pods import pods_of
@@ -65,14 +66,16 @@ def nonsense() -> Timeline:
     timeline.add(Observation("readable", "etcd-0", 45.0, {"keys": []}))
     timeline.add(Observation("identity", "etcd-0", 9.0, {"uid": "e", "claims": {}, "dns": None, "ip": ""}))
     timeline.add(Observation("identity", "etcd-0", 45.0, {"uid": "e", "claims": {}, "dns": None, "ip": ""}))
-    timeline.requests = [RequestSample(1.0, 1.0, 1.1, True, "ok", "GET /")]
+    timeline.requests = Requests([RequestSample(1.0, 1.0, 1.1, True, "ok", "GET /")])
     return timeline
 
 
 def saturated() -> Timeline:
     """Good requests of a generator that could not keep up."""
     timeline = phases_only()
-    timeline.requests = [RequestSample(at / 100, at / 100, at / 100 + 0.01, True, "ok", "GET /") for at in range(4000)]
+    timeline.requests = Requests(
+        [RequestSample(at / 100, at / 100, at / 100 + 0.01, True, "ok", "GET /") for at in range(4000)]
+    )
     timeline.load = LoadSummary(offered=4000, achieved=4000, saturated=True)
     return timeline
 

@@ -26,9 +26,9 @@ NAMES = """
     KubeApi Latency LiveObjective LivenessRestart LoadSummary LogLines NODES Need NodeCutOff NodePause NodeService
     NodeStop NotYet OK Object Objective Observation OomKill PODS Pause Permission Phase PodEvict PodHttp PodKill
     PodRequest PodTarget ProbeContext ProbeStream Probing Problem ProcessHang PrometheusClient PrometheusObjective
-    PrometheusUnusable PythonExperiment RecoveryTime Replicas Reply RequestSample Resource Restart Restarts Resume
-    Rollback RolledBack Rollout RolloutEnds RolloutHalts RunRecord SERVICES STATEFUL_SETS Scale ScaleOut ScalingSteps
-    Selector Share SnapshotProbe Strike TimedOut Timeline Undecided UndoFailed Verdict Versions Victim
+    PrometheusUnusable PythonExperiment RecoveryTime Replicas Reply RequestSample Requests Resource Restart Restarts
+    Resume Rollback RolledBack Rollout RolloutEnds RolloutHalts RunRecord SERVICES STATEFUL_SETS Scale ScaleOut
+    ScalingSteps Selector Share SnapshotProbe Strike TimedOut Timeline Undecided UndoFailed Verdict Versions Victim
     WorkloadManifests WorkloadTarget __version__ allow check_victims
 """
 PUBLIC = NAMES.split()

@@ -19,7 +19,7 @@ import harness
 from harness.common.clock import SystemClock
 from harness.common.errors import HarnessError, Inconclusive
 from harness.common.waiting import wait_until
-from harness.model.timeline import RequestSample
+from harness.model.requests import RequestSample
 from harness.traffic.load.catalogue import Catalogue
 from harness.traffic.load.driver import LEAD, RunningLoad
 from harness.traffic.load.plan import LoadPlan

@@ -17,7 +17,7 @@ from harness.common.clock import SystemClock
 from harness.common.errors import Inconclusive
 from harness.common.waiting import wait_until
 from harness.experiment.declaration import Load
-from harness.model.timeline import RequestSample
+from harness.model.requests import RequestSample
 from harness.traffic.load.catalogue import Catalogue
 from harness.traffic.load.own.driver import RunningLocustfile
 from harness.traffic.load.own.plan import OwnPlan

@@ -20,11 +20,11 @@ from harness.cluster.local import runner_image
 from harness.common.clock import SystemClock
 from harness.common.waiting import wait_until
 from harness.traffic.load.driver import RunningLoad, Worker, records_file, worker_name
+from harness.traffic.load.reader import RecordReader
 from harness.traffic.load.remote.agent import Agent, Server
 from harness.traffic.load.remote.messages import Stream
 from harness.traffic.load.remote.worker import RemoteWorker
 from harness.traffic.load.replay.declaration import Replay
-from harness.traffic.load.wire import RecordReader
 from tests.integration.target_server import Target, serving
 from tests.integration.test_load import plan
 

@@ -15,7 +15,7 @@ from harness.common.clock import FakeClock, SystemClock
 from harness.common.waiting import wait_until
 from harness.engine.steps.load import TargetLoad
 from harness.experiment.declaration import Load
-from harness.model.timeline import RequestSample
+from harness.model.requests import RequestSample
 from harness.traffic.load.catalogue import Catalogue
 from harness.traffic.load.driver import RunningLoad
 from harness.traffic.load.plan import LoadPlan

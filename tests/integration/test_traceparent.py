@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model.timeline import PHASES
+from harness.model.phase_names import PHASES
 from harness.model.trace_context import TraceIds
 from harness.traffic.load.driver import RunningLoad
 from harness.traffic.load.own.plan import environment

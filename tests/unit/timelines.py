@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.model.request_store import RequestStore
+from harness.model.requests import Requests
 from harness.model.timeline import (
     Injection,
     Interval,
     LoadSummary,
     Observation,
     Phase,
-    RequestSample,
     Timeline,
     Victim,
 )
@@ -26,7 +27,7 @@ class Story:
 
     def __init__(self, baseline: float = 10, fault: float = 10, recovery: float = 30, settle: float = 5) -> None:
         self.timeline = Timeline(origin=500.0, wall_origin=WALL)
-        self._requests: list[RequestSample] = []
+        self._requests = RequestStore()
         start = 0.0
         for name, length in (("baseline", baseline), ("fault", fault), ("recovery", recovery), ("settle", settle)):
             if length:
@@ -136,23 +137,25 @@ class Story:
     ) -> Story:
         """One request, due at ``at``, sent ``late`` seconds later, answered ``took`` seconds after that."""
         sent = at + late
-        self._requests.append(RequestSample(at, sent, sent + took, ok, "ok" if ok else outcome, "GET /", key))
-        self.timeline.requests = list(self._requests)
+        self._requests.append([(at, sent, sent + took, ok, "ok" if ok else outcome, "GET /", key)])
+        self.timeline.requests = Requests.of(self._requests, 0.0)
         return self
 
     def requests(
         self, start: float, end: float, rate: float = 20, *, failing: tuple[float, float] = (0, 0), took: float = 0.01
     ) -> Story:
         """Steady arrivals; those due within ``failing`` fail."""
-        for number in range(round((end - start) * rate)):
-            at = start + number / rate
-            ok = not failing[0] <= at < failing[1]
-            self._requests.append(RequestSample(at, at, at + took, ok, "ok" if ok else "refused", "GET /"))
-        self.timeline.requests = list(self._requests)
+        due = [start + number / rate for number in range(round((end - start) * rate))]
+        bad = [failing[0] <= at < failing[1] for at in due]
+        rows = zip(due, bad, strict=True)
+        self._requests.append(
+            [(at, at, at + took, not failed, "refused" if failed else "ok", "GET /", "") for at, failed in rows]
+        )
+        self.timeline.requests = Requests.of(self._requests, 0.0)
         return self
 
     def load(self, **numbers: Any) -> Story:
         """The generator's summary; by default everything that was due was sent."""
-        sent = len(self._requests)
+        sent = self._requests.size
         self.timeline.load = LoadSummary(**({"offered": sent, "achieved": sent} | numbers))
         return self

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from harness.advice.case import Case, Subject
 from harness.advice.rule import Advice, Rule, Strength
-from harness.model.timeline import RequestSample
+from harness.model.requests import Requests
 
 _USERS = ("availability", "errorRate", "latency", "prometheus")
 # How long after the end of a pod has begun nodes may still send it new connections.
@@ -23,12 +25,11 @@ def _ends(subject: Subject) -> list[float]:
     return list(seen.values())
 
 
-def _near(failed: list[RequestSample], ends: list[float]) -> list[RequestSample]:
-    return [
-        request
-        for request in failed
-        if any(request.finished >= end - 1 and request.intended <= end + _SPREADING for end in ends)
-    ]
+def _near(failed: Requests, ends: list[float]) -> Requests:
+    near = np.zeros(len(failed), np.bool_)
+    for end in ends:
+        near |= (failed.finished >= end - 1) & (failed.intended <= end + _SPREADING)
+    return failed.where(near)
 
 
 def _find(case: Case) -> Iterator[Advice]:

@@ -17,6 +17,7 @@ from harness.engine.calibration.truth import Truth
 from harness.model.clock_errors import ClockError
 from harness.model.timeline import Injection, Interval, ProbeStream, Timeline
 from harness.objectives.recovery import ClockName, in_a_row, outages, recoveries
+from harness.objectives.recovery.sent import Sent
 from harness.objectives.recovery.strays import back_at_least_since
 from harness.stats.bounds import percentile
 
@@ -54,7 +55,8 @@ def of_probes(stream: ProbeStream, truths: Sequence[Truth]) -> list[Sample]:
     """Return the samples of the user clock for one stream of probes and the true outages of its target."""
     samples = []
     for truth, begin, end in _spans(truths):
-        seen = replace(stream, seen=[probe for probe in stream.seen if begin <= probe.started and probe.finished < end])
+        within = (stream.seen.started >= begin) & (stream.seen.finished < end)
+        seen = replace(stream, seen=stream.seen.where(within))
         samples.append(_recovery("user", truth, Timeline(0.0, 0.0, probes=[seen])))
         samples.append(_whole(truth, seen))
     return samples
@@ -123,8 +125,7 @@ def _whole(truth: Truth, stream: ProbeStream) -> Sample:
     began, ended = overlapping[0], overlapping[-1]
     assert began.likely is not None
     assert ended.likely is not None
-    sent = sorted(stream.seen, key=lambda probe: probe.started)
-    back = min(ended.ended.low, back_at_least_since(sent, ended.ended.low, in_a_row(stream.period)))
+    back = min(ended.ended.low, back_at_least_since(Sent.of(stream.seen), ended.ended.low, in_a_row(stream.period)))
     length = Interval(max(0.0, back - began.began.high), ended.ended.high - began.began.low)
     return Sample("user, whole outage", truth, length.low, length.high, ended.likely.high - began.likely.low)
 

@@ -6,13 +6,14 @@ the time that processes waited for a processor or that a hypervisor gave to othe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.calibration.truth import Truth
 from harness.model.quantities import show_seconds
-from harness.model.timeline import ProbeStream, RequestSample
+from harness.model.requests import Requests
+from harness.model.timeline import ProbeStream
 
 # Seconds after an outage during which refused connections still count as part of it.
 AFTERMATH = 0.1
@@ -49,11 +50,12 @@ def disturbances(
 ) -> list[str]:
     """Return the disturbances found, empty if none. ``seconds`` is the time between the two readings."""
     found = []
-    strays = [probe for stream, truths in streams for probe in _strays(stream.seen, truths)]
+    strays = sum(len(_strays(stream.seen, truths)) for stream, truths in streams)
     if strays:
         probes = sum(len(stream.seen) for stream, _ in streams)
-        found.append(f"{len(strays)} of {probes} probes failed on targets that were up")
-    late = max((probe.started - probe.intended for stream, _ in streams for probe in stream.seen), default=0.0)
+        found.append(f"{strays} of {probes} probes failed on targets that were up")
+    seen = [stream.seen for stream, _ in streams if stream.seen]
+    late = max((float((probes.started - probes.intended).max()) for probes in seen), default=0.0)
     if late > LATE:
         found.append(f"the prober started a probe {show_seconds(late)} late")
     stolen = (after.stolen - before.stolen) / max(1, after.total - before.total)
@@ -65,14 +67,12 @@ def disturbances(
     return found
 
 
-def _strays(seen: Iterable[RequestSample], truths: Sequence[Truth]) -> list[RequestSample]:
+def _strays(seen: Requests, truths: Sequence[Truth]) -> Requests:
     """Return the failed probes that started and ended while their target was up."""
-    down = [(truth.began.low, truth.ended.high + AFTERMATH) for truth in truths]
-    return [
-        probe
-        for probe in seen
-        if not probe.ok and all(probe.finished < begin or probe.started > end for begin, end in down)
-    ]
+    up = ~seen.ok
+    for truth in truths:
+        up &= (seen.finished < truth.began.low) | (seen.started > truth.ended.high + AFTERMATH)
+    return seen.where(up)
 
 
 def _read(file: Path) -> str:

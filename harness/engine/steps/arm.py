@@ -26,7 +26,8 @@ from harness.engine.steps.site import Site
 from harness.experiment.declaration import Experiment, Load
 from harness.experiment.isolation import OwnNamespace, isolated
 from harness.experiment.places import home_of, homes_of
-from harness.model.timeline import PHASES, Timeline
+from harness.model.phase_names import PHASES
+from harness.model.timeline import Timeline
 from harness.probes.base import ProbeContext, SnapshotProbe, WatchProbe
 from harness.probes.observers import Observers
 from harness.probes.prometheus.ready import ScrapeGate
@@ -207,12 +208,12 @@ class Arm:
         return [f"{self._name}: {one}" if self._name else one for one in missing]
 
     def read_requests(self) -> None:
-        """Copy the requests of the load so far to the timeline."""
+        """Give the timeline the requests of the load so far."""
         if self._load:
             self.timeline.requests = self._load.requests(self.timeline.origin)
 
     def stop_load(self) -> None:
-        """Stop the load and copy its requests and summary to the timeline."""
+        """Stop the load and give the timeline its requests and summary."""
         if self._load:
             self.timeline.load = self._load.stop()
             self.read_requests()

@@ -14,10 +14,10 @@ from harness.engine.steps.load_pods import Placed, PodLink, start_pods
 from harness.engine.steps.run import Run
 from harness.traffic.load.driver import RunningLoad, Worker, records_file, worker_name
 from harness.traffic.load.plan import LoadPlan
+from harness.traffic.load.reader import RecordReader
 from harness.traffic.load.remote.messages import METRICS_PORT
 from harness.traffic.load.remote.worker import RemoteWorker
 from harness.traffic.load.secrets import check_secrets, referenced
-from harness.traffic.load.wire import RecordReader
 
 # Several workers: the time until each of them has a command, through the API server.
 LEAD = 0.5

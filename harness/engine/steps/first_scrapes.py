@@ -8,7 +8,7 @@ from harness.common.errors import Inconclusive
 from harness.common.timeouts import SCRAPES_LOOK_EVERY
 from harness.engine.steps.live import LiveExperiment
 from harness.experiment.abort import AbortCondition
-from harness.model.timeline import BASELINE
+from harness.model.phase_names import BASELINE
 from harness.objectives.base import Objective
 from harness.probes.prometheus.query import wanted
 from harness.probes.prometheus.ready import ScrapeGate, Wanted, summary

@@ -34,7 +34,8 @@ from harness.experiment.declaration import Experiment, Load
 from harness.experiment.phases import Length
 from harness.experiment.places import homes_of
 from harness.faults.base import Fault, FaultContext
-from harness.model.timeline import RECOVERY, Phase, Timeline
+from harness.model.phase_names import RECOVERY
+from harness.model.timeline import Phase, Timeline
 from harness.objectives.base import Objective
 from harness.probes.base import SnapshotProbe
 from harness.probes.prometheus.ready import ScrapeGate
@@ -288,7 +289,7 @@ class LiveExperiment:
             arm.stop_watching()
 
     def read_requests(self) -> None:
-        """Copy the requests of the load and the prober so far to the timeline."""
+        """Give the timeline the requests of the load and the prober so far."""
         for arm in self._arms:
             arm.read_requests()
         if self._prober:

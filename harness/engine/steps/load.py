@@ -16,7 +16,8 @@ from harness.engine.steps.cluster_load import ClusterLoad, start_in_cluster
 from harness.engine.steps.reach import Finder, described
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Load
-from harness.model.timeline import LoadSummary, RequestSample
+from harness.model.requests import Requests
+from harness.model.timeline import LoadSummary
 from harness.traffic.load.driver import RunningLoad
 from harness.traffic.load.own.driver import RunningLocustfile
 from harness.traffic.load.own.plan import OwnPlan
@@ -162,7 +163,7 @@ class TargetLoad:
         """Return why the load generator has died, or None while it is running."""
         return self._running.failure()
 
-    def requests(self, origin: float) -> list[RequestSample]:
+    def requests(self, origin: float) -> Requests:
         """Return all requests so far, in seconds since a monotonic origin."""
         return self._running.requests(origin)
 

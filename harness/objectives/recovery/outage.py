@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, get_args
 
+from harness.model.phase_names import SETTLE
 from harness.model.quantities import counted as counted_noun
 from harness.model.quantities import show_seconds
-from harness.model.timeline import SETTLE, Injection, Interval, Timeline, around
+from harness.model.timeline import Injection, Interval, Timeline, around
 
 ClockName = Literal["control plane", "endpoints", "user", "prometheus"]
 State = Literal["recovered", "not disrupted", "not recovered", "no data"]
@@ -160,8 +161,8 @@ def watched_until(timeline: Timeline) -> float:
     """Return the last instant with any data on the timeline."""
     ends = [phase.end for phase in timeline.phases if math.isfinite(phase.end)]
     ends += [seen.at for seen in timeline]
-    ends += [request.finished for request in timeline.requests]
-    ends += [probe.finished for stream in timeline.probes for probe in stream.seen[-1:]]
+    ends += [float(timeline.requests.finished.max())] if timeline.requests else []
+    ends += [stream.seen[-1].finished for stream in timeline.probes if stream.seen]
     return max(ends, default=0.0)
 
 

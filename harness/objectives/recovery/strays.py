@@ -11,32 +11,33 @@ down in spite of the good requests in between.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
-from harness.model.timeline import RequestSample
+from harness.objectives.recovery.sent import Sent
 
 # On a busy machine, healthy targets missed connections for 10 to 170 ms, several at the same instants.
 BRIEF = 0.5
 
 
-def back_at_least_since(sent: Sequence[RequestSample], last: float, in_a_row: int) -> float:
+def back_at_least_since(sent: Sent, last: float, in_a_row: int) -> float:
     """Return the start of the last failure that is not one of the brief failures at the end of an outage.
 
-    ``sent`` are requests in the order of sending, ``last`` is the start of the outage's last failure, and ``in_a_row``
+    ``last`` is the start of the outage's last failure, and ``in_a_row``
     is the number of good requests in a row that are a recovery. Returns ``last`` if there are no good requests between
     the last failures.
     """
-    failed = [index for index, request in enumerate(sent) if not request.ok and request.started <= last]
+    failed = sent.failed
+    failed = failed[: np.searchsorted(sent.started[failed], last, side="right")]
     since, bad = last, 0.0
     for earlier, later in zip(reversed(failed[:-1]), reversed(failed[1:]), strict=True):
         good = later - earlier - 1
         if good < in_a_row:
-            bad += sent[later].started - sent[earlier].started
+            bad += float(sent.started[later] - sent.started[earlier])
         if bad > BRIEF:
             break
         if good:
-            since = sent[earlier].started
+            since = float(sent.started[earlier])
         if good >= in_a_row:
             # A failure lasts at least until the next request.
-            bad += sent[earlier + 1].started - sent[earlier].started
+            bad += float(sent.started[earlier + 1] - sent.started[earlier])
     return since

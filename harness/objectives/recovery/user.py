@@ -26,12 +26,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from statistics import median
 from typing import Final
 
+import numpy as np
+
+from harness.model.phase_names import RECOVERY
 from harness.model.quantities import show_seconds
-from harness.model.timeline import RECOVERY, Interval, ProbeStream, RequestSample, Timeline
+from harness.model.request_store import Floats, Indexes
+from harness.model.requests import Requests
+from harness.model.timeline import Interval, ProbeStream, Timeline
 from harness.objectives.recovery.endpoints import services_of
 from harness.objectives.recovery.outage import (
     Origin,
@@ -43,6 +47,7 @@ from harness.objectives.recovery.outage import (
     not_disrupted,
     origin_of,
 )
+from harness.objectives.recovery.sent import Sent
 from harness.objectives.recovery.strays import back_at_least_since
 
 CLOCK: Final = "user"
@@ -101,21 +106,15 @@ def in_a_row(period: float) -> int:
     return min(GOOD_IN_A_ROW, max(LEAST_IN_A_ROW, round(0.5 / period)))
 
 
-def outages(requests: Sequence[RequestSample], after: float, in_a_row: int = GOOD_IN_A_ROW) -> list[Outage]:
+def outages(requests: Requests, after: float, in_a_row: int = GOOD_IN_A_ROW) -> list[Outage]:
     """Return the outages shown by failed requests at or after the instant ``after``, in order of time."""
-    sent = _sent(requests, after)
-    found: list[Outage] = []
-    failures: list[int] = []
-    for index, request in enumerate(sent):
-        if request.ok:
-            continue
-        if failures and index - failures[-1] > in_a_row:
-            found.append(_outage(sent, failures, after, in_a_row))
-            failures = []
-        failures.append(index)
-    if failures:
-        found.append(_outage(sent, failures, after, in_a_row))
-    return found
+    return _outages(Sent.of(requests, after), after, in_a_row)
+
+
+def _outages(sent: Sent, after: float, in_a_row: int) -> list[Outage]:
+    failed = sent.failed
+    groups = np.split(failed, np.flatnonzero(np.diff(failed) > in_a_row) + 1) if len(failed) else []
+    return [_outage(sent, failures, after, in_a_row) for failures in groups]
 
 
 def _streams_of(timeline: Timeline, workload: str, origin: Origin) -> list[ProbeStream]:
@@ -124,8 +123,14 @@ def _streams_of(timeline: Timeline, workload: str, origin: Origin) -> list[Probe
     return [stream for stream in timeline.probes if stream.service in {*services, ""} or not services]
 
 
-# The last request before a silence, and the first one after it.
-_Silence = tuple[RequestSample, RequestSample]
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """A gap in the requests: when the last one before it started, and whether it was good; the times of the next."""
+
+    start: float
+    good: bool
+    end: float
+    answered: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +139,17 @@ class _Source:
 
     subject: str
     noun: str
-    requests: Sequence[RequestSample]
+    requests: Requests
     in_a_row: int
 
 
 def _recovery(timeline: Timeline, origin: Origin, source: _Source) -> Recovery:
     start, subject, noun = origin.disrupted.low, source.subject, source.noun
-    sent = _sent(source.requests, start)
-    later = [request for request in sent if request.started >= start]
+    sent = Sent.of(source.requests, start)
+    later = sent.since(start)
     if len(later) < 2:
         return no_data(CLOCK, subject, f"no {noun} were sent after the fault")
-    found = outages(sent, start, source.in_a_row)
+    found = _outages(sent, start, source.in_a_row)
     if found:
         silences = _silences(later)
         least, most = _apart(found, silences, later), _with_hidden(found, silences, origin)
@@ -158,39 +163,46 @@ def _recovery(timeline: Timeline, origin: Origin, source: _Source) -> Recovery:
             since=lambda outage: back_at_least_since(sent, outage.ended.low, source.in_a_row),
         )
     recovery = timeline.phase(RECOVERY)
-    quiet = min(recovery.end, origin.until) - later[-1].started if recovery else 0.0
-    if _is_silence(quiet, [after.started - before.started for before, after in pairwise(later[-2 * AROUND :])]):
+    quiet = min(recovery.end, origin.until) - float(later.started[-1]) if recovery else 0.0
+    if _is_silence(quiet, np.diff(later.started[-2 * AROUND :])):
         reason = f"none of the {noun} failed, but the last one was sent {show_seconds(quiet)} before the end"
         return no_data(CLOCK, subject, reason)
     return not_disrupted(CLOCK, subject, _blind(later, start), f"none of {len(later)} {noun} failed")
 
 
-def _silences(sent: Sequence[RequestSample]) -> list[_Silence]:
-    gaps = [after.started - before.started for before, after in pairwise(sent)]
+def _silences(sent: Sent) -> list[_Silence]:
+    gaps = np.diff(sent.started)
+    long = np.flatnonzero(gaps > SILENCE_SECONDS).tolist()
     return [
-        (sent[index], sent[index + 1])
-        for index, gap in enumerate(gaps)
-        if _is_silence(gap, gaps[max(0, index - AROUND) : index + AROUND + 1])
+        _Silence(
+            float(sent.started[index]),
+            bool(sent.ok[index]),
+            float(sent.started[index + 1]),
+            float(sent.finished[index + 1]),
+        )
+        for index in long
+        if _is_silence(float(gaps[index]), gaps[max(0, index - AROUND) : index + AROUND + 1])
     ]
 
 
-def _is_silence(gap: float, around: Sequence[float]) -> bool:
-    return gap > SILENCE_SECONDS and gap > SILENCE * median(around)
+def _is_silence(gap: float, around: Floats) -> bool:
+    return gap > SILENCE_SECONDS and gap > SILENCE * median(around.tolist())
 
 
-def _apart(found: Sequence[Outage], silences: Sequence[_Silence], sent: Sequence[RequestSample]) -> list[Outage]:
+def _apart(found: Sequence[Outage], silences: Sequence[_Silence], sent: Sent) -> list[Outage]:
     """Return the outages if the service was up during all silences: each is split at the silences in it."""
     split: list[Outage] = []
-    failed = [request for request in sent if not request.ok]
+    failed = sent.failed
+    started, finished = sent.started[failed], sent.finished[failed]
     for outage in found:
         rest = outage
-        for before, after in silences:
-            if rest.sign <= before.started and after.started <= outage.ended.low:
-                down = max(request.started for request in failed if request.started <= before.started)
-                later = [request for request in failed if request.started >= after.started]
+        for silence in silences:
+            if rest.sign <= silence.start and silence.end <= outage.ended.low:
+                down = float(started[np.searchsorted(started, silence.start, side="right") - 1])
+                later = int(np.searchsorted(started, silence.end))
                 split.append(replace(rest, ended=Interval(down, down), likely=None))
-                began = Interval(down, min(request.finished for request in later))
-                rest = replace(rest, began=began, sign=later[0].started)
+                began = Interval(down, float(finished[later:].min()))
+                rest = replace(rest, began=began, sign=float(started[later]))
         split.append(rest)
     return split
 
@@ -198,63 +210,62 @@ def _apart(found: Sequence[Outage], silences: Sequence[_Silence], sent: Sequence
 def _with_hidden(found: Sequence[Outage], silences: Sequence[_Silence], origin: Origin) -> list[Outage]:
     """Return the outages if the service was down during all silences."""
     hidden: list[Outage] = []
-    for before, after in silences:
-        within = any(outage.sign <= before.started and after.started <= outage.ended.low for outage in found)
-        if not before.ok or within or before.started < found[0].sign:
+    for silence in silences:
+        within = any(outage.sign <= silence.start and silence.end <= outage.ended.low for outage in found)
+        if not silence.good or within or silence.start < found[0].sign:
             continue
-        gone = Interval(before.started, after.finished)
+        gone = Interval(silence.start, silence.answered)
         # An outage that may have started in the settle phase belongs to the fault, like any outage seen there.
-        sign = after.started if after.started >= origin.settling else before.started
+        sign = silence.end if silence.end >= origin.settling else silence.start
         hidden.append(Outage(gone, gone, sign))
     return sorted([*found, *hidden], key=lambda outage: outage.began.low)
 
 
-def _sent(requests: Sequence[RequestSample], after: float) -> list[RequestSample]:
-    """Sort the requests by start, without failures that ended before ``after``: the fault did not cause those."""
-    return sorted(
-        (request for request in requests if request.ok or request.finished >= after),
-        key=lambda request: request.started,
-    )
-
-
-def _outage(sent: Sequence[RequestSample], failures: Sequence[int], after: float, in_a_row: int) -> Outage:
-    first, last = failures[0], failures[-1]
-    good = sent[last + 1 : last + 1 + in_a_row]
+def _outage(sent: Sent, failures: Indexes, after: float, in_a_row: int) -> Outage:
+    first, last = int(failures[0]), int(failures[-1])
+    good = sent.finished[last + 1 : last + 1 + in_a_row]
     whole = len(good) == in_a_row
-    back = min(request.finished for request in good) if whole else math.inf
+    back = float(good.min()) if whole else math.inf
     # Requests overlap: a later one may fail before the first one does, and the service may be back before a timeout.
-    failed = min(back, *(sent[index].finished for index in failures))
-    good_before = sent[first - 1].started if first else after
+    failed = min(back, float(sent.finished[failures].min()))
+    good_before = float(sent.started[first - 1]) if first else after
     began = Interval(min(max(good_before, after), failed), failed)
-    ended = Interval(sent[last].started, back)
+    ended = Interval(float(sent.started[last]), back)
     likely = Interval(_likely_start(sent, first, began), _likely_end(sent, first, last, ended)) if whole else None
-    return Outage(began, ended, sent[first].started, likely)
+    return Outage(began, ended, float(sent.started[first]), likely)
 
 
-def _likely_start(sent: Sequence[RequestSample], first: int, began: Interval) -> float:
+def _likely_start(sent: Sent, first: int, began: Interval) -> float:
     """Return the most likely start: halfway between the last good start and the first failed one."""
-    return min(began.high, max(began.low, (began.low + sent[first].started) / 2))
+    return min(began.high, max(began.low, (began.low + float(sent.started[first])) / 2))
 
 
-def _likely_end(sent: Sequence[RequestSample], first: int, last: int, ended: Interval) -> float:
+def _likely_end(sent: Sent, first: int, last: int, ended: Interval) -> float:
     """Return the most likely end of an outage.
 
     It is halfway between the start of the last request that failed or had to wait, and the time when the service must
     have started to process the first good one: its end minus the usual duration, but not before its start.
     """
-    good = [request for request in sent[last + 1 :] if request.ok and request.started <= ended.high]
-    before = [request for request in sent[max(0, first - 100) : first] if request.ok] or good
-    usual = median(request.finished - request.started for request in before)
-    served = min(max(request.started, request.finished - usual) for request in good)
+    until = int(np.searchsorted(sent.started, ended.high, side="right"))
+    good = _good(sent, last + 1, until)
+    before = _good(sent, max(0, first - 100), first) or good
+    usual = median(end - start for start, end in before)
+    served = min(max(start, end - usual) for start, end in good)
     patience = max(WAITED * usual, usual + WAITED_SECONDS)
-    waited = [r.started for r in good if r.finished - r.started > patience and r.started < served]
+    waited = [start for start, end in good if end - start > patience and start < served]
     return min(ended.high, max(ended.low, (max([ended.low, *waited]) + max(ended.low, served)) / 2))
 
 
-def _blind(good: Sequence[RequestSample], start: float) -> float:
+def _good(sent: Sent, first: int, end: int) -> list[tuple[float, float]]:
+    """Return the start and the end of the good requests from an index on."""
+    part = slice(first, end)
+    ok = sent.ok[part]
+    return list(zip(sent.started[part][ok].tolist(), sent.finished[part][ok].tolist(), strict=True))
+
+
+def _blind(good: Sent, start: float) -> float:
     """Return the longest outage that could have gone unnoticed between good requests, in seconds.
 
     It lasts from the start of a request to the end of the next one, since that one may have waited for the service.
     """
-    room = [after.finished - before.started for before, after in pairwise(good)]
-    return max(good[0].finished - start, *room)
+    return max(float(good.finished[0]) - start, float((good.finished[1:] - good.started[:-1]).max()))

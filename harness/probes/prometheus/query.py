@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.model.phase_names import BASELINE, PHASES
 from harness.model.quantities import show_seconds
-from harness.model.timeline import BASELINE, PHASES, Observation, Phase, Timeline
+from harness.model.timeline import Observation, Phase, Timeline
 from harness.objectives.base import Objective
 from harness.probes.base import ProbeContext, SnapshotProbe
 from harness.probes.prometheus.health import GAP, ClockWatch, Frame, longest_gap, resets, trouble

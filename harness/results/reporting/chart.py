@@ -6,11 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 
+import numpy as np
+
 from harness.common.naming import LOAD_SERVICE
 from harness.model.reported import Status, Unknown
 from harness.model.timeline import Observation, Phase, ProbeStream, Timeline
 from harness.results.record import ChartRecord
-from harness.stats.bounds import percentile
+from harness.stats.bounds import nearest_rank
 
 # A bin is one second, or longer if there would be more bins than this: no reader could see a difference.
 MAX_BINS = 3600
@@ -43,11 +45,14 @@ def _failing(stream: ProbeStream, start: float, end: float) -> list[tuple[float,
     """Return the spans from the start of a first failed probe to the start of the next good one, within the chart."""
     spans: list[tuple[float, float]] = []
     began: float | None = None
-    for probe in sorted(stream.seen, key=lambda probe: probe.started):
-        if not probe.ok and began is None:
-            began = probe.started
-        elif probe.ok and began is not None:
-            spans.append((began, probe.started))
+    order = np.argsort(stream.seen.started, kind="stable")
+    started, ok = stream.seen.started[order], stream.seen.ok[order]
+    # Where a probe has another result than the one before it; the first one counts only if it failed.
+    for index in np.flatnonzero(np.diff(ok, prepend=True)):
+        if began is None:
+            began = float(started[index])
+        else:
+            spans.append((began, float(started[index])))
             began = None
     if began is not None:
         spans.append((began, end))
@@ -60,26 +65,23 @@ def span_of(timeline: Timeline) -> tuple[float, float]:
     end = max(phase.end for phase in timeline.phases)
     if math.isfinite(end):
         return start, end
-    seen = [observation.at for observation in timeline] + [request.finished for request in timeline.requests]
-    begun = [phase.start for phase in timeline.phases]
-    return start, max(seen + begun)
+    seen = [*(observation.at for observation in timeline), *(phase.start for phase in timeline.phases)]
+    seen += [float(timeline.requests.finished.max())] if timeline.requests else []
+    return start, max(seen)
 
 
 def _bin_requests(chart: ChartRecord, timeline: Timeline, bins: int, span: Phase) -> None:
-    chart.good, chart.failed = [0] * bins, [0] * bins
-    latencies: list[list[float]] = [[] for _ in range(bins)]
-    for request in timeline.requests:
-        if not span.start <= request.intended < span.end:
-            continue
-        # Float rounding can give the last request an index beyond the last bin.
-        index = min(bins - 1, int((request.intended - chart.start) / chart.bin))
-        if request.ok:
-            chart.good[index] += 1
-            latencies[index].append(request.latency)
-        else:
-            chart.failed[index] += 1
-    chart.p50 = [percentile(values, 0.50) if values else None for values in latencies]
-    chart.p95 = [percentile(values, 0.95) if values else None for values in latencies]
+    requests = timeline.requests.due_in([(span.start, span.end)])
+    # Float rounding can give the last request an index beyond the last bin.
+    indexes = np.minimum(bins - 1, ((requests.intended - chart.start) / chart.bin).astype(np.intp))
+    ok = requests.ok
+    chart.good = np.bincount(indexes[ok], minlength=bins).tolist()
+    chart.failed = np.bincount(indexes[~ok], minlength=bins).tolist()
+    # Numbers of 16 bits are sorted in linear time, and there are at most MAX_BINS and one.
+    order = np.argsort(indexes[ok].astype(np.uint16), kind="stable")
+    parts = [np.sort(part) for part in np.split(requests.latency[ok][order], np.cumsum(chart.good)[:-1])]
+    chart.p50 = [float(part[nearest_rank(len(part), 0.50)]) if len(part) else None for part in parts]
+    chart.p95 = [float(part[nearest_rank(len(part), 0.95)]) if len(part) else None for part in parts]
 
 
 def _all_steps(timeline: Timeline, span: Phase) -> dict[str, list[tuple[float, float]]]:

@@ -14,23 +14,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import numpy as np
+
 from harness.common.clock import Clock
 from harness.common.errors import HarnessError, Inconclusive, TimedOut
 from harness.common.waiting import wait_until
-from harness.model.timeline import PHASES, LoadSummary, RequestSample
-from harness.traffic.load.behaviour import OK
+from harness.model.phase_names import PHASES
+from harness.model.request_store import RequestStore
+from harness.model.requests import Requests
+from harness.model.timeline import LoadSummary
 from harness.traffic.load.command import clean_environment, locust_command
 from harness.traffic.load.plan import LoadPlan, Settings
+from harness.traffic.load.reader import RecordReader
 from harness.traffic.load.secrets import check_secrets
-from harness.traffic.load.wire import STOPPED, EnterPhase, RecordReader, Request, Stop
+from harness.traffic.load.wire import STOPPED, EnterPhase, Request, Stop
 from harness.traffic.process import Child
 
 STOP_GRACE = 3.0
 # The process writes a record at least once a second. Without one for this long it is frozen or starved of CPU.
 SILENCE = 10.0
-# A request that starts more than LATE seconds after its intended start counts as late. The generator counts as
-# saturated if more than this share of the arrivals was dropped.
-LATE = 0.1
+# The generator counts as saturated if more than this share of the arrivals was dropped.
 SATURATED = 0.01
 # With several workers on this machine: the time until each has read a command, even if it waits for a CPU.
 LEAD = 0.25
@@ -115,9 +118,7 @@ class RunningLoad:
         self._clock = clock
         self._lead = lead
         self._started = clock.monotonic()
-        self._seen: list[RequestSample] = []
-        self._taken = [0] * len(workers)
-        self._seen_origin: float | None = None
+        self._requests = RequestStore()
         self._summary: LoadSummary | None = None
 
     @classmethod
@@ -187,18 +188,20 @@ class RunningLoad:
         # A worker that failed says more than the others, which may only have been stopped.
         return next((why for why in found if why and why != WAS_STOPPED), next(filter(None, found), None))
 
-    def requests(self, origin: float) -> list[RequestSample]:
-        """Return all finished requests in the order of their ends; times in seconds since ``origin`` (monotonic)."""
-        if origin != self._seen_origin:
-            self._seen, self._seen_origin, self._taken = [], origin, [0] * len(self._workers)
-        for number, worker in enumerate(self._workers):
+    def requests(self, origin: float) -> Requests:
+        """Return all finished requests in the order in which they were read; times in seconds since ``origin``.
+
+        ``origin`` is monotonic. What was returned earlier is the beginning of it, and none of it is copied.
+        """
+        new = []
+        for worker in self._workers:
             worker.reader.poll()
-            new = worker.reader.requests[self._taken[number] :]
-            self._taken[number] += len(new)
-            self._seen += [_sample(request, origin) for request in new]
+            new += worker.reader.take_new()
         if len(self._workers) > 1:
-            self._seen.sort(key=lambda sample: sample.finished)
-        return list(self._seen)
+            # What is read at one time is in the order of the ends, as the records of one worker are.
+            new.sort(key=lambda row: row[2])
+        self._requests.append(new)
+        return Requests.of(self._requests, origin)
 
     def stop(self) -> LoadSummary:
         """Stop the workers (stop command, then TERM, then KILL, each with a time limit) and summarise their load.
@@ -215,7 +218,7 @@ class RunningLoad:
                 worker.reader.poll()
             self._summary = summarise([worker.reader for worker in self._workers], failed or self.failure() or "")
             if len(self._workers) > 1:
-                merge([worker.reader for worker in self._workers], records_file(self._folder))
+                merge(self.requests(0.0), records_file(self._folder))
         return self._summary
 
     def __enter__(self) -> Self:
@@ -255,22 +258,13 @@ def worker_name(settings: Settings) -> str:
     return f"worker {settings.worker + 1} of {settings.workers}" if settings.workers > 1 else "the process"
 
 
-def _sample(request: Request, origin: float) -> RequestSample:
-    return RequestSample(
-        intended=request.intended - origin,
-        started=request.started - origin,
-        finished=request.finished - origin,
-        ok=request.outcome == OK,
-        outcome=request.outcome,
-        name=request.name,
-        key=request.key,
-    )
-
-
-def merge(readers: Sequence[RecordReader], file: Path) -> None:
+def merge(requests: Requests, file: Path) -> None:
     """Write the requests of all workers to one record file, in the order of their intended starts."""
-    together = sorted((request for reader in readers for request in reader.requests), key=lambda one: one.intended)
-    file.write_bytes(b"".join(request.line() for request in together))
+    ordered = requests.take(np.argsort(requests.intended, kind="stable"))
+    with file.open("wb") as stream:
+        for one in ordered:
+            times = one.intended, one.started, one.finished
+            stream.write(Request(*times, one.outcome, one.name, one.key).line())
 
 
 def summarise(readers: Sequence[RecordReader], failed: str) -> LoadSummary:
@@ -291,15 +285,14 @@ def summarise(readers: Sequence[RecordReader], failed: str) -> LoadSummary:
         errors.append(f"load: the workers did not divide the same arrivals (the schedule of each: {found})")
     elif not errors and readers[0].schedule and readers[0].schedule[0] != offered:
         errors.append(f"load: {readers[0].schedule[0]} arrivals were due, but the workers counted {offered}")
-    requests = [request for reader in readers for request in reader.requests]
     return LoadSummary(
         offered=offered,
         achieved=offered - dropped,
         dropped=dropped,
-        failed=sum(request.outcome != OK for request in requests),
+        failed=sum(reader.failed for reader in readers),
         # Late requests were sent, so they do not count as saturation; the latency objective judges their effect.
         saturated=saturated,
-        late=sum(request.started - request.intended > LATE for request in requests),
+        late=sum(reader.late for reader in readers),
         error="; ".join(errors),
     )
 

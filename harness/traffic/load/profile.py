@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness.common.documents import load_document
 from harness.common.errors import InputError
+from harness.model.phase_names import BASELINE, PHASES
 from harness.model.quantities import FROM_FILE, Duration, Share
-from harness.model.timeline import BASELINE, PHASES
 
 # The name is also that of the file, so it has no characters that are special in paths.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$", max_length=63)]

@@ -1,4 +1,6 @@
-"""The protocol between the harness and the load process: one JSON text per line in both directions, and its reader.
+"""The protocol between the harness and the load process: one JSON text per line in both directions.
+
+The reader is ``harness.traffic.load.reader``.
 
 To the process, on its standard input (closing it ends the process)::
 
@@ -27,15 +29,10 @@ It also writes::
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
-
-from harness.traffic.tail import GrowingRecord
 
 STOPPED = "stopped by the harness"
 
@@ -100,76 +97,3 @@ def record_line(kind: str, *values: object) -> bytes:
 
 def _line(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-
-
-@dataclass
-class RecordReader:
-    """The reader of a growing record file: the records so far."""
-
-    file: Path
-    requests: list[Request] = field(default_factory=list)
-    drops: Counter[str] = field(default_factory=Counter)
-    offered: int = 0
-    dropped: int = 0
-    ready: bool = False
-    metrics_port: int | None = None
-    waiting_for: str = ""
-    last_report: float | None = None
-    end: str | None = None
-    schedule: tuple[int, int] | None = None
-    """At the end: the number of arrivals of all workers, and the checksum of their intended starts."""
-    users: list[tuple[float, int]] = field(default_factory=list)
-    exceptions: Counter[str] = field(default_factory=Counter)
-    unfinished: list[float] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._growing = GrowingRecord(self.file, self._take)
-
-    @property
-    def damaged(self) -> int:
-        """The number of lines that are not a valid record."""
-        return self._growing.damaged
-
-    def poll(self) -> None:
-        """Read the lines appended since the last call."""
-        self._growing.poll()
-
-    def _take(self, line: bytes) -> None:
-        kind, *values = orjson.loads(line)
-        match kind:
-            case "request":
-                intended, started, finished, outcome, name, key = values
-                # Interned: a handful of different texts in hundreds of thousands of requests.
-                words = sys.intern(outcome), sys.intern(name)
-                self.requests.append(Request(intended, started, finished, *words, key))
-            case "dropped":
-                _, reason = values
-                self.drops[reason] += 1
-            case "waiting":
-                self.last_report, self.waiting_for = values
-            case "ready":
-                self.last_report, self.metrics_port = values
-                self.ready = True
-            case "count":
-                self.last_report, self.offered, self.dropped = values
-            case "end":
-                self.last_report, self.end, total, checksum = values
-                self.schedule = None if total is None else (total, checksum)
-            case _:
-                self._take_own(kind, values)
-
-    def _take_own(self, kind: str, values: list[Any]) -> None:
-        """Take a record that only a locustfile of the user has."""
-        at, what = values[0], values[1]
-        match kind:
-            case "users":
-                self.users.append((float(at), int(what)))
-            case "exception":
-                self.exceptions[sys.intern(what)] += 1
-            case "unfinished":
-                self.unfinished.append(float(at))
-            case "note":
-                self.notes.append(what)
-            case _:
-                raise ValueError(kind)

@@ -10,8 +10,10 @@ from pathlib import Path
 from harness.common.clock import Clock
 from harness.common.errors import Inconclusive, TimedOut
 from harness.common.waiting import wait_until
-from harness.model.timeline import RequestSample
-from harness.traffic.prober.wire import OK, STOPPED, RecordReader, Settings
+from harness.model.request_store import RequestStore
+from harness.model.requests import Requests
+from harness.traffic.prober.reader import RecordReader
+from harness.traffic.prober.wire import OK, STOPPED, Settings
 from harness.traffic.process import Child
 
 STOP_GRACE = 2.0
@@ -28,7 +30,7 @@ class RunningProber:
         self._clock = clock
         self._started = clock.monotonic()
         self._reader = RecordReader(_records(folder), streams)
-        self._seen: list[list[RequestSample]] = [[] for _ in range(streams)]
+        self._seen = [RequestStore() for _ in range(streams)]
 
     @classmethod
     def start(
@@ -78,9 +80,9 @@ class RunningProber:
             if died:
                 raise Inconclusive(died)
             silent = [
-                f"{name}: {probes[-1].outcome if probes else 'no probe has ended yet'}"
-                for name, probes in zip(names, self._reader.probes, strict=True)
-                if not any(probe.outcome == OK for probe in probes)
+                f"{name}: {latest or 'no probe has ended yet'}"
+                for name, latest, outcomes in zip(names, self._reader.latest, self._reader.outcomes, strict=True)
+                if not outcomes[OK]
             ]
             return (None, "; ".join(silent)) if silent else (True, "")
 
@@ -105,25 +107,14 @@ class RunningProber:
             return f"prober: no record from the process for {silent:.0f} s: it is frozen or starved of CPU"
         return None
 
-    def seen(self, stream: int, origin: float) -> list[RequestSample]:
+    def seen(self, stream: int, origin: float) -> Requests:
         """Return the finished probes of a stream in the order of their ends; times in seconds since ``origin``.
 
-        ``origin`` must be the same in all calls.
+        ``origin`` is monotonic. What was returned earlier is the beginning of it, and none of it is copied.
         """
         self._reader.poll()
-        found = self._seen[stream]
-        found += [
-            RequestSample(
-                intended=probe.intended - origin,
-                started=probe.started - origin,
-                finished=probe.finished - origin,
-                ok=probe.outcome == OK,
-                outcome=probe.outcome,
-                name="",
-            )
-            for probe in self._reader.probes[stream][len(found) :]
-        ]
-        return list(found)
+        self._seen[stream].append(self._reader.take_new(stream))
+        return Requests.of(self._seen[stream], origin)
 
     def dropped(self, stream: int) -> int:
         """Return how many probes of a stream were due but never started."""

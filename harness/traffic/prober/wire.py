@@ -1,7 +1,8 @@
 """The protocol between the harness and the prober's process, without third-party packages for a fast start.
 
 The process reads one settings file, and exits when its standard input closes. It appends one JSON text per line to its
-record file; times are CLOCK_MONOTONIC seconds, which all processes of a machine share::
+record file, which ``harness.traffic.prober.reader`` reads; times are CLOCK_MONOTONIC seconds, which all processes of a
+machine share::
 
     ["probe", stream, intended, started, finished, outcome]   stream counts from 0, in the order of the settings
     ["dropped", stream, intended, reason]                     due but never started
@@ -12,12 +13,10 @@ record file; times are CLOCK_MONOTONIC seconds, which all processes of a machine
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from harness.traffic.tail import GrowingRecord
 from harness.traffic.target.endpoint import PLAIN, Access, authority
 
 # The same texts as in harness.traffic.load.wire, which is not imported here because it needs third-party packages.
@@ -67,56 +66,7 @@ class Settings:
         return cls(tuple(streams), data["max_seconds"])
 
 
-class Probe(NamedTuple):
-    """One finished probe; times are monotonic seconds."""
-
-    intended: float
-    started: float
-    finished: float
-    outcome: str
-
-
 def record_line(kind: str, *values: object) -> bytes:
     """Format one line of the record file."""
     record = [kind, *(round(value, 6) if isinstance(value, float) else value for value in values)]
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-
-
-@dataclass
-class RecordReader:
-    """The reader of a growing record file: the records so far."""
-
-    file: Path
-    streams: int
-    last_report: float | None = None
-    end: str | None = None
-
-    def __post_init__(self) -> None:
-        self._growing = GrowingRecord(self.file, self._take)
-        self.probes: list[list[Probe]] = [[] for _ in range(self.streams)]
-        self.drops: list[Counter[str]] = [Counter() for _ in range(self.streams)]
-
-    @property
-    def damaged(self) -> int:
-        """The number of lines that are not a valid record."""
-        return self._growing.damaged
-
-    def poll(self) -> None:
-        """Read the lines appended since the last call."""
-        self._growing.poll()
-
-    def _take(self, line: bytes) -> None:
-        kind, *values = json.loads(line)
-        match kind:
-            case "probe":
-                stream, *probe = values
-                self.probes[stream].append(Probe(*probe))
-            case "dropped":
-                stream, _, reason = values
-                self.drops[stream][reason] += 1
-            case "alive":
-                (self.last_report,) = values
-            case "end":
-                self.last_report, self.end = values
-            case _:
-                raise ValueError(kind)

@@ -11,7 +11,7 @@ from harness.cluster.fake.store import Change, Store
 from harness.cluster.kube.resources import PODS
 from harness.common.clock import parse_kubernetes_time
 from harness.common.errors import ApiError
-from harness.model.timeline import RECOVERY
+from harness.model.phase_names import RECOVERY
 from harness.model.verdict import Verdict
 from tests.fake_run import EXPERIMENT, Stage
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.experiment.timing import Condition, Timing, pods_down
-from harness.model.timeline import Observation, RequestSample, Timeline
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import Observation, Timeline
 from tests.fake_run import EXPERIMENT
 from tests.unit.experiment.test_loading import load, problems
 from tests.unit.timelines import PODINFO, Story
@@ -183,7 +184,7 @@ def request(at: float, *, ok: bool) -> RequestSample:
 )
 def test_errors_count_within_the_window(failed: int, good: int, at: float, met: bool) -> None:
     timeline = Timeline(0.0, 0.0)
-    timeline.requests = [*[request(at, ok=False)] * failed, *[request(9.0, ok=True)] * good]
+    timeline.requests = Requests([*[request(at, ok=False)] * failed, *[request(9.0, ok=True)] * good])
     condition = Condition.model_validate({"errorRate": "5%", "over": "3s"})
     assert str(condition) == "5% of the requests failed within 3 s"
     assert condition.met(timeline, 10.0) is met

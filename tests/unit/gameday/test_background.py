@@ -14,7 +14,8 @@ from harness.common.errors import Inconclusive
 from harness.gameday import background_rule
 from harness.gameday.background import Background, background_problems
 from harness.gameday.rules import Action, DayRule, rules_for
-from harness.model.timeline import LoadSummary, RequestSample
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import LoadSummary
 from harness.model.verdict import Verdict
 from harness.results.game_day_record import GameDayRecord
 from harness.traffic.load.catalogue import Catalogue
@@ -46,8 +47,8 @@ class FakeLoad:
     def failure(self) -> str | None:
         return self.dies or None
 
-    def requests(self, origin: float) -> list[RequestSample]:
-        return [RequestSample(n, n, n + 0.2, n > 0, "ok" if n else "503", "GET /") for n in range(4)]
+    def requests(self, origin: float) -> Requests:
+        return Requests(RequestSample(n, n, n + 0.2, n > 0, "ok" if n else "503", "GET /") for n in range(4))
 
     def stop(self) -> LoadSummary:
         self.stopped += 1

@@ -16,6 +16,8 @@ from harness.experiment.manifests import Workload
 from harness.experiment.phases import Length, Phases
 from harness.judging.early_stop import EarlyStop
 from harness.judging.judge import judge, sharing_confidence
+from harness.model.request_store import Bools, Floats
+from harness.model.requests import Requests
 from harness.model.timeline import Stop
 from harness.model.verdict import Verdict
 from harness.objectives.availability import Availability
@@ -125,21 +127,19 @@ def test_stopped_objective_is_broken_in_the_end(minimum: str, down: float, rest:
 
 
 def test_every_request_is_read_once() -> None:
+    read: list[int] = []
+
+    class Counting(Availability):
+        def counts_against(self, requests: Requests, took: Floats) -> Bools:
+            read.append(len(requests))
+            return super().counts_against(requests, took)
+
     story = at_15(failing=(11, 15))
-    stop = EarlyStop(experiment(Availability(min="99%", abortOnBreach=True)), story.timeline, STEADY)
-
-    class Counting(list[Any]):
-        read = 0
-
-        def __getitem__(self, index: Any) -> Any:
-            part = super().__getitem__(index)
-            Counting.read += len(part)
-            return part
-
-    story.timeline.requests = Counting(story.timeline.requests)
-    for _ in range(3):
-        stop.look(15.0, 5.0)
-    assert Counting.read == len(story.timeline.requests)
+    stop = EarlyStop(experiment(Counting(min="99%", abortOnBreach=True)), story.timeline, STEADY)
+    for now in (15.0, 15.0, 16.0):
+        stop.look(now, 20.0 - now)
+        story.requests(now, now + 1)
+    assert read == [100, 20, 20]
 
 
 CONDITION = AbortCondition(name="errors", query="sum(errors)", above=5, **{"for": "2s"})

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from harness.model.finding import Finding
-from harness.model.timeline import BASELINE, FAULT
+from harness.model.phase_names import BASELINE, FAULT
 from harness.model.verdict import Verdict
 from harness.objectives.availability import Availability
 from harness.objectives.error_rate import ErrorRate

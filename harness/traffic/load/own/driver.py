@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.common.clock import Clock
-from harness.model.timeline import BASELINE, LoadSummary
+from harness.model.phase_names import BASELINE
+from harness.model.timeline import LoadSummary
 from harness.traffic.load.driver import RunningLoad, Worker, records_file
 from harness.traffic.load.own.plan import OwnPlan, environment, write_settings
+from harness.traffic.load.reader import RecordReader
 from harness.traffic.load.secrets import check_secrets
-from harness.traffic.load.wire import RecordReader
 from harness.traffic.process import Child
 
 

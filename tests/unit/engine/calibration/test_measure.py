@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from harness.engine.calibration.measure import errors, of_probes, of_watch
 from harness.engine.calibration.plan import LONGEST, SHORTEST, distribute, lengths
 from harness.engine.calibration.truth import Truth
-from harness.model.timeline import Interval, Observation, ProbeStream, RequestSample, Timeline
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import Interval, Observation, ProbeStream, Timeline
 
 PERIOD = 0.01
 TOOK = 0.001
@@ -28,7 +29,7 @@ def probed(truths: list[Truth], *, until: float) -> ProbeStream:
         at = number * PERIOD + 0.0037
         down = any(one.began.low <= at < one.ended.low for one in truths)
         seen.append(RequestSample(at, at, at + TOOK, not down, "refused" if down else "ok", ""))
-    return ProbeStream("target", "target", PERIOD, 0.2, seen)
+    return ProbeStream("target", "target", PERIOD, 0.2, Requests(seen))
 
 
 def switched(truths: list[Truth], late: float) -> Timeline:

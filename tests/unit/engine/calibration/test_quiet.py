@@ -17,7 +17,8 @@ from harness.engine.calibration.run import CalibrationRun, Measured
 from harness.engine.calibration.table import table
 from harness.engine.calibration.truth import Truth
 from harness.model.clock_errors import ClockError
-from harness.model.timeline import Interval, ProbeStream, RequestSample
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import Interval, ProbeStream
 from harness.results.record import EnvironmentRecord
 from harness.results.reporting.stopwatch import line
 
@@ -33,7 +34,7 @@ def stream(*failed: float, late: float = 0.0) -> ProbeStream:
         at = round(number / 100, 2)
         ok = not DOWN <= at < UP and at not in failed
         seen.append(RequestSample(at, at + (late if number == 300 else 0.0), at + late + 0.001, ok, "", ""))
-    return ProbeStream("target", "target", 0.01, 0.5, seen)
+    return ProbeStream("target", "target", 0.01, 0.5, Requests(seen))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from harness.experiment.declaration import Experiment
 from harness.experiment.phases import Length, Phases
-from harness.model.timeline import BASELINE, SETTLE, Observation
+from harness.model.phase_names import BASELINE, SETTLE
+from harness.model.timeline import Observation
 from harness.model.verdict import Verdict
 from harness.objectives.prometheus import Prometheus as PrometheusObjective
 from harness.probes.base import ProbeContext

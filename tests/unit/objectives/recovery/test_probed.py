@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.model.finding import DISAGREEMENT
-from harness.model.timeline import ProbeStream, RequestSample
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import ProbeStream
 from harness.objectives.recovery import in_a_row, recoveries
 from harness.objectives.recovery_time import RecoveryTime
 from tests.unit.timelines import PODINFO, Story
@@ -15,7 +16,7 @@ def stream(name: str, failing: tuple[float, float], *, service: str = "podinfo",
         at = number * period
         down = failing[0] <= at < failing[1]
         seen.append(RequestSample(at, at, at + 0.002, not down, "refused" if down else "ok", ""))
-    return ProbeStream(name, service, period, 0.5, seen)
+    return ProbeStream(name, service, period, 0.5, Requests(seen))
 
 
 def story() -> Story:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.model.timeline import RequestSample
+from harness.model.requests import Requests, RequestSample
 from harness.objectives.recovery import Recovery, outages, recoveries
 from tests.unit.timelines import PODINFO, Story
 
@@ -45,7 +45,7 @@ class Client:
     offset: float
     lateness: tuple[float, ...]
 
-    def talk(self, service: Service) -> list[RequestSample]:
+    def talk(self, service: Service) -> Requests:
         seen = []
         start = service.down - 1 + self.offset
         for number in range(int((service.back + 2 - start) * self.rate)):
@@ -53,7 +53,7 @@ class Client:
             sent = due + self.lateness[number % len(self.lateness)]
             ok, answered = service.answer(sent)
             seen.append(RequestSample(due, sent, answered, ok, "ok" if ok else "refused", "GET /"))
-        return sorted(seen, key=lambda request: request.finished)
+        return Requests(sorted(seen, key=lambda request: request.finished))
 
 
 services = st.builds(
@@ -68,7 +68,7 @@ clients = st.builds(
 )
 
 
-def measured(service: Service, requests: list[RequestSample], bracket: float) -> Recovery:
+def measured(service: Service, requests: Requests, bracket: float) -> Recovery:
     """The disrupting call is made when the service goes down, known to within a bracket around it."""
     story = Story(recovery=0, settle=0).injected(service.down - bracket, took=2 * bracket)
     story.timeline.requests = requests
@@ -117,7 +117,7 @@ def test_order_of_recorded_requests_does_not_matter(service: Service, client: Cl
     requests = client.talk(service)
     shuffled = list(requests)
     random.shuffle(shuffled)
-    assert measured(service, requests, 0.1) == measured(service, shuffled, 0.1)
+    assert measured(service, requests, 0.1) == measured(service, Requests(shuffled), 0.1)
 
 
 @settings(max_examples=200, deadline=None)

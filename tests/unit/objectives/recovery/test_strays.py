@@ -6,16 +6,18 @@ import random
 
 import pytest
 
-from harness.model.timeline import Injection, Interval, ProbeStream, RequestSample, Timeline
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import Injection, Interval, ProbeStream, Timeline
 from harness.objectives.recovery import recoveries
 from harness.objectives.recovery.outage import Recovery
+from harness.objectives.recovery.sent import Sent
 from harness.objectives.recovery.strays import back_at_least_since
 
 PERIOD, TOOK, TIMEOUT = 0.01, 0.001, 0.5
 DOWN, UP = 2.0, 4.0
 
 
-def probes(*strays: tuple[float, float], share: float = 0.0, until: float = 9.0) -> list[RequestSample]:
+def probes(*strays: tuple[float, float], share: float = 0.0, until: float = 9.0) -> Requests:
     """Down from DOWN to UP and, for so long each, at the strays; a share of the rest fails too, if any."""
     rng, found = random.Random(1), []
     for number in range(int(until / PERIOD)):
@@ -24,10 +26,10 @@ def probes(*strays: tuple[float, float], share: float = 0.0, until: float = 9.0)
         ok = not down and not (DOWN <= at < UP + 2.0 and rng.random() < share)
         took = TOOK if ok or DOWN <= at < UP else TIMEOUT
         found.append(RequestSample(at, at, at + took, ok, "ok" if ok else "timeout", ""))
-    return found
+    return Requests(found)
 
 
-def recovery(seen: list[RequestSample]) -> Recovery:
+def recovery(seen: Requests) -> Recovery:
     timeline = Timeline(0.0, 0.0, probes=[ProbeStream("target", "target", PERIOD, TIMEOUT, seen)])
     timeline.injections.append(Injection("stop", (), Interval(DOWN, DOWN), proven=True))
     (found,) = recoveries(timeline, "deployment/target", services=["target"], clocks=["user"])
@@ -69,5 +71,5 @@ def test_a_relapse_that_is_not_brief_counts_in_full() -> None:
 
 
 def test_the_only_failure_is_its_own() -> None:
-    sent = [RequestSample(at, at, at, at != 3.0, "", "") for at in (1.0, 2.0, 3.0, 4.0)]
+    sent = Sent.of(Requests(RequestSample(at, at, at, at != 3.0, "", "") for at in (1.0, 2.0, 3.0, 4.0)))
     assert back_at_least_since(sent, 3.0, 10) == 3.0

@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.cluster.fake.cluster import FakeCluster
 from harness.common.clock import FakeClock
-from harness.model.timeline import BASELINE, FAULT, RECOVERY, Observation, Phase, Timeline
+from harness.model.phase_names import BASELINE, FAULT, RECOVERY
+from harness.model.timeline import Observation, Phase, Timeline
 from harness.probes.base import ProbeContext
 from harness.probes.prometheus.health import AGE
 from harness.probes.prometheus.query import PrometheusQueries

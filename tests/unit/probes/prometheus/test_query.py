@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from harness.model.timeline import BASELINE, FAULT, RECOVERY, Injection, Interval, Phase
+from harness.model.phase_names import BASELINE, FAULT, RECOVERY
+from harness.model.timeline import Injection, Interval, Phase
 from harness.model.verdict import Verdict
 from harness.objectives.prometheus import Prometheus as PrometheusObjective
 from harness.objectives.recovery import recoveries

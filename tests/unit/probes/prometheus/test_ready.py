@@ -9,7 +9,8 @@ import requests
 
 from harness.cluster.fake.cluster import FakeCluster
 from harness.common.clock import FakeClock
-from harness.model.timeline import BASELINE, Observation, Timeline
+from harness.model.phase_names import BASELINE
+from harness.model.timeline import Observation, Timeline
 from harness.objectives.prometheus import Prometheus as PrometheusObjective
 from harness.objectives.recovery_time import RecoveryTime
 from harness.probes.base import ProbeContext

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model.timeline import FAULT, Observation, Phase
+from harness.model.phase_names import FAULT
+from harness.model.timeline import Observation, Phase
 from harness.model.verdict import Verdict
 from harness.objectives.prometheus import Prometheus
 from harness.probes.prometheus.targets import scrapes_query

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.model.timeline import Injection, Interval, LoadSummary, Observation, Phase, RequestSample, Timeline, Victim
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import Injection, Interval, LoadSummary, Observation, Phase, Timeline, Victim
 from harness.model.verdict import Verdict
 from harness.results.game_day_record import ChoiceRecord, ChosenRecord, GameDayRecord, LeftOutRecord, TurnRecord
 from harness.results.mutation_record import MutantRecord, MutatedRecord, MutationRecord
@@ -78,13 +79,13 @@ def timeline(shape: Shape, seed: int = 7) -> Timeline:
     evidence = "; ".join(f"{victim} is gone and its uid has not come back" for victim in victims)
     made.injections = [Injection("podKill", victims, Interval(20.02, 20.06), proven=True, evidence=evidence)]
     made.requests = _requests(shape, random.Random(seed))
-    failed = sum(not request.ok for request in made.requests)
+    failed = made.requests.failed
     made.load = LoadSummary(len(made.requests), len(made.requests), 0, failed)
     _controllers(made, shape)
     return made
 
 
-def _requests(shape: Shape, chance: random.Random) -> list[RequestSample]:
+def _requests(shape: Shape, chance: random.Random) -> Requests:
     requests = []
     for index in range(int(shape.end * shape.rate)):
         at = index / shape.rate
@@ -94,7 +95,7 @@ def _requests(shape: Shape, chance: random.Random) -> list[RequestSample]:
         down = shape.outage is not None and shape.outage[0] <= at < shape.outage[1]
         outcome = chance.choice(["refused", "refused", "503"]) if down else "ok"
         requests.append(RequestSample(at, at, at + latency, not down, outcome, "GET /"))
-    return requests
+    return Requests(requests)
 
 
 def _controllers(made: Timeline, shape: Shape) -> None:

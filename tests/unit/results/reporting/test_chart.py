@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from harness.model.timeline import Injection, Interval, Observation, Phase, RequestSample, Timeline
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import Injection, Interval, Observation, Phase, Timeline
 from harness.results.reporting.chart import MAX_BINS, build_chart
 
 
@@ -23,7 +24,7 @@ def request(intended: float, latency: float = 0.01, ok: bool = True) -> RequestS
 def test_requests_are_counted_in_their_intended_second() -> None:
     """A request that was due in the first second and answered in the third counts in the first."""
     made = timeline(Phase("baseline", 10.0, 12.0), Phase("fault", 12.0, 13.4))
-    made.requests = [request(10.0), request(10.999, latency=2.5), request(11.0, ok=False), request(13.2)]
+    made.requests = Requests([request(10.0), request(10.999, latency=2.5), request(11.0, ok=False), request(13.2)])
     chart = build_chart(made)
     assert (chart.start, chart.bin) == (10.0, 1.0)
     assert chart.good == [2, 0, 0, 1]
@@ -34,7 +35,7 @@ def test_no_bin_has_requests_from_before_and_after_the_fault() -> None:
     """The baseline takes a little more than its seconds, so the first bin starts before it."""
     made = timeline(Phase("baseline", 10.0, 12.1), Phase("fault", 12.1, 14.0))
     made.injections = [Injection("podKill", (), Interval(12.1, 12.2))]
-    made.requests = [request(at, ok=at != 12.11) for at in (9.99, 10.0, 10.2, 12.09, 12.11, 13.9)]
+    made.requests = Requests([request(at, ok=at != 12.11) for at in (9.99, 10.0, 10.2, 12.09, 12.11, 13.9)])
     chart = build_chart(made)
     assert chart.start == pytest.approx(9.1)
     assert chart.good == [1, 1, 1, 0, 1]
@@ -43,14 +44,14 @@ def test_no_bin_has_requests_from_before_and_after_the_fault() -> None:
 
 def test_requests_outside_all_phases_are_not_drawn() -> None:
     made = timeline(Phase("baseline", 10.0, 12.0))
-    made.requests = [request(9.99), request(11.5), request(12.0)]
+    made.requests = Requests([request(9.99), request(11.5), request(12.0)])
     assert build_chart(made).good == [0, 1]
 
 
 def test_latency_counts_successful_requests_only() -> None:
     made = timeline(Phase("baseline", 0.0, 2.0))
-    made.requests = [request(0.1, latency=share / 100) for share in range(1, 101)]
-    made.requests += [request(0.2, latency=0.0001, ok=False) for _ in range(500)]
+    good = [request(0.1, latency=share / 100) for share in range(1, 101)]
+    made.requests = Requests([*good, *[request(0.2, latency=0.0001, ok=False)] * 500])
     chart = build_chart(made)
     assert [round(value or 0, 6) for value in (chart.p50[0], chart.p95[0])] == [0.5, 0.95]
     assert (chart.p50[1], chart.p95[1]) == (None, None)
@@ -81,7 +82,7 @@ def test_steps_start_with_the_phase_and_contain_only_changes() -> None:
 
 def test_shortened_run_is_drawn_up_to_the_last_observation() -> None:
     made = timeline(Phase("baseline", 0.0, 2.0), Phase("fault", 2.0, math.inf))
-    made.requests = [request(3.2, latency=1.5)]
+    made.requests = Requests([request(3.2, latency=1.5)])
     chart = build_chart(made)
     assert chart.good == [0, 0, 0, 1, 0]
 
@@ -93,7 +94,7 @@ def test_empty_run_gives_an_empty_chart() -> None:
 
 def test_a_long_soak_widens_its_bins() -> None:
     made = timeline(Phase("baseline", 0.0, 3.5 * MAX_BINS))
-    made.requests = [request(0.5), request(3.9), request(4.0)]
+    made.requests = Requests([request(0.5), request(3.9), request(4.0)])
     chart = build_chart(made)
     assert chart.bin == 4.0
     assert len(chart.good) <= MAX_BINS

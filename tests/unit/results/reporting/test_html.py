@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness.model.timeline import Injection, Interval, Phase, RequestSample, Timeline
+from harness.model.requests import Requests, RequestSample
+from harness.model.timeline import Injection, Interval, Phase, Timeline
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord, PhaseRecord
 from harness.results.reporting.chart import build_chart
@@ -196,11 +197,10 @@ def test_failure_after_the_fault_is_not_shown_before_it(lead: float, seconds: in
     made.phases = [Phase("baseline", 0.0, zero), Phase("fault", zero, zero + 40)]
     made.injections = [Injection("podKill", (), Interval(zero, zero + 0.05))]
     times = [index / 50 for index in range(50 * (seconds + 40))]
-    made.requests = [
-        RequestSample(at, at, at + 0.01, ok, "ok" if ok else "refused", "GET /")
-        for at in times
-        for ok in [at != min(each for each in times if each > zero)]
-    ]
+    failing = min(each for each in times if each > zero)
+    made.requests = Requests(
+        RequestSample(at, at, at + 0.01, at != failing, "refused" if at == failing else "ok", "GET /") for at in times
+    )
     base = sample_runs.experiment(chart=build_chart(made))
     phases = [PhaseRecord(name=phase.name, start=phase.start, end=phase.end) for phase in made.phases]
     record = base.model_copy(update={"phases": phases, "faults": [sample_runs.fault(made.injections[0])]})

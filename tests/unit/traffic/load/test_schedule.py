@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.model.timeline import PHASES
+from harness.model.phase_names import PHASES
 from harness.traffic.load.profile import Profile
 from harness.traffic.load.schedule import ArrivalSchedule, ArrivalShare
 from tests.unit.traffic.load.test_profile import profile

@@ -1,0 +1,43 @@
+"""Requests in the order of sending, as arrays: what the user clock derives outages from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.model.request_store import Bools, Floats, Indexes
+from harness.model.requests import Requests
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Requests sorted by their actual start: when each started and finished, and whether it was good."""
+
+    started: Floats
+    finished: Floats
+    ok: Bools
+
+    @classmethod
+    def of(cls, requests: Requests, after: float = -math.inf) -> Sent:
+        """Sort requests, without failures that ended before ``after``: the fault did not cause those."""
+        started, finished, ok = requests.started, requests.finished, requests.ok
+        if not math.isinf(after) and not (kept := ok | (finished >= after)).all():
+            started, finished, ok = started[kept], finished[kept], ok[kept]
+        # Stable, so that requests with one start stay in the order of their ends.
+        order = np.argsort(started, kind="stable")
+        return cls(started[order], finished[order], ok[order])
+
+    def __len__(self) -> int:
+        return len(self.started)
+
+    def since(self, start: float) -> Sent:
+        """Return those that started at ``start`` or later."""
+        first = int(np.searchsorted(self.started, start))
+        return Sent(self.started[first:], self.finished[first:], self.ok[first:])
+
+    @property
+    def failed(self) -> Indexes:
+        """The indexes of those that failed."""
+        return np.flatnonzero(~self.ok)
