@@ -48,6 +48,7 @@ ROOTS = (
     "kubernetes",
     "locust",
     "minio",
+    "numpy",
     "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry-sdk",
     "orjson",
@@ -68,7 +69,7 @@ ROOTS = (
 # Folders of the catalogue, which an installed package carries inside.
 CATALOGUE = ("experiments", "loadprofiles")
 # Change it with anything below that changes the content of the image.
-FORMAT = "2"
+FORMAT = "3"
 PREFIX = "opt/runner"
 USER = 65532
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
