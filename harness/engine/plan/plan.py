@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -182,6 +183,16 @@ def _target(experiment: Experiment, target: Target) -> str:
     return f"{target} at {authority(addresses[0], target.address[1])}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A fault and its victims on the model. ``context`` draws the same ones again; ``unknown``: why there are none."""
+
+    fault: Fault
+    context: FaultContext
+    victims: tuple[Victim, ...] = ()
+    unknown: str = ""
+
+
 class _DryRun:
     """Runs the faults of one experiment on a model of the cluster, in their order."""
 
@@ -196,13 +207,17 @@ class _DryRun:
     def run(self) -> tuple[tuple[PlannedFault, ...], list[str]]:
         """Return the planned faults, and the reasons why the guard refuses those that are injected together.
 
-        All victims are chosen before the first fault is injected, as in a real run without timings."""
+        All victims are chosen before the first fault is injected, as in a real run without timings. For a fault with a
+        time they are chosen again at its turn, when the workload is as the faults before have left it."""
         with TemporaryDirectory(prefix="resilience-plan-") as folder:
             chosen = [self._choose(number, fault, Path(folder)) for number, fault in self._listed()]
             refused = [self._shown(text) for text in self._refused()]
-            planned = [self._planned(*each) for each in chosen]
-            times = (str(self._experiment.timing(number)) for number in range(len(planned)))
-            return tuple(replace(fault, timing=when) for fault, when in zip(planned, times, strict=True)), refused
+            planned = []
+            for number, each in enumerate(chosen):
+                timing = self._experiment.timing(number)
+                fault = self._planned(each if timing.immediate else self._chosen_again(each))
+                planned.append(replace(fault, timing=str(timing)))
+            return tuple(planned), refused
 
     def _refused(self) -> list[str]:
         facts, safety = self._facts, self._experiment.safety
@@ -221,24 +236,38 @@ class _DryRun:
         image = self._run.cluster.image
         yield from enumerate(registry.render_fault(fault, image) for fault in self._experiment.faults)
 
-    def _choose(self, number: int, fault: Fault, folder: Path) -> tuple[Fault, FaultContext, tuple[Victim, ...], str]:
+    def _choose(self, number: int, fault: Fault, folder: Path) -> _Chosen:
         file = folder / f"{number}.jsonl"
         model, namespace = self._model, self._facts.namespace
         journal = Journal(model, file, self._run.id, self._run.unique_name(self._experiment), model.clock)
         home = homes_of(fault, self._experiment.workload)[0]
         place = next((own.name for own in self._deployed.namespaces if own.replaces == home), namespace)
         context = FaultContext(model, place, self._rng, model.clock, journal)
+        again = replace(context, rng=copy(self._rng))
         self._answer_commands(fault)
         try:
             victims = fault.choose(context)
         except HarnessError as error:
-            return fault, context, (), self._shown(str(error))
+            return _Chosen(fault, again, unknown=self._shown(str(error)))
         self._strikes.append((self._experiment.timing(number), fault.strike(victims)))
-        return fault, context, victims, ""
+        return _Chosen(fault, again, victims)
 
-    def _planned(self, fault: Fault, context: FaultContext, victims: tuple[Victim, ...], unknown: str) -> PlannedFault:
-        if unknown:
-            return PlannedFault(_title(fault), unknown=unknown)
+    def _chosen_again(self, chosen: _Chosen) -> _Chosen:
+        """Return a fault with the victims that it has now, drawn as before; without any, as it was."""
+        # The pods that a fault before has made have names of their own.
+        self._names |= {
+            old: new for own in self._own() for old, new in _names(self._model, own) if old not in self._names
+        }
+        self._answer_commands(chosen.fault)
+        try:
+            return replace(chosen, victims=chosen.fault.choose(chosen.context), unknown="")
+        except HarnessError:
+            return chosen
+
+    def _planned(self, chosen: _Chosen) -> PlannedFault:
+        fault, context, victims = chosen.fault, chosen.context, chosen.victims
+        if chosen.unknown:
+            return PlannedFault(_title(fault), unknown=chosen.unknown)
         calls = self._model.server.calls
         before = len(calls)
         self._answer_commands(fault)
