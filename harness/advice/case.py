@@ -15,10 +15,10 @@ from harness.experiment.workload_checks.pods import PodSource, pod_sources
 from harness.faults.base import Effect
 from harness.judging.judge import Judged
 from harness.model.finding import Finding
-from harness.model.phase_names import BASELINE, PHASES
+from harness.model.phase_names import BASELINE, FAULT, PHASES
 from harness.model.quantities import counted
 from harness.model.requests import Requests
-from harness.model.timeline import Injection, Timeline
+from harness.model.timeline import Injection, Observation, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives.recovery.pods import PodSample, pods_of, victims
 
@@ -112,6 +112,14 @@ class Case:
     def objects(self, kind: str) -> Iterator[Object]:
         """Yield the objects of the workload of one kind."""
         return (item for item in self.experiment.workload.objects if item["kind"] == kind)
+
+    def states(self, series: str, subject: str) -> list[Observation]:
+        """Return what was observed of a watched subject from the fault on, and what was in force when it began."""
+        seen = [each for each in self.timeline.observations(series, subject) if isinstance(each.value, Mapping)]
+        fault = self.timeline.phase(FAULT)
+        if fault is None:
+            return seen
+        return [each for each in seen if each.at < fault.start][-1:] + [each for each in seen if each.at >= fault.start]
 
     def missed(self, *kinds: str) -> list[Finding]:
         """Return the findings of the missed objectives of these kinds; of all kinds without any."""

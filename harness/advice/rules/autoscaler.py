@@ -18,9 +18,10 @@ _EXPLAINS = ("scaleOut", "replicas", "latency", "availability", "errorRate")
 
 
 def _no_metric(case: Case, autoscaler: str) -> str:
-    """Return the message of the autoscaler's condition that it cannot compute, if it was ever so in the fault."""
-    for seen in case.timeline.observations("autoscalers", autoscaler):
-        conditions: Mapping[str, Any] = (seen.value or {}).get("conditions") or {}
+    """Return the message of the autoscaler's condition that it cannot compute, if it was ever so from the fault on."""
+    # Before that every new autoscaler has no metrics for a while.
+    for seen in case.states("autoscalers", autoscaler):
+        conditions: Mapping[str, Any] = seen.value.get("conditions") or {}
         active = conditions.get("ScalingActive") or {}
         if active.get("status") == "False" and str(active.get("reason", "")).startswith("FailedGet"):
             return f"{active['reason']}: {active.get('message', '')}"
@@ -31,6 +32,13 @@ def _target(case: Case, item: Object) -> Subject | None:
     target = (item.get("spec") or {}).get("scaleTargetRef") or {}
     name = f"{str(target.get('kind', '')).lower()}/{target.get('name')}"
     return next((each for each in case.subjects if each.name == name), None)
+
+
+def _has(case: Case, item: Object, number: int) -> bool:
+    """Return whether the target of an autoscaler had so many ready replicas: if not, its maximum limited nothing."""
+    target = (item.get("spec") or {}).get("scaleTargetRef") or {}
+    seen = case.states("workloads", f"{str(target.get('kind', '')).lower()}/{target.get('name')}")
+    return not seen or any((each.value.get("ready") or 0) >= number for each in seen)
 
 
 def _without_request(subject: Subject, spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], str] | None:
@@ -61,8 +69,8 @@ def _of_autoscaler(case: Case, item: Object, explains: tuple[str, ...]) -> Itera
             patch = subject.of_container(container, {"resources": {"requests": requests}})
         yield Advice(f"{name} cannot compute a number of replicas{why}", failing, Strength.OBSERVED, explains, patch)
     most = int(spec.get("maxReplicas", 1))
-    counts = [seen.value.get("desired") for seen in case.timeline.observations("autoscalers", name) if seen.value]
-    if any(count is not None and count >= most for count in counts):
+    counts = [seen.value.get("desired") for seen in case.states("autoscalers", name)]
+    if any(count is not None and count >= most for count in counts) and _has(case, item, most):
         yield Advice(
             f"{name} is at its maximum",
             f"it wanted {most} of at most {most} replicas",

@@ -7,19 +7,20 @@ from collections.abc import Iterator, Mapping
 from harness.advice.case import Case, Subject
 from harness.advice.rule import Advice, Rule, Strength
 from harness.cluster.kube.client import Object
+from harness.model.phase_names import FAULT
 
 # What a namespace may reserve: to be set to what it needs.
 _QUOTA = {"spec": {"hard": {"requests.cpu": "2", "requests.memory": "2Gi"}}}
-_EXPLAINS = ("replicas", "recoveryTime", "invariant", "availability", "rolledBack")
+_EXPLAINS = ("scaleOut", "replicas", "recoveryTime", "invariant", "availability", "rolledBack")
 
 
 def _failure(case: Case, subject: Subject) -> str:
     """Return the scheduler's last message about a pod of the subject that waited after the fault; "" if none did."""
     pods = {f"pod/{sample.name}" for sample in subject.seen}
-    injected = case.timeline.injected()
+    fault = case.timeline.phase(FAULT)
     found = ""
     for seen in case.timeline.observations("events"):
-        late = injected is not None and seen.at >= injected.low
+        late = fault is not None and seen.at >= fault.start
         if late and seen.subject in pods and isinstance(seen.value, Mapping):
             found = str(seen.value["message"]) if seen.value.get("reason") == "FailedScheduling" else found
     return found

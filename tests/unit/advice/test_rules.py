@@ -210,42 +210,6 @@ def test_strategy_that_ends_old_pods_first() -> None:
     assert advice.cause == "deployment/podinfo ends all old pods before it starts new ones"
 
 
-def autoscaled(desired: int, conditions: dict[str, Any], **changes: Any) -> Advice:
-    target = {"kind": "Deployment", "name": "podinfo"}
-    spec = {"scaleTargetRef": target, "maxReplicas": 3}
-    item = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "podinfo"}, "spec": spec}
-    story = Story().add("autoscalers", "hpa/podinfo", 12.0, {"desired": desired, "conditions": conditions})
-    return found([*workload(shop(**changes)), item], KILL, story, "replicas")["autoscaler"]
-
-
-def test_autoscaler_at_its_maximum() -> None:
-    top = autoscaled(3, {})
-    assert (top.cause, top.evidence) == ("hpa/podinfo is at its maximum", "it wanted 3 of at most 3 replicas")
-
-
-def test_autoscaler_without_a_metric() -> None:
-    failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no cpu request"}
-    blind = autoscaled(1, {"ScalingActive": failing}, resources=None)
-    assert blind.cause == "hpa/podinfo cannot compute a number of replicas: container app has no request for cpu"
-    assert blind.evidence == "FailedGetResourceMetric: no cpu request"
-    assert changed(blind)["resources"]["requests"] == {"cpu": "100m"}
-
-
-@pytest.mark.parametrize(
-    ("resources", "named"),
-    [
-        ({"requests": {"memory": "32Mi"}}, True),
-        ({"requests": {"cpu": "50m"}}, False),
-        ({"limits": {"cpu": "50m"}}, False),
-    ],
-)
-def test_request_that_the_metric_needs_is_named(resources: dict[str, Any], named: bool) -> None:
-    failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"}
-    blind = autoscaled(1, {"ScalingActive": failing}, resources=resources)
-    assert ("container app has no request for cpu" in blind.cause) is named
-    assert bool(blind.patch) is named
-
-
 def test_liveness_probe_that_does_not_notice() -> None:
     story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"))
     story.pod(12.0, "podinfo-a", "a", ready=False)

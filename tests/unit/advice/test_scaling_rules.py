@@ -1,0 +1,87 @@
+"""Rules about replicas that an autoscaler does not add, and pods that have no room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.advice.rule import Advice
+from tests.unit.advice.test_rules import KILL, changed, found, shop, workload
+from tests.unit.timelines import PODINFO, Story
+
+
+def scaled(story: Story, **changes: Any) -> dict[str, Advice]:
+    target = {"kind": "Deployment", "name": "podinfo"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 3}
+    item = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "podinfo"}, "spec": spec}
+    return found([*workload(shop(**changes)), item], KILL, story, "replicas")
+
+
+def autoscaled(desired: int, conditions: dict[str, Any], **changes: Any) -> Advice:
+    story = Story().add("autoscalers", "hpa/podinfo", 12.0, {"desired": desired, "conditions": conditions})
+    return scaled(story, **changes)["autoscaler"]
+
+
+def test_autoscaler_at_its_maximum() -> None:
+    top = autoscaled(3, {})
+    assert (top.cause, top.evidence) == ("hpa/podinfo is at its maximum", "it wanted 3 of at most 3 replicas")
+
+
+def test_autoscaler_that_could_not_compute_at_first_is_no_cause() -> None:
+    """Every new one has no metrics for a while; only what is in force from the fault at 10 s on counts."""
+    failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"}
+    blind, active = {"desired": 0, "conditions": {"ScalingActive": failing}}, {"desired": 1, "conditions": {}}
+    story = Story().add("autoscalers", "hpa/podinfo", 2.0, blind)
+    assert "autoscaler" in scaled(story)
+    assert "autoscaler" not in scaled(story.add("autoscalers", "hpa/podinfo", 8.0, active))
+
+
+@pytest.mark.parametrize(("ready", "named"), [(3, True), (1, False)])
+def test_maximum_is_a_cause_only_if_it_was_reached(ready: int, named: bool) -> None:
+    story = Story().add("autoscalers", "hpa/podinfo", 12.0, {"desired": 3, "conditions": {}})
+    assert ("autoscaler" in scaled(story.add("workloads", PODINFO, 14.0, {"ready": ready}))) is named
+
+
+@pytest.mark.parametrize(("message", "named"), [("pods is forbidden: exceeded quota: room", True), ("denied", False)])
+def test_quota_that_refuses_pods(message: str, named: bool) -> None:
+    failure = {"ReplicaFailure": {"status": "True", "reason": "FailedCreate", "message": message}}
+    story = Story().add("workloads", PODINFO, 14.0, {"ready": 1, "conditions": failure})
+    advice = found(workload(shop()), KILL, story, "replicas")
+    assert ("quota-reached" in advice) is named
+    if named:
+        assert advice["quota-reached"].cause == "a ResourceQuota refuses further pods of deployment/podinfo"
+        assert advice["quota-reached"].evidence == message
+
+
+def test_pods_without_room_are_named_without_a_fault() -> None:
+    message = {"reason": "FailedScheduling", "message": "2 Insufficient cpu", "type": "Warning", "count": 1}
+    story = Story().pod(11.0, "podinfo-d", "d", ready=False, event="ADDED")
+    assert "no-room" not in found(
+        workload(shop()), KILL, story.add("events", "pod/podinfo-d", 9.0, message), "replicas"
+    )
+    advice = found(workload(shop()), KILL, story.add("events", "pod/podinfo-d", 12.0, message), "replicas")["no-room"]
+    assert advice.evidence == "2 Insufficient cpu"
+
+
+def test_autoscaler_without_a_metric() -> None:
+    failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no cpu request"}
+    blind = autoscaled(1, {"ScalingActive": failing}, resources=None)
+    assert blind.cause == "hpa/podinfo cannot compute a number of replicas: container app has no request for cpu"
+    assert blind.evidence == "FailedGetResourceMetric: no cpu request"
+    assert changed(blind)["resources"]["requests"] == {"cpu": "100m"}
+
+
+@pytest.mark.parametrize(
+    ("resources", "named"),
+    [
+        ({"requests": {"memory": "32Mi"}}, True),
+        ({"requests": {"cpu": "50m"}}, False),
+        ({"limits": {"cpu": "50m"}}, False),
+    ],
+)
+def test_request_that_the_metric_needs_is_named(resources: dict[str, Any], named: bool) -> None:
+    failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"}
+    blind = autoscaled(1, {"ScalingActive": failing}, resources=resources)
+    assert ("container app has no request for cpu" in blind.cause) is named
+    assert bool(blind.patch) is named
