@@ -17,6 +17,7 @@ from harness.model.finding import Finding
 from harness.model.phase_names import FAULT
 from harness.model.quantities import Duration, show_seconds
 from harness.model.timeline import Interval, Timeline
+from harness.model.verdict import Verdict
 from harness.objectives import _reaction
 from harness.objectives._fields import Limit, reference
 from harness.objectives._findings import inconclusive, never, within
@@ -91,11 +92,10 @@ class ScaleOut(Objective):
         return "" if found is not None and found.served is not None else f"no new replica of {self.of} serves yet"
 
     def pending(self, timeline: Timeline) -> str:
-        fault, settings = timeline.phase(FAULT), self._settings(timeline)
-        if fault is None or settings is None or fault.end - fault.start > self._limit(settings):
-            # Too late already: nothing that comes now changes the verdict.
-            return ""
         return self.awaits(timeline)
+
+    def overdue(self, timeline: Timeline) -> bool:
+        return self.judge(timeline).verdict is Verdict.BROKEN
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # from the start of the fault phase to the end of the run

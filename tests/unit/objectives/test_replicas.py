@@ -155,6 +155,16 @@ def test_the_recovery_phase_is_pending_until_it_settled() -> None:
     assert Replicas(of=HPA, never_above=4).pending(sizes(*RAMP[:-1]).timeline) == ""
 
 
+def test_autoscaler_with_unknown_targets_is_never_settled() -> None:
+    """Its last numbers are the right ones, but it cannot read its metrics any more."""
+    story, objective = sizes(*RAMP), Replicas(of=HPA, settles_to=1, settles_within="30s")
+    active = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"}
+    value = {"current": 1, "desired": 1, "min": 1, "max": 5, "conditions": {"ScalingActive": active}}
+    story.add("autoscalers", HPA, 45.0, value)
+    assert objective.pending(story.timeline).endswith("ScalingActive is False: FailedGetResourceMetric: no metrics")
+    assert objective.judge(story.timeline).verdict is INCONCLUSIVE
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

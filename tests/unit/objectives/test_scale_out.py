@@ -195,16 +195,16 @@ def test_autoscaler_that_cannot_compute_gives_its_reason() -> None:
     assert "ScalingActive is False: FailedGetResourceMetric: missing request for cpu" in reason
 
 
-def test_recovery_does_not_wait_beyond_the_limit() -> None:
-    """The fault phase of 60 s was longer than the 43 s that are allowed."""
-    assert ScaleOut(of=HPA).pending(scaled(served=None).timeline) == ""
+def test_a_twin_does_not_wait_beyond_the_limit() -> None:
+    assert ScaleOut(of=HPA).overdue(scaled(served=None).timeline)
+    assert not ScaleOut(of=HPA, slack="60s").overdue(scaled(served=None).timeline)
 
 
 def test_fault_and_recovery_wait_for_the_new_replica() -> None:
     objective = ScaleOut(of=HPA)
     assert objective.awaits(Story(fault=60).timeline) == "no new replica of hpa/podinfo serves yet"
     assert objective.awaits(scaled(served=None).timeline) == "no new replica of hpa/podinfo serves yet"
-    assert ScaleOut(of=HPA, slack="30s").pending(scaled(served=None).timeline) != ""
+    assert objective.pending(scaled(served=None).timeline) != ""
     assert objective.awaits(scaled().timeline) == ""
 
 
