@@ -9,6 +9,7 @@ from harness.advice.case import Case, Subject
 from harness.advice.rule import Advice, Rule, Strength
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
+from harness.model.phase_names import FAULT
 
 # That of an autoscaler without metrics.
 _DEFAULT_METRIC = {"resource": {"name": "cpu", "target": {"type": "Utilization"}}}
@@ -18,11 +19,11 @@ _EXPLAINS = ("scaleOut", "replicas", "latency", "availability", "errorRate")
 
 
 def _no_metric(case: Case, autoscaler: str) -> str:
-    """Return the message of the autoscaler's condition that it cannot compute, if it was ever so from the fault on."""
-    # Before that every new autoscaler has no metrics for a while.
-    for seen in case.states("autoscalers", autoscaler):
-        conditions: Mapping[str, Any] = seen.value.get("conditions") or {}
-        active = conditions.get("ScalingActive") or {}
+    """Return the message of the autoscaler's condition that it could not compute when the fault phase ended, or ""."""
+    fault = case.timeline.phase(FAULT)
+    # Every new autoscaler, and one whose pods are all new, has no metrics for a while: that explains nothing.
+    for seen in [each for each in case.states("autoscalers", autoscaler) if fault is None or each.at < fault.end][-1:]:
+        active = (seen.value.get("conditions") or {}).get("ScalingActive") or {}
         if active.get("status") == "False" and str(active.get("reason", "")).startswith("FailedGet"):
             return f"{active['reason']}: {active.get('message', '')}"
     return ""

@@ -28,13 +28,16 @@ def test_autoscaler_at_its_maximum() -> None:
     assert (top.cause, top.evidence) == ("hpa/podinfo is at its maximum", "it wanted 3 of at most 3 replicas")
 
 
-def test_autoscaler_that_could_not_compute_at_first_is_no_cause() -> None:
-    """Every new one has no metrics for a while; only what is in force from the fault at 10 s on counts."""
+@pytest.mark.parametrize(
+    ("at", "named"), [((2.0,), True), ((2.0, 8.0), False), ((12.0,), True), ((12.0, 15.0), False), ((12.0, 25.0), True)]
+)
+def test_autoscaler_that_cannot_compute_for_a_while_is_no_cause(at: tuple[float, ...], named: bool) -> None:
+    """It fails from the first instant to the second one, and the fault phase ends at 20 s."""
     failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"}
-    blind, active = {"desired": 0, "conditions": {"ScalingActive": failing}}, {"desired": 1, "conditions": {}}
-    story = Story().add("autoscalers", "hpa/podinfo", 2.0, blind)
-    assert "autoscaler" in scaled(story)
-    assert "autoscaler" not in scaled(story.add("autoscalers", "hpa/podinfo", 8.0, active))
+    story = Story().add("autoscalers", "hpa/podinfo", at[0], {"desired": 0, "conditions": {"ScalingActive": failing}})
+    for fine in at[1:]:
+        story.add("autoscalers", "hpa/podinfo", fine, {"desired": 1, "conditions": {}})
+    assert ("autoscaler" in scaled(story)) is named
 
 
 @pytest.mark.parametrize(("ready", "named"), [(3, True), (1, False)])
