@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from mmap import mmap
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,9 @@ Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 Indexes: TypeAlias = NDArray[np.intp]
 
+# Bytes of an array from which on it has a mapping of its own.
+_MAPPED = 1 << 20
+
 # Intended start, actual start, end, whether it was good, outcome, name and key, as in RequestSample.
 Row: TypeAlias = tuple[float, float, float, bool, str, str, str]
 
@@ -21,13 +25,13 @@ class Column:
     """An array with room to grow. Memory that was never written to costs nothing, so the room doubles."""
 
     def __init__(self, kind: type[Any]) -> None:
-        self._room: NDArray[Any] = np.zeros(0, kind)
+        self._room: NDArray[Any] = _room(0, np.dtype(kind))
 
     def write(self, used: int, values: Sequence[Any] | NDArray[Any]) -> None:
         """Append values after the first ``used`` ones."""
         size = used + len(values)
         if size > len(self._room):
-            room = np.zeros(max(size, 2 * len(self._room)), self._room.dtype)
+            room = _room(max(size, 2 * len(self._room)), self._room.dtype)
             # Into new memory: a view keeps the old one.
             room[:used] = self._room[:used]
             self._room = room
@@ -36,6 +40,14 @@ class Column:
     @property
     def values(self) -> NDArray[Any]:
         return self._room
+
+
+def _room(size: int, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Return zeros. Many of them are mapped on their own: what is no longer used goes back to the system at once.
+
+    The allocator would keep it, in pieces too small for the next, larger array."""
+    length = size * kind.itemsize
+    return np.frombuffer(mmap(-1, length), kind) if length >= _MAPPED else np.zeros(size, kind)
 
 
 class Words:

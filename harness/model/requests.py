@@ -166,7 +166,9 @@ class Requests(Sequence[RequestSample]):
 
     def take(self, indexes: Indexes) -> Requests:
         """Return the requests with these indexes, in their order."""
-        return self._with(self._rows.start + indexes if isinstance(self._rows, slice) else self._rows[indexes])
+        if not isinstance(self._rows, slice):
+            return self._with(self._rows[indexes])
+        return self._with(self._rows.start + indexes if self._rows.start else indexes)
 
     def due_in(self, spans: Iterable[tuple[float, float]]) -> Requests:
         """Return the requests whose intended start is in one of these spans; the end of a span is not in it."""
@@ -205,4 +207,8 @@ class Requests(Sequence[RequestSample]):
         return found
 
     def _times(self, column: Column) -> Floats:
-        return self._values(column) - self._origin if self._origin else self._values(column)
+        if isinstance(self._rows, slice):
+            return self._values(column) - self._origin if self._origin else self._values(column)
+        found: Floats = column.values[self._rows]
+        found -= self._origin
+        return found

@@ -65,22 +65,25 @@ class ErrorRate(ShareObjective):
 
     def counts_against(self, requests: Requests, took: Floats) -> Bools:
         del took
-        kinds = self.kinds
-        if kinds is None:
-            return ~requests.ok
-        return ~requests.ok & requests.has_outcome(lambda outcome: any(_is(outcome, kind) for kind in kinds))
+        return self._counted(requests)
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         requests = timeline.requests_in(phases or self.phases)
         if not requests:
             return inconclusive(f"no request was due in {', '.join(phases or self.phases)}")
-        outcomes = requests.where(self.counts_against(requests, requests.took)).outcomes
+        outcomes = requests.where(self._counted(requests)).outcomes
         detail = {f"failed: {outcome}": str(count) for outcome, count in outcomes.most_common()}
         if steady_state(phases):
             return self.demand.judge_steady(outcomes.total(), len(requests), detail)
         finding = self.demand.judge(timeline, outcomes.total(), len(requests), detail)
         finding = over_when_seen_last(finding, self, timeline, phases or self.phases)
         return doubted_if_closed(finding, self, timeline, phases or self.phases)
+
+    def _counted(self, requests: Requests) -> Bools:
+        kinds = self.kinds
+        if kinds is None:
+            return ~requests.ok
+        return ~requests.ok & requests.has_outcome(lambda outcome: any(_is(outcome, kind) for kind in kinds))
 
 
 def _is(outcome: str, kind: str) -> bool:

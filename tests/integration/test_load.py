@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -209,7 +210,7 @@ def test_workers_divide_the_arrivals_of_one_schedule(target: Target, tmp_path: P
     # The number of an arrival is that of the whole schedule, so that keys are unique in the run.
     assert [request.key for request in by_intended] == [str(number + 1) for number in range(len(seen))]
     assert list(seen[: len(earlier)]) == list(earlier)
-    merged = (tmp_path / "load" / "load-records.jsonl").read_text().splitlines()
+    merged = gzip.decompress((tmp_path / "load" / "load-records.jsonl.gz").read_bytes()).splitlines()
     assert [json.loads(line)[6] for line in merged] == [str(number + 1) for number in range(len(seen))]
     assert len(load.pids) == workers
 

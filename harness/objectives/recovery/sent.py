@@ -22,12 +22,17 @@ class Sent:
     @classmethod
     def of(cls, requests: Requests, after: float = -math.inf) -> Sent:
         """Sort requests, without failures that ended before ``after``: the fault did not cause those."""
-        started, finished, ok = requests.started, requests.finished, requests.ok
-        if not math.isinf(after) and not (kept := ok | (finished >= after)).all():
-            started, finished, ok = started[kept], finished[kept], ok[kept]
         # Stable, so that requests with one start stay in the order of their ends.
-        order = np.argsort(started, kind="stable")
-        return cls(started[order], finished[order], ok[order])
+        ordered = requests.take(np.argsort(requests.started, kind="stable"))
+        started, finished, ok = ordered.started, ordered.finished, ordered.ok
+        del ordered
+        kept = ok | (finished >= after)
+        if not kept.all():
+            # One after the other, so that not all of them are in memory twice.
+            started = started[kept]
+            finished = finished[kept]
+            ok = ok[kept]
+        return cls(started, finished, ok)
 
     def __len__(self) -> int:
         return len(self.started)

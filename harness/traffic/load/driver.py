@@ -29,6 +29,7 @@ from harness.traffic.load.reader import RecordReader
 from harness.traffic.load.secrets import check_secrets
 from harness.traffic.load.wire import STOPPED, EnterPhase, Request, Stop
 from harness.traffic.process import Child
+from harness.traffic.tail import compress
 
 STOP_GRACE = 3.0
 # The process writes a record at least once a second. Without one for this long it is frozen or starved of CPU.
@@ -206,7 +207,7 @@ class RunningLoad:
     def stop(self) -> LoadSummary:
         """Stop the workers (stop command, then TERM, then KILL, each with a time limit) and summarise their load.
 
-        May be called again.
+        The record files are compressed. May be called again.
         """
         if self._summary is None:
             # Read before the stop command, since afterwards an exit is expected.
@@ -219,6 +220,8 @@ class RunningLoad:
             self._summary = summarise([worker.reader for worker in self._workers], failed or self.failure() or "")
             if len(self._workers) > 1:
                 merge(self.requests(0.0), records_file(self._folder))
+            for file in {*(worker.reader.file for worker in self._workers), records_file(self._folder)}:
+                compress(file)
         return self._summary
 
     def __enter__(self) -> Self:

@@ -15,6 +15,7 @@ from harness.model.requests import Requests
 from harness.traffic.prober.reader import RecordReader
 from harness.traffic.prober.wire import OK, STOPPED, Settings
 from harness.traffic.process import Child
+from harness.traffic.tail import compress
 
 STOP_GRACE = 2.0
 # The process writes a record at least once a second. Without one for this long it is frozen or starved of CPU.
@@ -121,9 +122,10 @@ class RunningProber:
         return self._reader.drops[stream].total()
 
     def stop(self) -> None:
-        """Stop the process. May be called again."""
+        """Stop the process, and compress its records. May be called again."""
         self._process.end(STOP_GRACE)
         self._reader.poll()
+        compress(self._reader.file)
 
 
 def _records(folder: Path) -> Path:
