@@ -51,7 +51,7 @@ def test_user_profile_wins_unless_builtin_is_given(folder: Path, catalogue: Cata
 def test_unknown_profile_is_reported_with_the_available_ones(catalogue: Catalogue, name: str) -> None:
     with pytest.raises(InputError) as caught:
         catalogue.profile(name)
-    assert problem(caught) == f"found the load profile {name!r}, expected one of: ramp, soak, spike, steady"
+    assert problem(caught) == f"found the load profile {name!r}, expected one of: ramp, soak, spike, steady, step"
 
 
 def test_unknown_behaviour_is_reported_with_the_available_ones(folder: Path, catalogue: Catalogue) -> None:
