@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.reader import ReaderError
 
 from harness.common.errors import InputError, Problem, SecretValueError
 from harness.common.file_text import decode, json_stream
@@ -90,7 +91,11 @@ class Document:
         ``model`` is the class that was validated; its field names are suggested for unknown keys.
         """
         found = []
-        for detail in error.errors(include_url=False):
+        details = error.errors(include_url=False)
+        for detail in details:
+            if detail["type"] == "too_short" and any(_inside(other["loc"], detail["loc"]) for other in details):
+                # Only the wrong items, which are reported, are missing.
+                continue
             sentence = _sentence(detail["type"], detail["msg"], detail["input"], detail.get("ctx", {}))
             if detail["type"] == "extra_forbidden" and model is not None:
                 sentence += one_of(str(detail["loc"][-1]), known_fields(model, detail["loc"][:-1]))
@@ -125,6 +130,10 @@ def load_documents(file: Path, text: str | None = None) -> list[Document]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise InputError([Problem(f"not valid YAML: {error.problem or error.context}", file, line)]) from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        found = f"found the character U+{error.character:04X}, expected printable text"
+        raise InputError([Problem(f"not valid YAML: {found}", file, line)]) from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise InputError([Problem(f"not valid YAML: {error}", file)]) from error
 
@@ -139,8 +148,12 @@ def _read(file: Path) -> str:
         if len(content) > MAX_BYTES:
             raise InputError([Problem(f"larger than {MAX_BYTES} bytes", file)])
         return decode(content)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError([Problem(f"cannot be read: {error}", file)]) from error
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode(error.encoding)
+        found = f"cannot be read: found the byte 0x{error.object[error.start]:02x}, expected {error.encoding} text"
+        raise InputError([Problem(found, file, before.count("\n") + 1)]) from error
+    except OSError as error:
+        raise InputError([Problem(f"cannot be read: {error.strerror or error}", file)]) from error
 
 
 def _documents(text: str, lines: int, walk: _Walk) -> Iterator[Document]:
@@ -236,6 +249,10 @@ class _Walk:
             raise InputError(self.problems)
 
 
+def _inside(inner: Sequence[str | int], outer: Sequence[str | int]) -> bool:
+    return len(inner) > len(outer) and tuple(inner[: len(outer)]) == tuple(outer)
+
+
 def _sentence(kind: str, message: str, found: object, context: Mapping[str, Any]) -> str:
     if kind == "default_factory_not_called":
         # The default depends on another field that is invalid; that field's own problem is enough.
@@ -247,5 +264,8 @@ def _sentence(kind: str, message: str, found: object, context: Mapping[str, Any]
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     if kind in _EXPECTED:
-        return f"found {shown(found)}, expected {_EXPECTED[kind].format_map(context)}"
+        expected = _EXPECTED[kind].format_map(context)
+        if kind == "too_short" and isinstance(found, Mapping):
+            expected = f"a mapping with at least {context['min_length']} key"
+        return f"found {shown(found)}, expected {expected}"
     return f"found {shown(found)}, expected: {message[:1].lower()}{message[1:]}"

@@ -62,7 +62,7 @@ class Length(_Part):
 def _length(value: object, info: ValidationInfo) -> object:
     if isinstance(value, Length | Mapping):
         return value
-    found = read_duration(value, info)
+    found = read_duration(value, info) if isinstance(value, str | int | float) else None
     if not isinstance(found, int | float) or not math.isfinite(found):
         expected = "expected a finite duration such as 20s, or {atLeast: 10s, atMost: 25s}"
         raise ValueError(f"found {value!r}, {expected}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
@@ -24,7 +25,7 @@ FURTHER_DECIMALS = 4
 def parse_duration(value: object) -> object:
     """Convert ``1m30s``, ``200ms`` or a number to seconds. Raises ValueError for any other text."""
     if not isinstance(value, str):
-        return _number(value)
+        return _number(value, "a duration such as 200ms, 20s or 1m30s")
     text = value.strip()
     # `findall` skips what it does not recognise, so the parts must be compared with the whole text.
     parts = _DURATION.findall(text)
@@ -36,9 +37,9 @@ def parse_duration(value: object) -> object:
 
 
 def read_duration(value: object, info: ValidationInfo) -> object:
-    """Convert a duration to seconds as ``Duration`` does; what is neither text nor a number is returned unchanged.
+    """Convert a duration to seconds as ``Duration`` does.
 
-    Raises ValueError for text that is no duration, a negative number, and in a file for a number without a unit."""
+    Raises ValueError for what is no duration, a negative number, and in a file for a number without a unit."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value < 0:
             raise ValueError(f"found {value}, expected a duration of at least 0s, such as 20s")
@@ -59,7 +60,7 @@ def _share(value: object) -> object:
 def parse_share(value: object) -> object:
     """Convert ``99.9%`` or a number to a share from 0 to 1. Raises ValueError for any other text."""
     if not isinstance(value, str):
-        return _number(value)
+        return _number(value, "a percentage such as 99.9% or a number from 0 to 1")
     if not re.fullmatch(r"\d+(\.\d+)?\s*%", value.strip()):
         raise ValueError(f"found {value!r}, expected a percentage such as 99.9% or a number from 0 to 1")
     return float(value.strip().rstrip("%")) / 100
@@ -68,17 +69,18 @@ def parse_share(value: object) -> object:
 def parse_rate(value: object) -> object:
     """Convert ``50/s``, ``3000/m`` or a number to events per second. Raises ValueError for any other text."""
     if not isinstance(value, str):
-        return _number(value)
+        return _number(value, "a rate such as 50/s")
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)", value.strip())
     if not found:
         raise ValueError(f"found {value!r}, expected a rate such as 50/s")
     return float(found[1]) / _SECONDS[found[2]]
 
 
-def _number(value: object) -> object:
+def _number(value: object, expected: str) -> object:
     # In Python a bool is an int, so YAML's yes and true would be accepted as 1.
-    if isinstance(value, bool):
-        raise ValueError(f"found {str(value).lower()}, expected a number with its unit")  # noqa: TRY004 - pydantic's own
+    if isinstance(value, bool) or not isinstance(value, Real):
+        found = "nothing" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+        raise ValueError(f"found {found}, expected {expected}")  # noqa: TRY004 - pydantic's own
     return value
 
 

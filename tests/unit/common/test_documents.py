@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from pydantic import BaseModel, Field, ValidationError
 
 from harness.common.documents import (
     MAX_BYTES,
@@ -102,7 +104,7 @@ LAUGHS = "&a0 [x, x], " + ", ".join(f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" f
         ('a: "\\ud83d\\ud83d\\ude00"\n', ":1: a: found half of a character (U+D800 to U+DFFF), expected text"),
         ('"\\ud800": {a: 1, a: 2}\n', ":1: found half of a character (U+D800 to U+DFFF), expected text"),
         ('a: "\\UFFFFFFFF"\n', ": not valid YAML: "),
-        ("a: \0\n", ": not valid YAML: "),
+        ("a: \0\n", ":1: not valid YAML: "),
         ("a: &a {<<: *a}\n", f":1: nested deeper than {MAX_DEPTH} levels"),
         (f"a: &a {'x' * 990_000}\nb: [{'*a, ' * 30}]\n", f": unfolds to more than {MAX_CHARACTERS} characters"),
         (
@@ -232,3 +234,45 @@ def test_any_bytes_are_data_or_a_problem(tmp_path_factory: pytest.TempPathFactor
     with suppress(InputError):
         found = [document.data for document in load_documents(file)]
     json.dumps(found, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"a: 1\nb: caf\xe9\n", ":2: cannot be read: found the byte 0xe9, expected utf-8 text"),
+        (b"\xff\xfea\x00\n\x00b", ":2: cannot be read: found the byte 0x62, expected utf-16-le text"),
+        (b"a: 1\nb: \x00\n", ":2: not valid YAML: found the character U+0000, expected printable text"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_its_line(tmp_path: Path, content: bytes, problem: str) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        load_document(file)
+    assert [str(each) for each in caught.value.problems] == [f"{file}{problem}"]
+
+
+def test_missing_file_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_document(tmp_path / "gone.yaml")
+    assert str(caught.value.problems[0]) == f"{tmp_path}/gone.yaml: cannot be read: No such file or directory"
+
+
+class Sizes(BaseModel):
+    mapping: dict[str, int] = Field(default={"a": 1}, min_length=1)
+    words: frozenset[Literal["a", "b"]] = Field(default=frozenset("a"), min_length=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("mapping: {}", ":1: mapping: found {}, expected a mapping with at least 1 key"),
+        ("words: []", ":1: words: found [], expected a list of at least 1"),
+        ("words: [c]", ":1: words[0]: found 'c', expected 'a' or 'b'"),
+    ],
+)
+def test_too_few_items_are_one_problem(text: str, problem: str) -> None:
+    document = load_document(FILE, text)
+    with pytest.raises(ValidationError) as caught:
+        Sizes.model_validate(document.data)
+    assert [str(each) for each in document.problems(caught.value)] == [f"some.yaml{problem}"]

@@ -56,6 +56,8 @@ def test_text_of_a_timing(given: dict[str, Any], shown: str) -> None:
     ("fault", "message"),
     [
         ("at: 3", "found 3, expected a duration with its unit, such as 3s"),
+        ("at:", "found nothing, expected a duration such as 200ms, 20s or 1m30s"),
+        ("at: [3s]", "found ['3s'], expected a duration such as 200ms, 20s or 1m30s"),
         ("times: 3", "found 3 times without every, expected both"),
         ("every: 3s", "found every without times, expected times: 2 or more"),
         ("times: 101", "found 101, expected at most 100"),
