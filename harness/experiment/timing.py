@@ -60,6 +60,8 @@ class Condition(_Part):
             raise ValueError(f"found {'neither' if self.rollout is None else 'both'} of rollout and errorRate")
         if (self.rollout is None) != (self.is_ is None):
             raise ValueError("found only one of rollout and is, expected both")
+        if self.rollout is not None and "over" in self.model_fields_set:
+            raise ValueError("found over with rollout, expected it with errorRate only")
         if self.is_ == "deadlineExceeded" and not str(self.rollout).startswith("deployment/"):
             raise ValueError(f"found deadlineExceeded of {self.rollout}: only a Deployment has a progress deadline")
         return self
@@ -207,8 +209,8 @@ def timing_problems(timings: Sequence[Timing], phase: float, *, loaded: bool) ->
         first = names.get(timing.name, number)
         if first != number:
             yield (*place, "name"), f"found {timing.name!r} twice, expected a different name for each fault"
-        if timing.when and timing.when.error_rate is not None and not loaded:
-            yield (*place, "when", "errorRate"), "found a condition on requests, but there is no load"
+        for field, message in _condition_problems(timing.when, phase, loaded=loaded) if timing.when else ():
+            yield (*place, "when", field), message
         if timing.times > 1 and timing.every is None:
             yield (*place, "times"), f"found {timing.times} times without every, expected both"
         if timing.every is not None and timing.times == 1:
@@ -226,6 +228,13 @@ def timing_problems(timings: Sequence[Timing], phase: float, *, loaded: bool) ->
         elif timing.after is not None and _depends_on_itself(timings, number, names):
             yield (*place, "after"), f"found {timing.after!r}, which itself comes after this fault: a circle"
     yield from _too_late(timings, names, phase)
+
+
+def _condition_problems(condition: Condition, phase: float, *, loaded: bool) -> Iterator[tuple[str, str]]:
+    if condition.error_rate is not None and not loaded:
+        yield "errorRate", "found a condition on requests, but there is no load"
+    if condition.within is not None and condition.within > phase:
+        yield "within", f"found {show_seconds(condition.within)}, expected at most phases.fault ({show_seconds(phase)})"
 
 
 def unknown_rollouts(timings: Sequence[Timing], known: Sequence[str]) -> Iterator[tuple[Place, str]]:

@@ -26,6 +26,9 @@ from harness.model.quantities import counted
 from harness.model.timeline import Victim
 from harness.safety.guard import check_victims
 
+# The API has 32 bits for it.
+MOST_REPLICAS = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
@@ -42,7 +45,7 @@ class Scale(WorkloadTarget, Fault):
     effect: ClassVar[Effect] = Effect.WORKLOADS
     kinds: ClassVar[tuple[str, ...]] = ("deployment", "statefulset", "rollout")
 
-    replicas: int = Field(ge=0, description="number of replicas to set")
+    replicas: int = Field(ge=0, le=MOST_REPLICAS, description="number of replicas to set")
 
     @property
     def permissions(self) -> frozenset[Permission]:

@@ -73,6 +73,14 @@ def test_text_of_a_timing(given: dict[str, Any], shown: str) -> None:
         ("{at: 20s, for: 11s}", "undone 31 s after the phase began"),
         ("when: {rollout: deployment/other, is: complete}", "found deployment/other, but the workload has only"),
         ("when: {rollout: deployment/shop, is: stuck}", "expected 'progressing', 'complete' or 'deadlineExceeded'"),
+        (
+            "when: {rollout: deployment/shop, is: complete, over: 5s}",
+            "found over with rollout, expected it with errorRate",
+        ),
+        (
+            "when: {rollout: deployment/shop, is: complete, within: 31s}",
+            "found 31 s, expected at most phases.fault (30 s)",
+        ),
         ("att: 3s", "found 2 keys, expected one: the kind, beside those of its timing"),
     ],
 )

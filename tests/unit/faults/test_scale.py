@@ -139,3 +139,9 @@ def test_pods_that_scaling_down_removed_are_unfinished(world: World) -> None:
     assert "is still terminating (grace period 30 s)" in fault.unfinished(context, victims)
     more = Scale(of="deployment/podinfo", replicas=5)
     assert more.unfinished(context, more.choose(context)) == "", "scaling up removes nothing"
+
+
+def test_more_replicas_than_the_api_accepts_are_refused() -> None:
+    Scale(of="deployment/podinfo", replicas=2**31 - 1)
+    with pytest.raises(ValidationError, match="less than or equal to 2147483647"):
+        Scale(of="deployment/podinfo", replicas=2**31)
