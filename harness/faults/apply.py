@@ -9,6 +9,7 @@ holds the former values, so a Secret is refused. What removes pods has faults th
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
@@ -29,14 +30,24 @@ from harness.safety.guard import check_victims
 
 # An annotation of the object while it is changed.
 MARK = "resilience.harness/applied"
+# What no kind of object may have in its name, since the name is a part of a URL.
+_NOT_IN_NAMES = re.compile(r"[/%]|^\.{1,2}$")
 _REFUSED = {"template": "rollout", "replicas": "scale"}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _check_object(value: dict[str, Any]) -> dict[str, Any]:
     metadata: Any = value.get("metadata")
-    given = [value.get("apiVersion"), value.get("kind"), metadata.get("name") if isinstance(metadata, dict) else None]
-    if not all(isinstance(text, str) and text for text in given):
-        raise ValueError("found no apiVersion, kind or metadata.name, expected all three")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    given = {"apiVersion": value.get("apiVersion"), "kind": value.get("kind"), "metadata.name": name}
+    wrong = [f"{key}: {text!r}" if text else f"no {key}" for key, text in given.items() if not _is_text(text)]
+    if wrong:
+        raise ValueError(f"found {' and '.join(wrong)}, expected text for each of {', '.join(given)}")
+    if _NOT_IN_NAMES.search(str(name)):
+        raise ValueError(f"found metadata.name: {name!r}, expected a name without / and %, and not only dots")
     if value["kind"] in {"Secret", "Pod"}:
         raise ValueError(f"found the kind {value['kind']}, which is not supported")
     if "namespace" in metadata:
@@ -86,7 +97,8 @@ class Apply(Fault):
     def needs_of(self, workload: WorkloadManifests) -> Iterator[Need]:
         """Yield an object that is not there."""
         if not self.create:
-            yield from workload_exists("object", self.of, workload)
+            for place, message in workload_exists("object", self.of, workload):
+                yield place, f"{message}; to create it, set create: true"
 
     @property
     def permissions(self) -> frozenset[Permission]:

@@ -102,7 +102,10 @@ def _of(kind: str, api_version: str = "v1", **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        ({"kind": "ConfigMap"}, "found no apiVersion, kind or metadata.name"),
+        ({"kind": "ConfigMap"}, "found no apiVersion and no metadata.name, expected text for each of apiVersion, kind"),
+        (_of("ConfigMap") | {"metadata": {"name": 3}}, "found metadata.name: 3, expected text"),
+        (_of("ConfigMap") | {"metadata": {"name": "../x"}}, "found metadata.name: '../x', expected a name without /"),
+        (_of("ConfigMap") | {"metadata": {"name": ".."}}, "found metadata.name: '..', expected a name without /"),
         (_of("Secret"), "found the kind Secret, which is not supported"),
         (_of("Node"), "found Node, which belongs to no namespace"),
         (_of("ConfigMap") | {"metadata": {"name": "x", "namespace": "y"}}, "found metadata.namespace"),

@@ -63,6 +63,11 @@ def needs(
     ("fault", "problem"),
     [
         (
+            "apply: {object: {apiVersion: v1, kind: ConfigMap, metadata: {name: new}, data: {a: b}}}",
+            "faults[0].apply.object: found configmap/new, but the workload has only deployment/shop, service/shop; "
+            "to create it, set create: true",
+        ),
+        (
             "podKill: {selector: app=shop, where: [leader], container: shpo}",
             "faults[0].podKill.container: found 'shpo', expected one of shop of deployment/shop; did you mean shop?",
         ),
