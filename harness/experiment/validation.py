@@ -17,6 +17,7 @@ from harness.experiment.alert_checks import alert_problems, title_problems
 from harness.experiment.declaration import Declaration, Load, Twin, describes
 from harness.experiment.fault_needs import Manifests
 from harness.experiment.forecast.forecast import forecast
+from harness.experiment.log_checks import logs_not_read
 from harness.experiment.manifests import Workload
 from harness.experiment.own_load import early_end_problems, own_load_problems
 from harness.experiment.places import homes_of
@@ -80,7 +81,9 @@ class Coherence:
             self._check_deadlines(objectives, workload)
         self._check_windows(objectives)
         found = alert_problems(objectives, self._declared.phases, len(self._declared.faults), workload)
-        for place, message in (*found, *title_problems(objectives)):
+        # A probe that could not be read is reported already, and an objective may name it.
+        logs = logs_not_read(objectives, probes) if len(probes) == len(self._declared.probes) else ()
+        for place, message in (*found, *logs, *title_problems(objectives)):
             self._add(place, message)
         self._check_limits(objectives)
         self._check_twins(objectives, workload)
@@ -135,7 +138,9 @@ class Coherence:
             for place, message in fault.needs_of(Manifests(workload)):
                 self._needs.add((index, place))
                 self._add(("faults", index, fault.kind, *place), message)
-            self._check_patched_template(("faults", index, fault.kind, "patch"), fault)
+            # Other fields than those of a pod template would inject nothing.
+            for inner, message in partial_misfits(getattr(fault, "patch", None), POD_TEMPLATE):
+                self._add(("faults", index, fault.kind, "patch", *inner), message)
             for place, why in wrong_images(fault.model_dump(by_alias=True, exclude_unset=True)):
                 self._add(("faults", index, fault.kind, *place), why)
 
@@ -151,11 +156,6 @@ class Coherence:
             if selected and container not in names:
                 known = f"expected one of {', '.join(names)} of {reference(source.item)}"
                 self._add((*place, "container"), f"found {container!r}, {known}")
-
-    def _check_patched_template(self, place: Place, fault: Fault) -> None:
-        """Check that a patch of a pod template only sets fields of pod templates: others would inject nothing."""
-        for inner, message in partial_misfits(getattr(fault, "patch", None), POD_TEMPLATE):
-            self._add((*place, *inner), message)
 
     def _check_deadlines(self, objectives: Sequence[Objective], workload: Workload) -> None:
         """Check that ``rolloutHalts`` waits longer than the Deployment's deadline: it is not reported any earlier."""
