@@ -50,7 +50,7 @@ def needed_for_files(paths: Sequence[Path], load_from: LoadFrom, *, with_residue
     """Return what the runs of experiments and game days in files and folders need.
 
     For a game day these are all experiments at its paths: which of them it chooses may differ from day to day. Raises
-    InputError with all problems of the first file that has some.
+    InputError with the problems of all experiments, or of the first game day that has some.
     """
     project = Project.of([Path.cwd()])
     needed = needed_by_session() | useful_to_session() | (residue.PERMISSIONS if with_residue else frozenset())
@@ -60,13 +60,20 @@ def needed_for_files(paths: Sequence[Path], load_from: LoadFrom, *, with_residue
     days = tuple(load_game_day(file) for file in files)
     needed = needed.union(*map(rules.needed_for, days))
     places = [*(path for path in paths if path not in files), *(path for day in days for path in _places(day))]
+    problems: list[Problem] = []
     for file in dict.fromkeys(file for path in places for file in experiment_files(path)):
-        experiment = load_experiment(file, Sources.for_file(file, project))
+        try:
+            experiment = load_experiment(file, Sources.for_file(file, project))
+        except InputError as error:
+            problems += error.problems
+            continue
         experiments.append(experiment)
         for each in (experiment, *map(experiment.as_twin, experiment.twins or ())):
             place = load_place(each.load, each.workload, load_from) if each.load else None
             needed |= permissions(each, place)
             guesses |= set(guessed(each.workload.objects))
+    if problems:
+        raise InputError(problems)
     return Needed(needed, tuple(sorted(guesses)), tuple(experiments), days)
 
 

@@ -123,6 +123,14 @@ def test_file_outside_of_the_project_is_refused(project: Path, tmp_path_factory:
         bundle(project, needed.experiments, ())
 
 
+def test_problems_of_all_experiments_are_reported_at_once(project: Path) -> None:
+    for name in ("first", "second"):
+        (project / f"experiments/{name}.yaml").write_text(EXPERIMENT.replace("podKill", f"{name}Kill"))
+    with pytest.raises(InputError) as caught:
+        needed_for_files([project / "experiments"], "cluster")
+    assert [problem.field for problem in caught.value.problems] == ["faults[0].firstKill", "faults[0].secondKill"]
+
+
 def test_keys_of_different_paths_differ(project: Path) -> None:
     for name in ("a b.yaml", "a_b.yaml", "a__b.yaml"):
         (project / "experiments" / name).write_text(EXPERIMENT.replace("one-killed", "x"))
