@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -196,8 +197,10 @@ class _Assembly:
         known = len(self._problems)
         timings = _timings(self._document, self._declared.faults, self._problems)
         if len(self._problems) == known:
-            longest, loaded = self._declared.phases.fault.at_most, self._declared.load is not None
-            for place, message in timing_problems(timings, longest, loaded=loaded):
+            load = self._declared.load
+            # Only the load of a locustfile or a recording has no rate.
+            rate = (load.rate or math.inf) if load else 0.0
+            for place, message in timing_problems(timings, self._declared.phases.fault.at_most, rate=rate):
                 self._add(place, message)
         return timings
 

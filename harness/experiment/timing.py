@@ -199,17 +199,17 @@ def later(timings: Sequence[Timing]) -> frozenset[int]:
     return frozenset(number for number, timing in enumerate(timings) if not timing.immediate)
 
 
-def timing_problems(timings: Sequence[Timing], phase: float, *, loaded: bool) -> Iterator[tuple[Place, str]]:
+def timing_problems(timings: Sequence[Timing], phase: float, *, rate: float) -> Iterator[tuple[Place, str]]:
     """Yield what is wrong with the timings of all faults together; ``phase`` is its longest length in s.
 
-    ``loaded`` is whether the experiment has a load."""
+    ``rate`` is how many requests a second the load has at most: 0 without a load, infinite if it is unknown."""
     names = {timing.name: number for number, timing in enumerate(timings) if timing.name}
     for number, timing in enumerate(timings):
         place: Place = ("faults", number)
         first = names.get(timing.name, number)
         if first != number:
             yield (*place, "name"), f"found {timing.name!r} twice, expected a different name for each fault"
-        for field, message in _condition_problems(timing.when, phase, loaded=loaded) if timing.when else ():
+        for field, message in _condition_problems(timing.when, phase, rate) if timing.when else ():
             yield (*place, "when", field), message
         if timing.times > 1 and timing.every is None:
             yield (*place, "times"), f"found {timing.times} times without every, expected both"
@@ -230,9 +230,14 @@ def timing_problems(timings: Sequence[Timing], phase: float, *, loaded: bool) ->
     yield from _too_late(timings, names, phase)
 
 
-def _condition_problems(condition: Condition, phase: float, *, loaded: bool) -> Iterator[tuple[str, str]]:
-    if condition.error_rate is not None and not loaded:
+def _condition_problems(condition: Condition, phase: float, rate: float) -> Iterator[tuple[str, str]]:
+    if condition.error_rate is not None and not rate:
         yield "errorRate", "found a condition on requests, but there is no load"
+    elif condition.error_rate is not None and rate * condition.over < LEAST_REQUESTS:
+        found = (
+            f"found {show_seconds(condition.over)}, in which the load has about {rate * condition.over:.0f} requests"
+        )
+        yield "over", f"{found}, expected at least {LEAST_REQUESTS}"
     if condition.within is not None and condition.within > phase:
         yield "within", f"found {show_seconds(condition.within)}, expected at most phases.fault ({show_seconds(phase)})"
 

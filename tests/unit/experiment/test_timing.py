@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.common.errors import InputError
 from harness.experiment.timing import Condition, Timing, pods_down
 from harness.model.requests import Requests, RequestSample
 from harness.model.timeline import Observation, Timeline
@@ -218,3 +219,31 @@ def test_wrong_condition_is_refused(tmp_path: Path, when: str, message: str) -> 
 def test_condition_on_requests_needs_a_load(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, with_faults("when: {errorRate: 5%}"))
     assert "faults[0].when.errorRate: found a condition on requests, but there is no load" in found
+
+
+LOAD = "load: {profile: steady, rate: %s, target: 'service/shop:http'}\nfaults:"
+
+
+@pytest.mark.parametrize(
+    ("load", "over", "message"),
+    [
+        ("", "3s", "when.errorRate: found a condition on requests, but there is no load"),
+        ("5/s", "3s", "when.over: found 3 s, in which the load has about 15 requests, expected at least 20"),
+        ("5/s", "4s", ""),
+        ("7/s", "3s", ""),
+    ],
+)
+def test_condition_on_requests_needs_enough_of_them(tmp_path: Path, load: str, over: str, message: str) -> None:
+    text = with_faults(f"when: {{errorRate: 5%, over: {over}}}")
+    text = text.replace("faults:", LOAD % load) if load else text
+    found = timing_only(tmp_path, text)
+    assert [problem.partition("faults[0].")[2] for problem in found] == ([message] if message else [])
+
+
+def timing_only(folder: Path, text: str) -> list[str]:
+    """What is wrong with the conditions of an experiment."""
+    try:
+        load(folder, text)
+    except InputError as error:
+        return [str(problem) for problem in error.problems if ".when" in problem.field]
+    return []
