@@ -12,8 +12,9 @@ from harness.common.suggestions import one_of
 from harness.experiment.json_schema import experiment_schema
 from harness.experiment.kinds import LISTS, Kind, kinds
 from harness.experiment.schema_fields import Definitions, Node, SchemaField
+from harness.experiment.timing import KEYS, Timing
 
-EXPERIMENT = "experiment"
+EXPERIMENT, FAULTS = "experiment", "faults"
 UNITS = {
     "duration": "a number with its unit: 200ms, 20s, 1m30s, 2h",
     "share": "a percentage: 99.9%",
@@ -52,6 +53,9 @@ def explain(path: str) -> list[Explanation]:
     words = [word for word in path.split(".") if word]
     if not words:
         raise InputError([Problem(f"found {path!r}, expected KIND, KIND.PARAMETER or {EXPERIMENT}.FIELD")])
+    below = words[1:] if words[0] == EXPERIMENT else words
+    if len(below) > 1 and below[0] == FAULTS and below[1] in KEYS:
+        return [explain_field(Timing.model_json_schema(by_alias=True), below[1:], FAULTS, FAULTS)]
     if words[0] == EXPERIMENT:
         if len(words) > 2 and words[1] in LISTS:
             return reader.of_kinds(words[2], words[3:], (words[1],))
@@ -112,9 +116,10 @@ class _Reader:
             return Explanation("experiment: an experiment file", str(node.get("description", "")), self._all(node))
         about, fields = last.about, self._all(node)
         if steps[-1] in LISTS and len(steps) == 1:
-            # The fields of this list are the kinds, which have explanations themselves.
+            # The kinds have explanations themselves; beside them a fault has the keys of its timing.
             about += ". Kinds: " + ", ".join(kind.name for kind in kinds(steps[0]))
-            fields = ()
+            schema = Timing.model_json_schema(by_alias=True) if steps[0] == FAULTS else {}
+            fields = tuple(Definitions(schema).fields(schema))
         return Explanation(title, about, fields, "", steps, last.type, last.default, last.required)
 
     def _of_kind(self, kind: Kind, words: list[str]) -> Explanation:

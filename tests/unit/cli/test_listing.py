@@ -97,6 +97,14 @@ def test_explain_goes_below_names_and_lists() -> None:
     assert explain("experiment.safety.caps.workload.share")[0].type == "share"
 
 
+def test_explain_shows_the_keys_beside_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"at", "for", "every", "after", "when"} <= {field.name for field in explain("experiment.faults")[0].fields}
+    assert explain("faults.when.within") == explain("experiment.faults.when.within")
+    assert explain("faults.every")[0].type == "duration"
+    assert main(["explain", "faults.when.wihtin"]) == BAD_INPUT
+    assert "faults.when has no field 'wihtin', did you mean within?" in capsys.readouterr().err
+
+
 def test_explain_shows_all_kinds_of_one_name() -> None:
     assert [found.title for found in explain("identity")] == ["identity: an objective", "identity: a probe"]
     assert [found.title for found in explain("probes.identity")] == ["identity: a probe"]
