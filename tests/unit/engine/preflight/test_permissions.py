@@ -41,11 +41,13 @@ DERIVED = frozenset().union(needed_by_session(), useful_to_session(), *map(permi
 NEEDED = frozenset().union(*(needed_for(each, required_capabilities(each)) for each in CATALOGUE))
 # What may not be listed for the check of residue is noted in the record, and stops nothing.
 OPTIONAL = residue.PERMISSIONS
-# The fake cluster has neither a controller of StatefulSets nor nodes to break.
+# The fake cluster has neither a controller of StatefulSets nor nodes to break or to be spread over.
 PLAYABLE = [
     experiment
     for experiment in CATALOGUE
-    if not experiment.disruptive and {item["kind"] for item in experiment.workload.objects} <= {"Deployment", "Service"}
+    if not experiment.disruptive
+    and not any(getattr(fault, "zone", "") for fault in experiment.faults)
+    and {item["kind"] for item in experiment.workload.objects} <= {"Deployment", "Service"}
 ]
 
 
