@@ -242,14 +242,6 @@ def _condition_problems(condition: Condition, phase: float, rate: float) -> Iter
         yield "within", f"found {show_seconds(condition.within)}, expected at most phases.fault ({show_seconds(phase)})"
 
 
-def unknown_rollouts(timings: Sequence[Timing], known: Sequence[str]) -> Iterator[tuple[Place, str]]:
-    """Yield the conditions on workloads that do not exist; ``known`` has the objects as ``kind/name``."""
-    for number, timing in enumerate(timings):
-        if timing.when and timing.when.rollout and timing.when.rollout not in known:
-            found = f"found {timing.when.rollout}, but the workload has only {', '.join(known)}"
-            yield ("faults", number, "when", "rollout"), found
-
-
 def _depends_on_itself(timings: Sequence[Timing], number: int, names: Mapping[str, int]) -> bool:
     seen: set[int] = set()
     at: int | None = number

@@ -21,7 +21,8 @@ from harness.experiment.log_checks import logs_not_read
 from harness.experiment.manifests import Workload
 from harness.experiment.own_load import early_end_problems, own_load_problems
 from harness.experiment.places import homes_of
-from harness.experiment.timing import Timing, later, unknown_rollouts
+from harness.experiment.rollout_conditions import impossible_rollouts, progress_deadline
+from harness.experiment.timing import Timing, later
 from harness.experiment.workload_checks import findings
 from harness.experiment.workload_checks.images import wrong_images
 from harness.experiment.workload_checks.pods import makes_unknown_pods, may_select, pod_sources
@@ -42,7 +43,6 @@ from harness.traffic.target.declaration import Target
 QUICKEST_SCRAPE = 1.0
 
 HALTS = RolloutHalts.kind
-PROGRESS_DEADLINE = 600  # Kubernetes' default of progressDeadlineSeconds
 
 
 class Coherence:
@@ -74,7 +74,9 @@ class Coherence:
         self._check_prober(workload)
         if workload:
             self._check_faults(faults, workload)
-            self._problems += (self._document.problem(*each) for each in unknown_rollouts(timings, workload.names()))
+            longest = self._declared.phases.fault.at_most
+            unmet = impossible_rollouts(timings, faults, workload, longest)
+            self._problems += (self._document.problem(*each) for each in unmet)
             self._check_references("objectives", objectives, workload)
             self._check_references("probes", probes, workload)
             self._check_probes(probes, workload)
@@ -163,14 +165,14 @@ class Coherence:
             found = workload.find(getattr(objective, "of", "")) if objective.kind == HALTS else None
             if found is None:
                 continue
-            deadline = (found.get("spec") or {}).get("progressDeadlineSeconds") or PROGRESS_DEADLINE
+            deadline, default = progress_deadline(found)
             within, fault = getattr(objective, "within", math.inf), self._declared.phases.fault.at_most
-            limit = f"progressDeadlineSeconds of {reference(found)} is {deadline} s{_default(found)}"
+            limit = f"progressDeadlineSeconds of {reference(found)} is {deadline:g} s{default}"
             place: Place = ("objectives", index, HALTS, "within")
             if within <= deadline:
-                self._add(place, f"found {within:g} s, expected more than {deadline} s: {limit}")
+                self._add(place, f"found {within:g} s, expected more than {deadline:g} s: {limit}")
             elif fault <= deadline:
-                self._add(("phases", "fault"), f"found {fault:g} s, expected more than {deadline} s: {limit}")
+                self._add(("phases", "fault"), f"found {fault:g} s, expected more than {deadline:g} s: {limit}")
 
     def _check_guard(self, faults: Sequence[Fault], workload: Workload) -> None:
         """Check that the faults find victims and that the guard's defaults do not refuse them, also for each twin.
@@ -343,8 +345,3 @@ class Coherence:
                 named = reference(found.item)
                 if (named, found.place, found.message) not in before:
                     self._add((*place, named, *found.place), found.message)
-
-
-def _default(deployment: Mapping[str, Any]) -> str:
-    given = (deployment.get("spec") or {}).get("progressDeadlineSeconds")
-    return "" if given else " (the default): set a shorter deadline in the workload"

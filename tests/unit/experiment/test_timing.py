@@ -73,6 +73,10 @@ def test_text_of_a_timing(given: dict[str, Any], shown: str) -> None:
         ("{every: 10s, times: 4}", "injected at 30 s for the last time"),
         ("{at: 20s, for: 11s}", "undone 31 s after the phase began"),
         ("when: {rollout: deployment/other, is: complete}", "found deployment/other, but the workload has only"),
+        (
+            "when: {rollout: deployment/shop, is: deadlineExceeded, within: 20s}",
+            "when.within: found 20 s for deadlineExceeded, expected more than 600 s: progressDeadlineSeconds of",
+        ),
         ("when: {rollout: deployment/shop, is: stuck}", "expected 'progressing', 'complete' or 'deadlineExceeded'"),
         (
             "when: {rollout: deployment/shop, is: complete, over: 5s}",
@@ -219,6 +223,16 @@ def test_wrong_condition_is_refused(tmp_path: Path, when: str, message: str) -> 
 def test_condition_on_requests_needs_a_load(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, with_faults("when: {errorRate: 5%}"))
     assert "faults[0].when.errorRate: found a condition on requests, but there is no load" in found
+
+
+@pytest.mark.parametrize(("phase", "impossible"), [("600s", True), ("601s", False)])
+def test_deadline_must_pass_within_the_fault_phase(tmp_path: Path, phase: str, impossible: bool) -> None:
+    text = with_faults("when: {rollout: deployment/shop, is: deadlineExceeded}", phase=phase)
+    if not impossible:
+        assert load(tmp_path, text).timings
+        return
+    (problem,) = problems(tmp_path, text)
+    assert "phases.fault: found 10 min for deadlineExceeded, expected more than 600 s" in problem
 
 
 LOAD = "load: {profile: steady, rate: %s, target: 'service/shop:http'}\nfaults:"
