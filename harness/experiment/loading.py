@@ -90,7 +90,8 @@ def _parts(
         named = split(entry)[0] if key == "faults" else entry
         if len(named) != 1:
             more = ", beside those of its timing" if key == "faults" else ""
-            problems.append(document.problem(place, f"found {len(named)} keys, expected one: the kind{more}"))
+            found = f"{len(named)} keys ({', '.join(map(str, named))})" if named else "no key"
+            problems.append(document.problem(place, f"found {found}, expected one: the kind{more}"))
             continue
         ((kind, parameters),) = named.items()
         if kind not in kinds:

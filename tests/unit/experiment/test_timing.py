@@ -86,7 +86,7 @@ def test_text_of_a_timing(given: dict[str, Any], shown: str) -> None:
             "when: {rollout: deployment/shop, is: complete, within: 31s}",
             "found 31 s, expected at most phases.fault (30 s)",
         ),
-        ("att: 3s", "found 2 keys, expected one: the kind, beside those of its timing"),
+        ("att: 3s", "found 2 keys (podKill, att), expected one: the kind, beside those of its timing"),
     ],
 )
 def test_mistakes_have_their_place(tmp_path: Path, fault: str, message: str) -> None:
