@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from harness.cluster.kube.client import Object
@@ -33,8 +34,9 @@ def scaling_settings(cluster: Cluster, objects: Sequence[Object]) -> Iterator[tu
     shared: dict[str, Any] = {"assumed": []}
     for name, (component, flag, default) in _FLAGS.items():
         # A component whose flags are readable has the default of a flag that it was not given.
-        shared[name] = _number(flags[component].get(flag), default)
-        if not flags[component]:
+        found = _number(flags[component].get(flag, str(default)))
+        shared[name] = default if found is None else found
+        if not flags[component] or found is None:
             shared["assumed"].append(name)
     sources = {reference(source.item): source for source in pod_sources(objects)}
     for item in autoscalers:
@@ -57,14 +59,15 @@ def scaling_settings(cluster: Cluster, objects: Sequence[Object]) -> Iterator[tu
         )
 
 
-def _number(text: str | None, default: float) -> float:
-    if text is None:
-        return default
+def _number(text: str) -> float | None:
+    """Return a number or the seconds of a duration; None for a form of Go's durations that is not understood."""
     try:
         return float(text)
     except ValueError:
-        found = parse_duration(text)
-        return found if isinstance(found, float) else default
+        pass
+    with suppress(ValueError):
+        return float(str(parse_duration(text)))
+    return None
 
 
 def _probes(source: PodSource) -> Iterator[tuple[str, dict[str, float]]]:

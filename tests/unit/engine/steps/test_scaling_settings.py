@@ -74,6 +74,16 @@ def test_unreadable_settings_are_documented_defaults(fake_cluster: FakeCluster) 
     )
 
 
+@pytest.mark.parametrize(("text", "sync", "assumed"), [("1m30s", 90.0, False), ("500us", 15.0, True), ("", 15.0, True)])
+def test_flag_that_is_not_understood_is_assumed(
+    fake_cluster: FakeCluster, text: str, sync: float, assumed: bool
+) -> None:
+    fake_cluster.component_flags |= {"kube-controller-manager": {"horizontal-pod-autoscaler-sync-period": text}}
+    value = found(fake_cluster, workload())
+    assert value["sync"] == sync
+    assert ("sync" in value["assumed"]) is assumed
+
+
 def test_flags_are_read_from_the_pods_of_components(fake_cluster: FakeCluster) -> None:
     fake_cluster.server.seed(
         pod("kcm", {"component": "kube-controller-manager"}, "--horizontal-pod-autoscaler-tolerance=0.2", "--v=2"),
