@@ -30,8 +30,10 @@ def _all_on_one(subject: Subject) -> str:
 
 def _find(case: Case) -> Iterator[Advice]:
     hits_nodes = any(victim.kind == "Node" for injection in case.injections for victim in injection.victims)
+    # Pods can also be chosen by where they run.
+    hits_place = any(getattr(fault, key, None) for fault in case.experiment.faults for key in ("node", "zone"))
     explains = case.titles(*_EXPLAINS)
-    if not explains or not (hits_nodes or case.has_effect(Effect.NODES, Effect.MACHINES)):
+    if not explains or not (hits_nodes or hits_place or case.has_effect(Effect.NODES, Effect.MACHINES)):
         return
     for subject in case.subjects:
         if _bound(subject):

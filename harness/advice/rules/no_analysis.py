@@ -12,6 +12,11 @@ from harness.common.shapes import listed, mapping
 from harness.faults.bad_rollout import BadRollout
 
 _USERS = ("availability", "errorRate", "latency", "prometheus")
+# The analyses of a blue-green Rollout, and what its lack means: without the first one the second comes too late.
+_ANALYSES = {
+    "prePromotionAnalysis": "{} sends all users to a new version before an analysis has judged it",
+    "postPromotionAnalysis": "{} keeps a version that fails only with users: no analysis follows its promotion",
+}
 
 
 def _analysis(case: Case, subject: Subject) -> dict[str, Any]:
@@ -46,14 +51,15 @@ def _of_canary(case: Case, subject: Subject, explains: tuple[str, ...]) -> Itera
 
 def _of_blue_green(case: Case, subject: Subject, explains: tuple[str, ...]) -> Iterator[Advice]:
     blue_green = strategy(subject, "blueGreen")
-    if blue_green is None or blue_green.get("prePromotionAnalysis"):
+    missing = next((key for key in _ANALYSES if blue_green is not None and not blue_green.get(key)), "")
+    if not missing or (missing == "postPromotionAnalysis" and not was_promoted(case, subject)):
         return
     yield Advice(
-        f"{subject.name} sends all users to a new version before an analysis has judged it",
-        "; ".join(filter(None, ("strategy.blueGreen has no prePromotionAnalysis", case.failures()))),
+        _ANALYSES[missing].format(subject.name),
+        "; ".join(filter(None, (f"strategy.blueGreen has no {missing}", case.failures()))),
         Strength.OBSERVED if case.failed else Strength.LIKELY,
         explains,
-        subject.of_spec({"strategy": {"blueGreen": {"prePromotionAnalysis": _analysis(case, subject)}}}),
+        subject.of_spec({"strategy": {"blueGreen": {missing: _analysis(case, subject)}}}),
     )
 
 

@@ -65,6 +65,13 @@ def counted(workload: str, *numbers: dict[str, int], kind: str = "Deployment") -
     return story
 
 
+def test_pods_of_a_lost_zone_that_nothing_spreads() -> None:
+    story = Story().replicas_ready("a", "b").injected(10.0, ("podinfo-a", "a"), ("podinfo-b", "b"))
+    found = advice("self_healing/one-zone-killed.yaml", "no-spread", story)["bound-to-nodes"]
+    assert found.cause == "nothing spreads the pods of deployment/podinfo over nodes or zones"
+    assert "topologySpreadConstraints" in found.patch[PODINFO]["spec"]["template"]["spec"]
+
+
 def test_canary_without_analysis_that_was_promoted() -> None:
     story = delivered((12.0, "2", "1"), (20.0, "2", "2")).requests(0, 30, failing=(12.0, 30.0))
     found = advice("rollouts/bad-canary-aborted.yaml", "no-analysis", story)["no-analysis"]
@@ -95,6 +102,15 @@ def test_users_before_any_analysis() -> None:
     change = found.patch[ROLLOUT]["spec"]["strategy"]["blueGreen"]["prePromotionAnalysis"]
     assert change["templates"] == [{"templateName": "configuration"}]
     assert "no-analysis" not in advice("rollouts/bad-preview-aborted.yaml", "", story)
+
+
+def test_blue_green_rollout_that_keeps_what_it_promoted() -> None:
+    file, promoted = "rollouts/bad-version-withdrawn.yaml", delivered((12.0, "2", "1"), (20.0, "2", "2"))
+    found = advice(file, "no-analysis-after", promoted)["no-analysis"]
+    assert found.cause.endswith("keeps a version that fails only with users: no analysis follows its promotion")
+    assert "postPromotionAnalysis" in found.patch[ROLLOUT]["spec"]["strategy"]["blueGreen"]
+    assert "no-analysis" not in advice(file, "no-analysis-after", delivered((12.0, "2", "1")))
+    assert "no-analysis" not in advice(file, "", promoted)
 
 
 def test_empty_result_that_counts_as_a_success() -> None:
