@@ -115,7 +115,7 @@ def test_wrong_file_is_one_sentence_with_its_place(tmp_path: Path, content: str)
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"current-context: \xe4"])
 def test_file_in_another_encoding_is_a_problem(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "wrong").write_bytes(content)
-    with pytest.raises(KubeconfigInvalid, match=f"{tmp_path}/wrong: cannot be read: .*utf-(8|16)"):
+    with pytest.raises(KubeconfigInvalid, match=f"{tmp_path}/wrong:1: cannot be read: .*utf-(8|16)"):
         load_kubeconfig(tmp_path / "wrong")
 
 
