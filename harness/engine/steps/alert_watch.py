@@ -1,25 +1,21 @@
-"""Look at the alerts of the objectives during an experiment, in a thread because a response may be slow."""
+"""Look at the alerts of the objectives during an experiment."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.cluster.kube.permissions import Permission
 from harness.common.errors import ApiError, Inconclusive
+from harness.engine.steps.polling import Polled, Polling
 from harness.engine.steps.run import Run
 from harness.model.timeline import Timeline
 from harness.objectives.alert import Alert
 from harness.objectives.base import Objective
-from harness.probes.base import ProbeContext
 from harness.probes.prometheus.alerts import AlertProbe, WantedAlert
 from harness.prometheus.alertmanager import Alertmanager
 from harness.prometheus.discovery import OWN_PERMISSIONS, alertmanager_for, own_alertmanager, own_prometheus
 
 EVERY = 0.5
-STOP_WITHIN = 2.0
 
 
 def needed_for(objectives: Iterable[Objective]) -> frozenset[Permission]:
@@ -50,51 +46,16 @@ def lacking(run: Run, objectives: Iterable[Objective]) -> Iterator[str]:
         yield f"--alertmanager-url: {why}"
 
 
-class AlertWatch:
+class AlertWatch(Polling):
     """Looks at every alert twice a second while the context is active, with separate connections."""
 
     def __init__(self, run: Run, namespace: str, timeline: Timeline, objectives: Iterable[Objective]) -> None:
-        self._run, self._context = run, ProbeContext(run.cluster, namespace, timeline, run.clock)
+        super().__init__(run, namespace, timeline, name="alerts", every=EVERY)
         self._alerts = [each for each in objectives if isinstance(each, Alert)]
-        self._probes: list[AlertProbe] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="alerts", daemon=True)
 
-    def __enter__(self) -> Self:
-        """Connect to the servers and start. Raises Inconclusive if a Service does not exist, ApiError."""
-        self._probes = [self._probe(alert) for alert in self._alerts]
-        if self._probes:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Add nothing to the timeline any more. Takes at most STOP_WITHIN seconds."""
-        self._stop.set()
-        if self._thread.is_alive():
-            # A thread that is still in a request ends with it; its late result is dropped.
-            self._thread.join(STOP_WITHIN)
-
-    def look(self) -> None:
-        """Look at every alert once and add the results to the timeline."""
-        for probe in self._probes:
-            for seen in probe.observations(self._context):
-                if self._stop.is_set():
-                    return
-                self._context.timeline.add(seen)
-
-    def _loop(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self.look()
-                self._run.clock.wait(self._stop, EVERY)
-        finally:
-            for probe in self._probes:
-                probe.close()
+    def probes(self) -> Sequence[Polled]:
+        """Connect to the servers of each alert. Raises Inconclusive if a Service does not exist, ApiError."""
+        return [self._probe(alert) for alert in self._alerts]
 
     def _probe(self, alert: Alert) -> AlertProbe:
         run, namespace = self._run, self._context.namespace
