@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.cluster.kube.client import Object
+from harness.cluster.kube.quantities import amount_of
 from harness.cluster.kube.resources import AUTOSCALERS
 from harness.probes.base import Sighting, WatchProbe
 from harness.probes.conditions import conditions, moment
@@ -54,7 +55,4 @@ def _metrics(current: Iterable[dict[str, Any]]) -> Iterable[tuple[str, float]]:
         if "averageUtilization" in values:
             yield str(name), float(values["averageUtilization"])
         elif amount := values.get("averageValue") or values.get("value"):
-            # Not imported with the module: it loads the whole official client, for one function.
-            from kubernetes.utils.quantity import parse_quantity  # noqa: PLC0415
-
-            yield str(name), float(parse_quantity(amount))
+            yield str(name), amount_of(amount)

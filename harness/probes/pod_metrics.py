@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.cluster.kube.client import KubeApi, Object
 from harness.cluster.kube.permissions import allow
+from harness.cluster.kube.quantities import amount_of
 from harness.cluster.kube.resources import POD_METRICS
 from harness.common.errors import ApiError
 from harness.model.timeline import Observation
@@ -52,14 +53,10 @@ class PodMetricsProbe:
 
 
 def _value(item: Object) -> dict[str, Any]:
-    # Not imported with the module: it loads the whole official client, for one function.
-    from kubernetes.utils.quantity import parse_quantity  # noqa: PLC0415
-
     usage = {each["name"]: each.get("usage") or {} for each in item.get("containers") or ()}
     return {
         "window": item.get("window", ""),
         "containers": {
-            name: {resource: float(parse_quantity(amount)) for resource, amount in used.items()}
-            for name, used in usage.items()
+            name: {resource: amount_of(amount) for resource, amount in used.items()} for name, used in usage.items()
         },
     }

@@ -1,4 +1,4 @@
-"""Kubernetes quantities of bytes, such as ``128Mi``."""
+"""Kubernetes quantities, such as ``128Mi`` and ``250m``."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def bytes_of(text: str) -> int:
     value = Decimal(number).scaleb(int(exponent or 0))
     value = value / 1000 if suffix == "m" else value * _SUFFIXES[suffix or ""]
     return int(value.to_integral_value("ROUND_CEILING"))
+
+
+def amount_of(quantity: object) -> float:
+    """Return a quantity as a number, such as 0.25 for ``250m``. Raises ValueError for what is none."""
+    # Not imported with the module: it loads the whole official client, for one function.
+    from kubernetes.utils.quantity import parse_quantity  # noqa: PLC0415
+
+    return float(parse_quantity(str(quantity)))

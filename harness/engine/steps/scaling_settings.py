@@ -9,6 +9,7 @@ from typing import Any
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.flags import CONTROLLER_MANAGER, METRICS_SERVER
 from harness.cluster.kube.objects import reference
+from harness.cluster.kube.quantities import amount_of
 from harness.cluster.protocol import Cluster
 from harness.experiment.workload_checks.pods import PodSource, pod_sources
 from harness.model.quantities import parse_duration
@@ -44,10 +45,10 @@ def scaling_settings(cluster: Cluster, objects: Sequence[Object]) -> Iterator[tu
         aim = spec["scaleTargetRef"]
         target = f"{str(aim['kind']).lower()}/{aim['name']}"
         up = (spec.get("behavior") or {}).get("scaleUp") or {}
-        own = {"tolerance": float(_amount(up["tolerance"]))} if up.get("tolerance") is not None else {}
+        own = {"tolerance": amount_of(up["tolerance"])} if up.get("tolerance") is not None else {}
         source = sources.get(target)
         yield (
-            f"hpa/{item['metadata']['name']}",
+            reference(item),
             {
                 **shared,
                 **own,
@@ -66,7 +67,8 @@ def _number(text: str) -> float | None:
     except ValueError:
         pass
     with suppress(ValueError):
-        return float(str(parse_duration(text)))
+        found = parse_duration(text)
+        return found if isinstance(found, float) else None
     return None
 
 
@@ -102,7 +104,7 @@ def _metrics(metrics: Sequence[Mapping[str, Any]], source: PodSource) -> Iterato
         counted = [each for each in source.serving if only in {"", each["name"]}]
         found = {"resource": resource, "container": only}
         if target.get("averageValue") is not None:
-            amount = _amount(target["averageValue"])
+            amount = amount_of(target["averageValue"])
             yield {**found, "per_pod": amount, "target": amount}
         elif target.get("averageUtilization") is not None:
             requests, percent = [_request(each, resource) for each in counted], float(target["averageUtilization"])
@@ -114,11 +116,4 @@ def _request(container: Mapping[str, Any], resource: str) -> float | None:
     resources = container.get("resources") or {}
     # The API server copies a limit to a request that is missing.
     found = (resources.get("requests") or {}).get(resource, (resources.get("limits") or {}).get(resource))
-    return None if found is None else _amount(found)
-
-
-def _amount(quantity: object) -> float:
-    # Not imported with the module: it loads the whole official client, for one function.
-    from kubernetes.utils.quantity import parse_quantity  # noqa: PLC0415
-
-    return float(parse_quantity(str(quantity)))
+    return None if found is None else amount_of(found)

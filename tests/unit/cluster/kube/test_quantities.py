@@ -1,10 +1,10 @@
-"""Kubernetes quantities of bytes."""
+"""Kubernetes quantities."""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.cluster.kube.quantities import bytes_of
+from harness.cluster.kube.quantities import amount_of, bytes_of
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ def test_quantities_are_read_as_kubernetes_does(text: str, number: int) -> None:
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a quantity of bytes such as 128Mi"):
         bytes_of(text)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "number"), [("250m", 0.25), ("12345678n", 0.012345678), ("2", 2.0), (3, 3.0), ("1Ki", 1024.0)]
+)
+def test_quantities_are_numbers(quantity: object, number: float) -> None:
+    assert amount_of(quantity) == pytest.approx(number)
