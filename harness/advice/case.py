@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,6 +161,11 @@ class Case:
     @property
     def injections(self) -> Sequence[Injection]:
         return self.timeline.injections
+
+    @property
+    def undone_from(self) -> float:
+        """When the first undo of a fault began, in seconds on the timeline; infinite without any."""
+        return min((each.undone.low for each in self.injections if each.undone), default=math.inf)
 
     def beyond_desired(self, subject: Subject, count: str) -> list[int]:
         """Return how many more replicas than desired a workload had at each observation after the first injection.

@@ -64,11 +64,10 @@ def _changes(case: Case, subject: Subject) -> Iterator[tuple[Mapping[str, Any], 
     injected = case.timeline.injected()
     if injected is None:
         return
-    end = min((each.undone.low for each in case.injections if each.undone), default=float("inf"))
     before: Mapping[str, Any] | None = None
     for seen in case.timeline.observations("workloads", subject.name):
         delivery = mapping(mapping(seen.value).get("delivery"))
         if seen.at < injected.low:
             before = delivery
-        elif before is not None and delivery and seen.at < end:
+        elif before is not None and delivery and seen.at < case.undone_from:
             yield before, delivery

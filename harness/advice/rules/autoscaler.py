@@ -29,16 +29,15 @@ def _no_metric(case: Case, autoscaler: str) -> str:
     return ""
 
 
-def _target(case: Case, item: Object) -> Subject | None:
+def _target(item: Object) -> str:
+    """Return the target of an autoscaler as ``kind/name``."""
     target = (item.get("spec") or {}).get("scaleTargetRef") or {}
-    name = f"{str(target.get('kind', '')).lower()}/{target.get('name')}"
-    return next((each for each in case.subjects if each.name == name), None)
+    return f"{str(target.get('kind', '')).lower()}/{target.get('name')}"
 
 
 def _has(case: Case, item: Object, number: int) -> bool:
     """Return whether the target of an autoscaler had so many ready replicas: if not, its maximum limited nothing."""
-    target = (item.get("spec") or {}).get("scaleTargetRef") or {}
-    seen = case.states("workloads", f"{str(target.get('kind', '')).lower()}/{target.get('name')}")
+    seen = case.states("workloads", _target(item))
     return not seen or any((each.value.get("ready") or 0) >= number for each in seen)
 
 
@@ -59,7 +58,8 @@ def _without_request(subject: Subject, spec: Mapping[str, Any]) -> tuple[Mapping
 
 
 def _of_autoscaler(case: Case, item: Object, explains: tuple[str, ...]) -> Iterator[Advice]:
-    name, spec, subject = reference(item), item.get("spec") or {}, _target(case, item)
+    name, spec, target = reference(item), item.get("spec") or {}, _target(item)
+    subject = next((each for each in case.subjects if each.name == target), None)
     if failing := _no_metric(case, name):
         lacking = _without_request(subject, spec) if subject else None
         why, patch = "", {}

@@ -11,14 +11,13 @@ from harness.objectives.recovery.pods import PodSample
 
 def _find(case: Case) -> Iterator[Advice]:
     explains = case.titles("rolledBack")
-    end = min((each.undone.low for each in case.injections if each.undone), default=float("inf"))
     for subject in case.subjects if explains else ():
         if subject.item["kind"] != "StatefulSet":
             continue
         if subject.spec.get("podManagementPolicy", "OrderedReady") != "OrderedReady":
             continue
         # The undo deletes the broken pods.
-        last: dict[str, PodSample] = {sample.uid: sample for sample in subject.victims if sample.at < end}
+        last: dict[str, PodSample] = {sample.uid: sample for sample in subject.victims if sample.at < case.undone_from}
         broken = sorted(sample.name for sample in last.values() if sample.alive and not sample.ready)
         if broken:
             yield Advice(
