@@ -83,6 +83,7 @@ class Alert(Objective):
     """
 
     kind: ClassVar[str] = "alert"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {
         "name": "ShopDown",
         "labels": {"severity": "page"},
@@ -163,9 +164,6 @@ class Alert(Objective):
         seen = self._seen(timeline)
         firing = [looks.server for looks in seen.servers for look in looks.good[-1:] if _firing(look) or _active(look)]
         return f"{self.name} is still firing ({', '.join(firing)})" if firing else ""
-
-    def overdue(self, timeline: Timeline) -> bool:
-        return self.judge(timeline).verdict is Verdict.BROKEN
 
     def awaits(self, timeline: Timeline) -> str:
         origin = origin_of(timeline, "injected")

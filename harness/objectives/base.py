@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from harness.model.finding import Finding
 from harness.model.timeline import Timeline
+from harness.model.verdict import Verdict
 
 # The maximum number of requests that can be due in each phase of a running experiment, past and future ones.
 Due = Mapping[str, int]
@@ -30,6 +31,8 @@ class Objective(BaseModel):
     kind: ClassVar[str]
     # Parameters as in an experiment: used by the contract tests, `harness explain` and docs/reference.md.
     example: ClassVar[Mapping[str, Any]] = {}
+    # Whether no later observation can change a BROKEN, as when a time limit has passed: see ``overdue``.
+    broken_is_final: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
@@ -77,8 +80,7 @@ class Objective(BaseModel):
 
         The recovery phase of a twin or a mutant does not wait for it any longer: that it is BROKEN is all that counts.
         """
-        del timeline
-        return False
+        return self.broken_is_final and self.judge(timeline).verdict is Verdict.BROKEN
 
     def awaits(self, timeline: Timeline) -> str:
         """Return what this objective still waits for while the faults are in effect; "" if the fault phase may end.

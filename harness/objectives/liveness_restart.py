@@ -18,7 +18,6 @@ from pydantic import Field
 from harness.model.finding import Finding
 from harness.model.quantities import show_seconds
 from harness.model.timeline import Interval, Timeline
-from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, WorkloadRef
 from harness.objectives._findings import combined, inconclusive, never, within
 from harness.objectives.base import Objective
@@ -48,6 +47,7 @@ class LivenessRestart(Objective):
     """
 
     kind: ClassVar[str] = "livenessRestart"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"of": "deployment/podinfo", "slack": "5s"}
 
     of: WorkloadRef = Field(description="the workload, such as deployment/podinfo")
@@ -66,9 +66,6 @@ class LivenessRestart(Objective):
         pods = pods_of(timeline, self.of)
         waiting = [name for name, hit, seen in _hits(timeline, pods) if self._restart(seen, hit) is None]
         return f"{', '.join(waiting)}: no container was restarted" if waiting else ""
-
-    def overdue(self, timeline: Timeline) -> bool:
-        return self.judge(timeline).verdict is Verdict.BROKEN
 
     def awaits(self, timeline: Timeline) -> str:
         return self.pending(timeline)

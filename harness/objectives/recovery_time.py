@@ -43,6 +43,7 @@ class RecoveryTime(Objective):
     """
 
     kind: ClassVar[str] = "recoveryTime"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {
         "of": "deployment/podinfo",
         "max": "20s",
@@ -69,9 +70,6 @@ class RecoveryTime(Objective):
     def pending(self, timeline: Timeline) -> str:
         done, reason = recovered(timeline, self.of, since=self.since, services=self.services)
         return "" if done else f"{self.of}: {reason}"
-
-    def overdue(self, timeline: Timeline) -> bool:
-        return self.judge(timeline).verdict is Verdict.BROKEN
 
     def awaits(self, timeline: Timeline) -> str:
         if isinstance(origin_of(timeline, self.since), str):

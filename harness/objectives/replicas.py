@@ -75,6 +75,7 @@ class Replicas(LiveObjective):
     """
 
     kind: ClassVar[str] = "replicas"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {
         "of": "hpa/podinfo",
         "reaches": 3,
@@ -132,9 +133,6 @@ class Replicas(LiveObjective):
         if self.settles_to is None or not sizes or sizes[-1].is_at(self.settles_to):
             return ""
         return f"{self.of} has {sizes[-1]} replicas, must settle to {self.settles_to}{sizes[-1].why}"
-
-    def overdue(self, timeline: Timeline) -> bool:
-        return self.judge(timeline).verdict is Verdict.BROKEN
 
     def awaits(self, timeline: Timeline) -> str:
         fault = timeline.phase(FAULT)

@@ -36,6 +36,7 @@ class RolledBack(Objective):
     """
 
     kind: ClassVar[str] = "rolledBack"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"of": "deployment/podinfo", "within": "30s"}
 
     of: WorkloadRef = Field(description="the workload, such as deployment/podinfo")
@@ -55,9 +56,6 @@ class RolledBack(Objective):
         if before is None or _complete_on(seen[-1], before):
             return ""
         return f"{self.of} is not yet complete on its previous template"
-
-    def overdue(self, timeline: Timeline) -> bool:
-        return self.judge(timeline).verdict is Verdict.BROKEN
 
     def awaits(self, timeline: Timeline) -> str:
         return self.pending(timeline) if self.since == "rollback" else ""

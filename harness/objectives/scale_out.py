@@ -17,7 +17,6 @@ from harness.model.finding import Finding
 from harness.model.phase_names import FAULT
 from harness.model.quantities import Duration, show_seconds
 from harness.model.timeline import Interval, Timeline
-from harness.model.verdict import Verdict
 from harness.objectives import _reaction
 from harness.objectives._fields import Limit, reference
 from harness.objectives._findings import inconclusive, never, within
@@ -72,6 +71,7 @@ class ScaleOut(Objective):
     """
 
     kind: ClassVar[str] = "scaleOut"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"of": "hpa/podinfo", "slack": "5s"}
 
     of: Annotated[str, AfterValidator(reference("hpa"))] = Field(description="the autoscaler, hpa/NAME")
@@ -93,9 +93,6 @@ class ScaleOut(Objective):
 
     def pending(self, timeline: Timeline) -> str:
         return self.awaits(timeline)
-
-    def overdue(self, timeline: Timeline) -> bool:
-        return self.judge(timeline).verdict is Verdict.BROKEN
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # from the start of the fault phase to the end of the run
