@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,18 @@ def load_experiment(file: Path, sources: Sources) -> Experiment:
         found = document.problems(error, model=Declaration)
         raise InputError(found + _problems_of_parts(document)) from error
     return _Assembly(document, declaration, sources).experiment()
+
+
+def load_each(files: Iterable[Path], load: Callable[[Path], Experiment]) -> tuple[list[Experiment], list[Problem]]:
+    """Load files in order; return the experiments, and the problems of all files that could not be loaded."""
+    found: list[Experiment] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            found.append(load(file))
+        except InputError as error:
+            problems += error.problems
+    return found, problems
 
 
 class Names:

@@ -14,6 +14,7 @@ from harness.common.suggestions import one_of
 from harness.engine.preflight.requirements import required_capabilities
 from harness.experiment.declaration import Experiment
 from harness.experiment.files import experiment_files, is_experiment, is_game_day
+from harness.experiment.loading import load_each
 from harness.gameday.loading import GameDay
 from harness.model.quantities import counted
 
@@ -27,12 +28,8 @@ def experiments_of(game_day: GameDay, load: Load) -> list[Experiment]:
     """
     selection = game_day.declared.experiments
     problems: list[Problem] = []
-    found: list[Experiment] = []
-    for file in _files(game_day, problems):
-        try:
-            found.append(load(file))
-        except InputError as error:
-            problems += error.problems
+    found, unloaded = load_each(_files(game_day, problems), load)
+    problems += unloaded
     if problems:
         raise InputError(problems)
     promises, names = {each.file.parent.name for each in found}, {each.name for each in found}

@@ -18,7 +18,7 @@ from harness.engine.preflight.requirements import permissions
 from harness.experiment.declaration import Experiment
 from harness.experiment.files import experiment_files, game_day_files
 from harness.experiment.load_place import LoadFrom, load_place
-from harness.experiment.loading import load_experiment
+from harness.experiment.loading import load_each, load_experiment
 from harness.experiment.sources import Sources
 from harness.gameday import rules
 from harness.gameday.loading import GameDay, load_game_day
@@ -55,25 +55,19 @@ def needed_for_files(paths: Sequence[Path], load_from: LoadFrom, *, with_residue
     project = Project.of([Path.cwd()])
     needed = needed_by_session() | useful_to_session() | (residue.PERMISSIONS if with_residue else frozenset())
     guesses: set[str] = set()
-    experiments: list[Experiment] = []
     files = dict.fromkeys(file for path in paths for file in game_day_files(path))
     days = tuple(load_game_day(file) for file in files)
     needed = needed.union(*map(rules.needed_for, days))
     places = [*(path for path in paths if path not in files), *(path for day in days for path in _places(day))]
-    problems: list[Problem] = []
-    for file in dict.fromkeys(file for path in places for file in experiment_files(path)):
-        try:
-            experiment = load_experiment(file, Sources.for_file(file, project))
-        except InputError as error:
-            problems += error.problems
-            continue
-        experiments.append(experiment)
+    found = dict.fromkeys(file for path in places for file in experiment_files(path))
+    experiments, problems = load_each(found, lambda file: load_experiment(file, Sources.for_file(file, project)))
+    if problems:
+        raise InputError(problems)
+    for experiment in experiments:
         for each in (experiment, *map(experiment.as_twin, experiment.twins or ())):
             place = load_place(each.load, each.workload, load_from) if each.load else None
             needed |= permissions(each, place)
             guesses |= set(guessed(each.workload.objects))
-    if problems:
-        raise InputError(problems)
     return Needed(needed, tuple(sorted(guesses)), tuple(experiments), days)
 
 
