@@ -145,7 +145,7 @@ class PythonExperiment:
 
     def load(
         self,
-        profile: str,
+        profile: str | Mapping[str, Any],
         *,
         rate: float | str,
         target: str | Mapping[str, Any],

@@ -27,6 +27,7 @@ from harness.model.quantities import DnsLabel, Duration, ObjectRef, Rate, Share
 from harness.objectives.base import Objective
 from harness.probes.base import SnapshotProbe
 from harness.safety.guard.safety import Safety
+from harness.traffic.load.composition import ProfileSpec
 from harness.traffic.load.own.declaration import OwnLoad, beside
 from harness.traffic.load.plan import MAX_WORKERS
 from harness.traffic.load.replay.declaration import Replay
@@ -53,8 +54,10 @@ class Metadata(_Part):
 class Load(OwnLoad):
     """The load on a target: a profile at a rate, with one run of a behaviour per arrival; or a locustfile."""
 
-    profile: str = Field(
-        default="steady", description="load profile: the name of a file in loadprofiles/, without .yaml"
+    profile: str | ProfileSpec = Field(
+        default="steady",
+        description="load profile: the name of a file in loadprofiles/, without .yaml; or an object that changes one, "
+        "or composes several",
     )
     rate: Rate | None = Field(
         default=None,
@@ -87,6 +90,11 @@ class Load(OwnLoad):
                 "found from: cluster with a URL, which is outside of the cluster: expected auto or machine"
             )
         return self
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The names of all profiles that it uses."""
+        return self.profile.names if isinstance(self.profile, ProfileSpec) else (self.profile,)
 
     @property
     def described(self) -> str:

@@ -98,7 +98,7 @@ def _files_of(experiment: Experiment, root: Path, problems: list[Problem]) -> It
         problems.append(Problem("found load.python, but a pod has its own Python only", experiment.file, field="load"))
     if not load.locustfile and not load.replay:
         catalogue = Sources.for_file(experiment.file, Project.of([root])).load
-        for name, suffix in ((load.profile, ".yaml"), (load.behaviour, ".py")):
+        for name, suffix in (*((name, ".yaml") for name in load.profiles), (load.behaviour, ".py")):
             yield from _named(catalogue.folders, name, suffix)
 
 

@@ -22,6 +22,7 @@ from harness.common.documents import Document
 from harness.common.errors import InputError, Problem
 from harness.common.shipped import shipped
 from harness.traffic.load.behaviour import Behaviour
+from harness.traffic.load.composition import ProfileSpec
 from harness.traffic.load.profile import Profile, load_profile
 
 FOLDER = "loadprofiles"
@@ -43,9 +44,11 @@ class Catalogue:
         """Return the catalogue of a user's project: the ``loadprofiles`` folder of each root, then the shipped one."""
         return cls((*(root / FOLDER for root in roots), SHIPPED))
 
-    def profile(self, name: str) -> Profile:
-        """Load the profile ``name``. Raises InputError; for an unknown name the message lists the known ones."""
-        return load_profile(self._file(name, "load profile", ".yaml"))
+    def profile(self, wanted: str | ProfileSpec) -> Profile:
+        """Load a profile by its name, or compose it. Raises InputError; for an unknown name it lists the known ones."""
+        if isinstance(wanted, ProfileSpec):
+            return wanted.resolved(self.profile)
+        return load_profile(self._file(wanted, "load profile", ".yaml"))
 
     def behaviour(self, name: str, options: Mapping[str, object]) -> Behaviour:
         """Load the behaviour ``name`` and set its options. Raises InputError with every invalid option."""

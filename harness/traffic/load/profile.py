@@ -1,13 +1,14 @@
 """Load profiles: the share of an experiment's rate over time in each phase. Pure: no clock, no traffic.
 
 A profile has *shares*, not rates, so that it fits experiments of any size. For each phase it defines a piecewise-linear
-curve over the seconds since the start of the phase. Two points at the same time are a jump, and the last value holds.
-In a phase without a curve, the curve of the phase before it continues.
+curve over the seconds since the start of the phase. Two points at the same time are a jump. After its last point a
+curve keeps its last value, or repeats its last seconds. In a phase without a curve, the curve of the phase before it
+continues.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from itertools import pairwise
 from math import ceil
@@ -24,6 +25,8 @@ from harness.model.quantities import FROM_FILE, Duration, Share
 # The name is also that of the file, so it has no characters that are special in paths.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$", max_length=63)]
 PhaseName = Literal["baseline", "fault", "recovery", "settle"]
+# Seconds. The schedule reads every period, so one that is far shorter than the time between arrivals would be costly.
+LEAST_REPEAT = 0.1
 
 
 class _Part(BaseModel):
@@ -53,6 +56,10 @@ class Profile(_Part):
     phases: Mapping[PhaseName, tuple[Point, ...]] = Field(
         description="the curve of each phase; a phase without one continues the curve of the phase before it"
     )
+    repeat: Mapping[PhaseName, Annotated[Duration, Field(ge=LEAST_REPEAT)]] = Field(
+        default_factory=dict,
+        description="phases whose curve repeats its last seconds without end, and how many, such as {baseline: 20s}",
+    )
 
     @property
     def name(self) -> str:
@@ -78,6 +85,23 @@ class Profile(_Part):
             raise ValueError("phases: every share is 0, so there would be no load")
         return self
 
+    @model_validator(mode="after")
+    def _repeats_something(self) -> Self:
+        for phase, seconds in self.repeat.items():
+            if phase not in self.phases:
+                raise ValueError(f"repeat: {phase} has no curve in phases, expected one to repeat")
+            curve = self.phases[phase]
+            if seconds > curve[-1].at:
+                raise ValueError(
+                    f"repeat: {phase}: found {seconds:g} s, expected at most the {curve[-1].at:g} s of its curve"
+                )
+            # The schedule would search for the next arrival forever.
+            if not any(point.share for point in curve_between(curve, curve[-1].at - seconds, curve[-1].at)):
+                raise ValueError(
+                    f"repeat: {phase}: every share of the last {seconds:g} s is 0, expected a load to repeat"
+                )
+        return self
+
     @property
     def peak(self) -> float:
         """The largest share of any phase."""
@@ -85,8 +109,15 @@ class Profile(_Part):
 
     def curve(self, phase: str) -> tuple[Point, ...]:
         """Return the curve of a phase, or of the last phase before it that has one."""
+        return self.phases[self._phase_of_curve(phase)]
+
+    def repeat_of(self, phase: str) -> float:
+        """Return how many seconds the curve of a phase repeats after its last point; 0 if it keeps its last value."""
+        return self.repeat.get(self._phase_of_curve(phase), 0.0)
+
+    def _phase_of_curve(self, phase: str) -> PhaseName:
         earlier = PHASES[: PHASES.index(phase) + 1]
-        named = dict[str, tuple[Point, ...]](self.phases.items())
+        named: dict[str, PhaseName] = {name: name for name in self.phases}
         return next(named[name] for name in reversed(earlier) if name in named)
 
     def names(self, phase: str) -> bool:
@@ -101,7 +132,11 @@ class Profile(_Part):
 
     def arrivals_per_second(self, phase: str, elapsed: float, rate: float) -> float:
         """Return the arrivals per second ``elapsed`` seconds into a phase, where a share of 1 is ``rate``."""
-        return rate * share_at(self.curve(phase), elapsed)
+        curve, repeat = self.curve(phase), self.repeat_of(phase)
+        if repeat and elapsed >= curve[-1].at:
+            first = curve[-1].at - repeat
+            elapsed = first + (elapsed - first) % repeat
+        return rate * share_at(curve, elapsed)
 
 
 def share_at(curve: tuple[Point, ...], elapsed: float) -> float:
@@ -115,6 +150,18 @@ def share_at(curve: tuple[Point, ...], elapsed: float) -> float:
         return curve[-1].share
     left, right = curve[after - 1], curve[after]
     return left.share + (right.share - left.share) * (elapsed - left.at) / (right.at - left.at)
+
+
+def curve_between(curve: tuple[Point, ...], start: float, end: float) -> tuple[Point, ...]:
+    """Return the part of a curve between two times, with a point at each of them; its times begin at 0.
+
+    At a jump at ``start`` it begins with the later value, at a jump at ``end`` it ends with the earlier one.
+    """
+    inner = [Point(at=point.at - start, share=point.share) for point in curve if start < point.at < end]
+    before = bisect_left(curve, end, key=lambda point: point.at)
+    # Up to the first point at ``end``: the later ones belong to what follows.
+    last = share_at(curve[: before + 1], end)
+    return (Point(at=0.0, share=share_at(curve, start)), *inner, Point(at=end - start, share=last))
 
 
 def load_profile(file: Path) -> Profile:

@@ -10,9 +10,10 @@ import copy
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import count, pairwise, takewhile
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class ArrivalSchedule:
         self._profile = profile
         self._rate = rate
         # Each curve with its zero on the time axis, and the time from which it applies.
-        self._segments: list[tuple[float, float, tuple[Point, ...]]] = []
+        self._segments: list[_Segment] = []
         self._from = 0.0
         # The area that is missing until the next arrival.
         self._missing = 1.0
@@ -82,8 +83,9 @@ class ArrivalSchedule:
         applies = at if effective is None else effective
         if not self._segments:
             self._from = applies
-        self._segments = [segment for segment in self._segments if segment[1] < applies]
-        self._segments.append((at, applies, self._profile.curve(phase)))
+        self._segments = [segment for segment in self._segments if segment.applies < applies]
+        curve, repeat = self._profile.curve(phase), self._profile.repeat_of(phase)
+        self._segments.append(_Segment(at, applies, self._rate, curve, repeat))
         self._next = self._piece = None
 
     @property
@@ -106,8 +108,13 @@ class ArrivalSchedule:
 
     def due_between(self, start: float, end: float) -> float:
         """Return the number of arrivals that are due between two times, as a fraction: the area under the rate."""
-        pieces = (piece for piece in self._pieces() if piece.start < end and piece.end > start)
-        parts = (replace(piece, end=min(piece.end, end)).from_time(max(piece.start, start)) for piece in pieces)
+        # Not a filter: the pieces of a curve that repeats have no end.
+        pieces = takewhile(lambda piece: piece.start < end, self._pieces(start))
+        parts = (
+            replace(piece, end=min(piece.end, end)).from_time(max(piece.start, start))
+            for piece in pieces
+            if piece.end > start
+        )
         return sum(part.area for part in parts)
 
     def _solve(self) -> float | None:
@@ -116,7 +123,7 @@ class ArrivalSchedule:
             if left.area >= self._missing:
                 return left.time_of(self._missing)
         missing = self._missing
-        for piece in self._pieces():
+        for piece in self._pieces(self._from):
             if piece.end <= self._from:
                 continue
             left = piece.from_time(max(self._from, piece.start))
@@ -126,20 +133,52 @@ class ArrivalSchedule:
             missing -= left.area
         return None
 
-    def _pieces(self) -> Iterator[_Piece]:
-        ends = [applies for _, applies, _ in self._segments[1:]] + [math.inf]
-        for (start, applies, curve), end in zip(self._segments, ends, strict=True):
-            for piece in self._curve_pieces(start, curve):
-                if piece.start < end and piece.end > applies:
+    def _pieces(self, since: float) -> Iterator[_Piece]:
+        """Yield the linear pieces of the rate in order, without end if a curve repeats; some before ``since`` too."""
+        ends = [segment.applies for segment in self._segments[1:]] + [math.inf]
+        for segment, end in zip(self._segments, ends, strict=True):
+            for piece in segment.pieces(since):
+                if piece.start >= end:
+                    break
+                if piece.end > segment.applies:
                     clipped = _Piece(piece.start, min(piece.end, end), piece.rate, piece.slope)
-                    yield clipped if piece.start >= applies else clipped.from_time(applies)
+                    yield clipped if piece.start >= segment.applies else clipped.from_time(segment.applies)
 
-    def _curve_pieces(self, start: float, curve: tuple[Point, ...]) -> Iterator[_Piece]:
-        for left, right in pairwise(curve):
-            if right.at - left.at > JUMP:
-                slope = self._rate * (right.share - left.share) / (right.at - left.at)
-                yield _Piece(start + left.at, start + right.at, self._rate * left.share, slope)
-        yield _Piece(start + curve[-1].at, math.inf, self._rate * curve[-1].share, 0.0)
+
+class _Segment:
+    """A curve on the time axis: its zero is ``start``, and it applies from ``applies`` on.
+
+    After its last point it repeats its last ``repeat`` seconds, or keeps its last value if that is 0.
+    """
+
+    def __init__(self, start: float, applies: float, rate: float, curve: tuple[Point, ...], repeat: float) -> None:
+        self.start, self.applies = start, applies
+        self._repeat, self._end, self._last = repeat, curve[-1].at, rate * curve[-1].share
+        # Computed once, since the schedule looks for the next piece while requests are due.
+        self._own = [
+            _Piece(left.at, right.at, rate * left.share, rate * (right.share - left.share) / (right.at - left.at))
+            for left, right in pairwise(curve)
+            if right.at - left.at > JUMP
+        ]
+        first = self._end - repeat
+        left_over = (piece for piece in self._own if piece.end - first > JUMP)
+        self._again = [piece if piece.start >= first else piece.from_time(first) for piece in left_over]
+
+    def pieces(self, since: float) -> Iterator[_Piece]:
+        """Yield the linear pieces in order; those that ended before ``since`` may be left out."""
+        yield from _moved(self._own, self.start, since)
+        if not self._repeat:
+            yield _Piece(self.start + self._end, math.inf, self._last, 0.0)
+            return
+        # Every time is computed from the number of its period, not from the one before it: nothing adds up over hours.
+        for number in count(max(1, math.floor((since - self.start - self._end) / self._repeat))):
+            yield from _moved(self._again, self.start + number * self._repeat, since)
+
+
+def _moved(pieces: Sequence[_Piece], zero: float, since: float) -> Iterator[_Piece]:
+    for index in range(bisect_left(pieces, since - zero, key=lambda piece: piece.end), len(pieces)):
+        piece = pieces[index]
+        yield replace(piece, start=zero + piece.start, end=zero + piece.end)
 
 
 class Schedule(Protocol):

@@ -110,6 +110,17 @@ def test_behaviour_of_a_background_load_is_in_the_config_map(project: Path) -> N
     assert "loadprofiles/shopping.py" in paths
 
 
+def test_every_profile_of_a_composition_is_in_the_config_map(project: Path) -> None:
+    (project / "loadprofiles").mkdir(parents=True)
+    for name in ("rush", "night"):
+        curve = "phases: {baseline: [{at: 0s, share: 50%}]}"
+        (project / f"loadprofiles/{name}.yaml").write_text(f"metadata: {{name: {name}}}\n{curve}\n")
+    file = project / "experiments/one-killed.yaml"
+    file.write_text(file.read_text() + "load: {rate: 5/s, target: service/shop:http, profile: {sum: [rush, night]}}\n")
+    paths = [file.path for file in bundle(project, needed_for_files([file], "cluster").experiments, [])]
+    assert {"loadprofiles/rush.yaml", "loadprofiles/night.yaml"} <= set(paths)
+
+
 def test_project_that_is_too_large_names_its_largest_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "LIMIT", 500)
     with pytest.raises(InputError, match=r"largest: experiments/one-killed.yaml .*at most 500 bytes"):

@@ -72,6 +72,7 @@ class OwnPlan:
             "curves": {
                 phase: [[point.at, point.share] for point in curve] for phase, curve in self.profile.phases.items()
             },
+            "repeat": dict(self.profile.repeat),
             "classes": load.classes,
             "tags": load.tags,
             "exclude_tags": load.exclude_tags,

@@ -11,6 +11,8 @@ from harness.traffic.load.profile import Profile, load_profile
 
 HEAD = "apiVersion: resilience/v1\nkind: LoadProfile\nmetadata: {name: mine}\n"
 
+TOOTH = "phases: {baseline: [{at: 0s, share: 0}, {at: 2s, share: 1}]}\n"
+
 
 def profile(**phases: list[tuple[float, float]]) -> Profile:
     return Profile.model_validate(
@@ -41,6 +43,17 @@ def test_two_points_at_the_same_time_are_a_jump_to_the_later_one() -> None:
     assert spike.arrivals_per_second("baseline", 2, 10) == 10
 
 
+def test_curve_repeats_its_last_seconds(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        HEAD
+        + "phases: {baseline: [{at: 0s, share: 1}, {at: 2s, share: 0}, {at: 4s, share: 1}]}\nrepeat: {baseline: 2s}"
+    )
+    found = load_profile(file)
+    rates = [found.arrivals_per_second("recovery", at, 100) for at in (0, 1, 2, 3.5, 4, 5, 6, 1001)]
+    assert rates == pytest.approx([100, 50, 0, 75, 0, 50, 0, 50])
+
+
 def test_phase_without_a_curve_uses_the_one_of_the_phase_before() -> None:
     shape = profile(fault=[(0, 1.0)], baseline=[(0, 0.5)])
     assert shape.curve("recovery") == shape.curve("fault")
@@ -68,6 +81,13 @@ def test_all_mistakes_are_listed_with_their_lines(tmp_path: Path) -> None:
         ),
         ("phases: {baseline: [{at: 0s, share: 0%}]}", "there would be no load"),
         ("phases: {warmup: [{at: 0s, share: 10%}]}", "warmup"),
+        (f"{TOOTH}repeat: {{fault: 1s}}", "fault has no curve in phases"),
+        (f"{TOOTH}repeat: {{baseline: 3s}}", "found 3 s, expected at most the 2 s of its curve"),
+        (f"{TOOTH}repeat: {{baseline: 1ms}}", "0.1"),
+        (
+            "phases: {baseline: [{at: 0s, share: 1}, {at: 1s, share: 0}, {at: 2s, share: 0}]}\nrepeat: {baseline: 1s}",
+            "every share of the last 1 s is 0",
+        ),
     ],
 )
 def test_nonsensical_profile_is_refused_with_the_reason(tmp_path: Path, text: str, expected: str) -> None:

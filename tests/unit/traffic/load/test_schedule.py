@@ -37,6 +37,12 @@ def due_until(schedule: ArrivalSchedule, end: float) -> list[float]:
     return found
 
 
+def teeth(*, first: float = 3.0) -> Profile:
+    """Half the rate for some seconds, then teeth of 2 s without end, from the baseline on."""
+    shape = profile(baseline=[(0, 0.5), (first, 0.5), (first, 0.0), (first + 2, 1.0)])
+    return shape.model_copy(update={"repeat": {"baseline": 2.0}})
+
+
 def area(shape: Profile, rate: float, phase: str, start: float, end: float) -> float:
     """The integral of the rate, by a sum of trapezoids over every bend: independent of how the schedule solves it."""
     curve = shape.curve(phase)
@@ -178,3 +184,37 @@ def test_curve_keeps_its_zero_if_it_applies_later() -> None:
     schedule = ArrivalSchedule(profile(baseline=[(0, 0.0), (2, 0.0), (2, 1.0)]), 10)
     schedule.enter("baseline", 0.0, 0.5)
     assert schedule.take() == pytest.approx(2.1)
+
+
+@pytest.mark.parametrize("rate", [0.3, 7.0, 100.0])
+def test_curve_that_repeats_has_its_area_in_every_period(rate: float) -> None:
+    schedule = ArrivalSchedule(teeth(), rate)
+    schedule.enter("baseline", 50.0)
+    found = due_until(schedule, 50.0 + 3.0 + 200 * 2.0)
+    # 3 s at half the rate, 200 teeth with half of the rate on average.
+    assert abs(len(found) - rate * (1.5 + 200)) <= 1.001
+    assert schedule.due_between(53.0, 55.0) == pytest.approx(rate)
+    assert schedule.due_between(152.0, 154.0) == pytest.approx(rate)
+    assert schedule.due_between(50.0, 54.0) == pytest.approx(rate * (1.5 + 0.25))
+
+
+def test_periods_do_not_drift_over_a_day() -> None:
+    schedule = ArrivalSchedule(teeth(first=0.0), 1.0)
+    schedule.enter("baseline", 0.0)
+    # One arrival for each tooth: after a day each is still at the same place in it.
+    last = due_until(schedule, 86_400.0)[-1]
+    assert last == pytest.approx(86_400.0, abs=1e-6)
+
+
+def test_phase_ends_a_curve_that_repeats() -> None:
+    shape = Profile.model_validate(
+        {
+            **teeth(first=0.0).model_dump(by_alias=True),
+            "phases": {**teeth(first=0.0).phases, "fault": [{"at": 0, "share": 1.0}]},
+        }
+    )
+    schedule = ArrivalSchedule(shape, 10.0)
+    schedule.enter("baseline", 0.0)
+    schedule.enter("fault", 5.0)
+    assert schedule.due_between(0.0, 7.0) == pytest.approx(10 + 10 + 2.5 + 20)
+    assert len(due_until(schedule, 7.0)) == 42

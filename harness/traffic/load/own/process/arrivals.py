@@ -50,7 +50,7 @@ class Arrivals:
     def __init__(self, settings: dict[str, Any], environment: Environment, recorder: Recorder) -> None:
         self._settings, self._environment, self._recorder = settings, environment, recorder
         schedule = _schedule_module()
-        self._schedule = schedule.ArrivalSchedule(_Profile(settings["curves"]), settings["rate"])
+        self._schedule = schedule.ArrivalSchedule(_Profile(settings["curves"], settings["repeat"]), settings["rate"])
         self._classes = list(environment.user_classes)
         self._weights = [max(float(kind.weight), 0.0) or 1.0 for kind in self._classes]
         self._seats: WeakKeyDictionary[Any, _Seat] = WeakKeyDictionary()
@@ -204,7 +204,8 @@ class Arrivals:
 class _Profile:
     """The curves of a load profile, in the form that the schedule reads."""
 
-    def __init__(self, curves: dict[str, list[list[float]]]) -> None:
+    def __init__(self, curves: dict[str, list[list[float]]], repeat: dict[str, float]) -> None:
+        self._repeat = repeat
         self._curves = {
             phase: tuple(SimpleNamespace(at=at, share=share) for at, share in points)
             for phase, points in curves.items()
@@ -214,9 +215,15 @@ class _Profile:
         return phase in self._curves
 
     def curve(self, phase: str) -> tuple[SimpleNamespace, ...]:
+        return self._curves[self._phase_of_curve(phase)]
+
+    def repeat_of(self, phase: str) -> float:
+        return self._repeat.get(self._phase_of_curve(phase), 0.0)
+
+    def _phase_of_curve(self, phase: str) -> str:
         order = ("baseline", "fault", "recovery", "settle")
         earlier = order[: order.index(phase) + 1]
-        return next(self._curves[name] for name in reversed(earlier) if name in self._curves)
+        return next(name for name in reversed(earlier) if name in self._curves)
 
 
 def _schedule_module() -> ModuleType:
