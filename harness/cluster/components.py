@@ -43,6 +43,11 @@ def _kubernetes(name: str) -> Component:
     return Component(name, f"{KUBERNETES}/cmd/{name}", KUBERNETES, KUBERNETES_STAMPS)
 
 
+def _vertical_autoscaler(name: str) -> Component:
+    module = "k8s.io/autoscaler/vertical-pod-autoscaler"
+    return Component(f"vpa-{name}", f"{module}/pkg/{name}", module, folder="vpa")
+
+
 COMPONENTS = (
     _kubernetes("kube-apiserver"),
     # Not a distribution's etcd 3.4: without its newer features the API server's watch cache answers clients that watch
@@ -113,6 +118,7 @@ ON_DEMAND = (
         ("github.com/argoproj/argo-rollouts/utils/version.version=v{version}",),
         folder="rollouts",
     ),
+    *(_vertical_autoscaler(name) for name in ("recommender", "updater", "admission-controller")),
 )
 # The harness's programs have a module each, so that a change in one rebuilds only that one.
 OWN = (

@@ -50,6 +50,9 @@ PUBLISHED: Mapping[str, str] = {
     "metrics-server": "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
     "alertmanager": "quay.io/prometheus/alertmanager:v0.31.1",
     "argo-rollouts": "quay.io/argoproj/argo-rollouts:v1.10.0",
+    "vpa-recommender": "registry.k8s.io/autoscaling/vpa-recommender:1.8.1",
+    "vpa-updater": "registry.k8s.io/autoscaling/vpa-updater:1.8.1",
+    "vpa-admission-controller": "registry.k8s.io/autoscaling/vpa-admission-controller:1.8.1",
     "prometheus": "quay.io/prometheus/prometheus:v3.13.0"
     "@sha256:c6b27ea434f8389bfe233fbc7be381cf50587c286e871bc842008f5a1b1908a7",
 }

@@ -38,15 +38,17 @@ def install_operators(cluster: Cluster, objects: Iterable[Object], clock: Clock,
 
 def _install(cluster: Cluster, operator: Operator, clock: Clock, progress: Progress) -> None:
     api, place = cluster.api, operator.name
-    found = api.find(DEPLOYMENTS, operator.name, place)
-    if found and is_complete(found):
+    found = [api.find(DEPLOYMENTS, program, place) for program in operator.programs]
+    if all(item and is_complete(item) for item in found):
         return
-    image = cluster.image(operator.name)
-    cluster.bring_images([image], progress)
-    stages = Stages.of(operator_objects(operator, image, steady_node(cluster), progress))
+    images = {program: cluster.image(program) for program in operator.programs}
+    cluster.bring_images(list(images.values()), progress)
+    stages = Stages.of(operator_objects(operator, images, steady_node(cluster), progress))
     progress(f"installing {operator.name}")
     api.apply({"apiVersion": NAMESPACES.group_version, "kind": NAMESPACES.kind, "metadata": {"name": place}})
     deploy.apply_workload(api, place, stages.definitions)
     deploy.wait_defined(api, stages.definitions, clock)
     deploy.apply_workload(api, place, stages.usual)
+    # Webhooks too, before the wait: complete Deployments show a later run that nothing is missing.
+    deploy.apply_workload(api, place, stages.late)
     deploy.wait_for_workload(api, place, stages.usual, clock)

@@ -1,43 +1,62 @@
 """Operators: the controllers of custom resources that the harness can install in the clusters that it made.
 
-Their objects are read from their own Go modules, so that definitions and program always have the same version.
+Their objects are read from their own Go modules, so that definitions and programs always have the same version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from harness.cluster.components import ON_DEMAND
 from harness.cluster.kube.client import Object
-from harness.cluster.local import binaries
+from harness.cluster.local import binaries, vertical_autoscaler
 from harness.common.progress import Progress
 
 # The parser of libyaml, which PyYAML's wheels have, reads the large definitions ten times faster.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+def _nothing(namespace: str) -> list[Object]:
+    del namespace
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator: its ``name`` is that of its component, image, Deployment and namespace.
+    """An operator: its ``name`` is that of its namespace.
 
-    ``kinds`` are the custom resources that it serves, by API version and kind; ``manifest`` is a file of its module.
+    ``programs`` are its components, each with an image and a Deployment of its own name. ``kinds`` are the custom
+    resources that it serves, by API version and kind; ``manifests`` are files of its module. ``arguments`` are added to
+    those of a program, and ``others`` returns the objects that no file of the module has, for the namespace.
     """
 
     name: str
+    programs: tuple[str, ...]
     kinds: frozenset[tuple[str, str]]
-    manifest: str
+    manifests: tuple[str, ...]
+    arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    others: Callable[[str], list[Object]] = _nothing
 
 
 _ROLLOUTS = ("Rollout", "AnalysisTemplate", "AnalysisRun", "ClusterAnalysisTemplate", "Experiment")
 OPERATORS = (
     Operator(
         "argo-rollouts",
+        ("argo-rollouts",),
         frozenset(("argoproj.io/v1alpha1", kind) for kind in _ROLLOUTS),
-        "manifests/install.yaml",
+        ("manifests/install.yaml",),
+    ),
+    Operator(
+        "vertical-pod-autoscaler",
+        vertical_autoscaler.PROGRAMS,
+        frozenset({("autoscaling.k8s.io/v1", "VerticalPodAutoscaler")}),
+        vertical_autoscaler.MANIFESTS,
+        vertical_autoscaler.ARGUMENTS,
+        vertical_autoscaler.webhook,
     ),
 )
 
@@ -48,21 +67,29 @@ def operators_for(objects: Iterable[Object]) -> list[Operator]:
     return [operator for operator in OPERATORS if operator.kinds & kinds]
 
 
-def operator_objects(operator: Operator, image: str, node: str, progress: Progress) -> list[Object]:
-    """Return the objects of an operator, to run with this image on this node (its label kubernetes.io/hostname).
+def operator_objects(operator: Operator, images: Mapping[str, str], node: str, progress: Progress) -> list[Object]:
+    """Return the objects of an operator, to run on this node (its label kubernetes.io/hostname).
 
-    Namespaced objects name no namespace. Raises ClusterBroken if its module is not available.
+    ``images`` are those of its programs, by name. Namespaced objects name no namespace. Raises ClusterBroken if its
+    module is not available.
     """
-    component = next(each for each in ON_DEMAND if each.name == operator.name)
-    text = binaries.module_file(component, operator.manifest, progress).read_text(encoding="utf-8")
-    objects: list[Object] = [item for item in yaml.load_all(text, Loader=_LOADER) if item]
+    component = next(each for each in ON_DEMAND if each.name == operator.programs[0])
+    objects: list[Object] = []
+    for path in operator.manifests:
+        text = binaries.module_file(component, path, progress).read_text(encoding="utf-8")
+        objects += [item for item in yaml.load_all(text, Loader=_LOADER) if item]
     for item in objects:
+        item["metadata"].pop("namespace", None)
         for subject in item.get("subjects") or ():
             subject["namespace"] = operator.name
         if item["kind"] == "Deployment":
+            name = item["metadata"]["name"]
             pod = item["spec"]["template"]["spec"]
             # Beside the other addons, on a node that experiments do not target.
             pod["nodeSelector"] = {"kubernetes.io/hostname": node}
             pod["tolerations"] = [{"operator": "Exists"}]
-            pod["containers"][0] |= {"image": image, "imagePullPolicy": "IfNotPresent"}
-    return objects
+            container = pod["containers"][0]
+            container |= {"image": images[name], "imagePullPolicy": "IfNotPresent"}
+            if added := operator.arguments.get(name):
+                container["args"] = [*(container.get("args") or ()), *added]
+    return [*objects, *operator.others(operator.name)]

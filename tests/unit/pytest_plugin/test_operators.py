@@ -10,6 +10,7 @@ from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.ownership import Ownership
 from harness.cluster.kube.resources import DEPLOYMENTS
+from harness.cluster.local.operators import Operator
 from harness.common.errors import CapabilityMissing, ClusterBroken
 from harness.pytest_plugin import operators
 from harness.pytest_plugin.operators import install_operators
@@ -70,3 +71,21 @@ def test_missing_image_is_reported(cluster: FakeCluster, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(cluster, "image", none)
     assert install(cluster, ROLLOUT) == ["continuing without argo-rollouts: no image argo-rollouts"]
+
+
+def test_operator_with_several_programs_runs_all(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+    hook = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration"}
+
+    def objects(operator: Operator, images: dict[str, str], *_: object) -> list[Object]:
+        given.append(images)
+        deployments = [{**DEPLOYMENT, "metadata": {"name": name}} for name in operator.programs]
+        return [*deployments, {**hook, "metadata": {"name": "hook"}, "webhooks": []}]
+
+    monkeypatch.setattr(operators, "operator_objects", objects)
+    with pytest.raises(ClusterBroken, match="did not become ready"):
+        install(cluster, {"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler"})
+    there = {item["metadata"]["name"] for item in cluster.api.list(DEPLOYMENTS).items}
+    assert there == set(given[0]) == {"vpa-recommender", "vpa-updater", "vpa-admission-controller"}
+    # Applied before the wait: a later run takes complete Deployments for a complete operator.
+    assert [call.path for call in cluster.server.calls if "mutatingwebhookconfigurations" in call.path]

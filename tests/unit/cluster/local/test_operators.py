@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.cluster.components import ON_DEMAND
 from harness.cluster.images import PUBLISHED
 from harness.cluster.local import operators
 from harness.cluster.local.operators import OPERATORS, operator_objects, operators_for
 
-(ROLLOUTS,) = OPERATORS
+ROLLOUTS, VERTICAL = OPERATORS
 MANIFEST = """\
 apiVersion: v1
 kind: ServiceAccount
@@ -25,7 +26,7 @@ subjects: [{kind: ServiceAccount, name: argo-rollouts}]
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: argo-rollouts}
+metadata: {name: argo-rollouts, namespace: argo}
 spec:
   template:
     spec:
@@ -48,18 +49,34 @@ def test_other_kinds_need_no_operator(item: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
 def test_each_operator_has_a_component_and_an_image(operator: operators.Operator) -> None:
-    assert operator.name in {component.name for component in ON_DEMAND} & PUBLISHED.keys()
+    assert set(operator.programs) <= {component.name for component in ON_DEMAND} & PUBLISHED.keys()
 
 
 def test_objects_have_the_image_and_node_of_this_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "install.yaml").write_text(MANIFEST)
     monkeypatch.setattr(operators.binaries, "module_file", lambda *_: tmp_path / "install.yaml")
-    account, binding, deployment = operator_objects(ROLLOUTS, "resilience.local/rollouts:1", "node-1", lambda _: None)
+    images = {"argo-rollouts": "resilience.local/rollouts:1"}
+    account, binding, deployment = operator_objects(ROLLOUTS, images, "node-1", lambda _: None)
     assert account["kind"] == "ServiceAccount"
     assert binding["subjects"][0]["namespace"] == "argo-rollouts"
+    assert "namespace" not in deployment["metadata"]
     pod = deployment["spec"]["template"]["spec"]
     assert (pod["containers"][0]["image"], pod["containers"][0]["imagePullPolicy"]) == (
         "resilience.local/rollouts:1",
         "IfNotPresent",
     )
     assert pod["nodeSelector"] == {"kubernetes.io/hostname": "node-1"}
+
+
+def test_programs_get_the_arguments_for_short_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    updater = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "vpa-updater"},
+        "spec": {"template": {"spec": {"containers": [{"name": "updater", "args": ["--v=4"]}]}}},
+    }
+    (tmp_path / "file.yaml").write_text(yaml.safe_dump(updater))
+    monkeypatch.setattr(operators.binaries, "module_file", lambda *_: tmp_path / "file.yaml")
+    images = dict.fromkeys(VERTICAL.programs, "resilience.local/vpa:1")
+    found = operator_objects(VERTICAL, images, "node-1", lambda _: None)[0]
+    assert found["spec"]["template"]["spec"]["containers"][0]["args"] == ["--v=4", "--updater-interval=5s"]
