@@ -23,7 +23,7 @@ from harness import __version__
 from harness.common.errors import HarnessError
 from harness.common.progress import Progress
 from harness.engine.recording import load_record
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.experiment.timing import Condition
 from harness.model.finding import Finding
 from harness.model.phase_names import PHASES

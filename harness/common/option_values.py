@@ -24,6 +24,21 @@ def whole(least: int) -> Reader:
     return read
 
 
+def factor(most: float) -> Reader:
+    """Return a reader of a factor above 0: ``0.5``, ``2`` or ``50%``."""
+
+    def read(text: str) -> float:
+        number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+        # Not float() alone, which also reads "nan", "inf" and "1_0".
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", number):
+            value = float(number) / (100 if percent else 1)
+            if 0 < value <= most:
+                return value
+        raise ValueError(f"a factor above 0 and at most {most:g}, such as 0.5, 2 or 50%")
+
+    return read
+
+
 def truth(text: str) -> bool:
     if text.strip().lower() not in TRUE | FALSE:
         raise ValueError("true or false")

@@ -8,12 +8,15 @@ from pathlib import Path
 from harness.cluster.images import HarnessImages
 from harness.cluster.local.commands import DEFAULT_NAME
 from harness.common.image_values import image_values, located
-from harness.common.option_values import image_reference, label, names, one_of, optional, truth, url, whole
+from harness.common.option_values import factor, image_reference, label, names, one_of, optional, truth, url, whole
 from harness.engine.game_day_options import GAME_DAY_OPTIONS
 from harness.engine.mutation_options import MUTATION_OPTIONS
 from harness.engine.notification_options import NOTIFICATION_OPTIONS
 from harness.engine.option import Option
 from harness.engine.telemetry_options import TELEMETRY_OPTIONS
+
+# A larger factor is a typing error rather than a wish.
+MOST_SCALE = 100.0
 
 
 class Keep(StrEnum):
@@ -167,6 +170,14 @@ OPTIONS = (
         sets="load_from",
         read=one_of("auto", "machine", "cluster"),
         default="auto",
+    ),
+    Option(
+        "load-scale",
+        "factor for the rate of every load: 0.5 halves it; of a replay the speed, of a locustfile the number of users",
+        sets="load_scale",
+        read=factor(MOST_SCALE),
+        default="1",
+        metavar="FACTOR",
     ),
     Option(
         "runner-image",

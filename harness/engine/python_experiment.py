@@ -34,7 +34,8 @@ from harness.engine.steps.body_watch import BodyWatch
 from harness.engine.steps.first_scrapes import gate_of, wait_scraped
 from harness.engine.steps.host_watch import watch_hosts
 from harness.engine.steps.run import Run
-from harness.experiment.declaration import Control, Experiment, Load
+from harness.experiment.declaration import Control, Experiment
+from harness.experiment.load import Load
 from harness.experiment.load_place import LoadFrom
 from harness.experiment.manifests import Workload
 from harness.experiment.phases import Length, Phases
@@ -178,6 +179,7 @@ class PythonExperiment:
         load = load.located(self._experiment.file.parent)
         if problems := load.own_problems():
             raise InputError(problems)
+        load = load.scaled(self._run.load_scale)
         self._change(load=load)
         watch_hosts(self.live, self._run.policy.hosts, self._run.clock)
         self.live.start_load(load)

@@ -14,7 +14,8 @@ import numpy as np
 from harness.advice.adviser import advise
 from harness.common.clock import iso
 from harness.engine.steps.run import Run
-from harness.experiment.declaration import Experiment, Load
+from harness.experiment.declaration import Experiment
+from harness.experiment.load import Load
 from harness.experiment.manifests import Workload
 from harness.faults.base import Fault
 from harness.judging.judge import Judged
@@ -228,6 +229,7 @@ def load_record(load: Load, timeline: Timeline) -> LoadRecord:
     summary = timeline.load
     return LoadRecord(
         profile=load.described,
+        scale=load.scale,
         target=str(load.target),
         offered=summary.offered if summary else 0,
         achieved=summary.achieved if summary else len(timeline.requests),

@@ -54,6 +54,7 @@ class Settings:
     seed: int | None
     twins: bool
     load_from: Literal["auto", "machine", "cluster"] = "auto"
+    load_scale: float = 1.0
     runner_image: str = ""
     alertmanager_url: str = ""
     repeats: Repeats = field(default_factory=Repeats)

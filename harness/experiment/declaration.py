@@ -9,28 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
 
 from harness.cluster.kube.client import Object
+from harness.common.errors import InputError
 from harness.experiment.abort import AbortCondition, with_unique_names
 from harness.experiment.isolation.layout import is_namespace
 from harness.experiment.live.workload import LiveWorkload
+from harness.experiment.load import Load
 from harness.experiment.manifests import Workload
 from harness.experiment.phases import Phases
 from harness.experiment.timing import ALWAYS, Timing
 from harness.experiment.workload_source import WorkloadSource
 from harness.faults.base import Fault
-from harness.model.quantities import DnsLabel, Duration, ObjectRef, Rate, Share
+from harness.model.quantities import DnsLabel, Duration, ObjectRef, Share
 from harness.objectives.base import Objective
 from harness.probes.base import SnapshotProbe
 from harness.safety.guard.safety import Safety
-from harness.traffic.load.composition import ProfileSpec
-from harness.traffic.load.own.declaration import OwnLoad, beside
-from harness.traffic.load.plan import MAX_WORKERS
-from harness.traffic.load.replay.declaration import Replay
 from harness.traffic.prober.declaration import MOST_STREAMS, Probing
 from harness.traffic.target.declaration import Target
 
@@ -49,72 +54,6 @@ class Metadata(_Part):
         description="unique name, a DNS label of at most 40 characters, since the namespace is named after it"
     )
     labels: dict[str, str] = Field(default_factory=dict, description="labels for selecting and grouping experiments")
-
-
-class Load(OwnLoad):
-    """The load on a target: a profile at a rate, with one run of a behaviour per arrival; or a locustfile."""
-
-    profile: str | ProfileSpec = Field(
-        default="steady",
-        description="load profile: the name of a file in loadprofiles/, without .yaml; or an object that changes one, "
-        "or composes several",
-    )
-    rate: Rate | None = Field(
-        default=None,
-        description="arrivals per second at 100% of the profile, such as 50/s; needed without users, a shape or replay",
-    )
-    replay: Replay | None = Field(
-        default=None, description="a HAR file or an access log to send again, in place of profile, rate and behaviour"
-    )
-    target: Target = Field(description="where the load goes: text such as service/shop:http, or an object")
-    behaviour: str = Field(
-        default="http", description="what each arrival does: the name of a file in loadprofiles/, without .py"
-    )
-    options: dict[str, Any] = Field(default_factory=dict, description="options of the behaviour")
-    from_: Literal["auto", "machine", "cluster"] = Field(
-        default="auto",
-        alias="from",
-        description="where the load is generated: on this machine, by pods in the cluster, or (auto) on this machine "
-        "if it can reach the target",
-    )
-    workers: Annotated[int, Field(strict=True, ge=1, le=MAX_WORKERS)] = Field(
-        default=1, description="the number of load generator processes, among which the arrivals are divided exactly"
-    )
-
-    @model_validator(mode="after")
-    def _has_a_rate(self) -> Self:
-        if self.rate is None and not self.locustfile and not self.replay:
-            raise ValueError("rate is missing, expected arrivals per second such as rate: 50/s")
-        if self.from_ == "cluster" and self.target.kind == "url":
-            raise ValueError(
-                "found from: cluster with a URL, which is outside of the cluster: expected auto or machine"
-            )
-        return self
-
-    @property
-    def profiles(self) -> tuple[str, ...]:
-        """The names of all profiles that it uses."""
-        return self.profile.names if isinstance(self.profile, ProfileSpec) else (self.profile,)
-
-    @property
-    def described(self) -> str:
-        """The load in a few words: its profile and rate, or its locustfile and users."""
-        if self.replay:
-            return f"replay of {Path(self.replay.file).name} at {self.replay.speed:g}× speed, {self.replay.volume:.0%}"
-        rate = f"{self.profile} at {self.rate:g}/s" if self.rate is not None else ""
-        if not self.locustfile:
-            return rate
-        users = f"{self.users} users" if self.users else f"the shape {self.shape or 'of the locustfile'}"
-        return f"{Path(self.locustfile).name}: {rate or users}"
-
-    def located(self, folder: Path) -> Load:
-        """Return the load with its paths made absolute; ``folder`` is that of the experiment's file."""
-        paths = {name: getattr(self, name) for name in ("locustfile", "python")}
-        made = self.model_copy(update={name: str(beside(folder, path)) for name, path in paths.items() if path})
-        if not made.replay:
-            return made
-        replay = made.replay.model_copy(update={"file": str(beside(folder, made.replay.file))})
-        return made.model_copy(update={"replay": replay})
 
 
 class Control(_Part):
@@ -294,6 +233,13 @@ class Experiment:
     def targets(self) -> tuple[Target, ...]:
         """The targets of the load and of every stream of the prober."""
         return targets_of(self.load, self.prober)
+
+    def scaled(self, factor: float) -> Experiment:
+        """Return the experiment with its load scaled: see ``Load.scaled``. Raises InputError."""
+        try:
+            return replace(self, load=self.load.scaled(factor)) if self.load else self
+        except InputError as error:
+            raise InputError([replace(problem, file=self.file) for problem in error.problems]) from error
 
     @property
     def variant(self) -> str:

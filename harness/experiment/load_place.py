@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.experiment.manifests import Workload
 from harness.experiment.target_checks import unreachable
 

@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from harness.common.documents import Document
 from harness.common.errors import InputError, Problem
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.experiment.manifests import Workload
 from harness.experiment.target_checks import out_of_reach, own_requests
 from harness.objectives._share import ShareObjective

@@ -9,7 +9,7 @@ from harness.cluster.kube.routes import Route, http_route, ingress_route
 from harness.cluster.kube.services import LOAD_BALANCER, only_inside, ports_of
 from harness.common.documents import Place
 from harness.common.errors import InputError, Problem
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.experiment.manifests import Workload
 from harness.traffic.load.behaviour import Behaviour
 from harness.traffic.load.catalogue import Catalogue

@@ -14,9 +14,10 @@ from harness.common.errors import InputError, Problem
 from harness.common.labels import parse_selector
 from harness.experiment import target_checks
 from harness.experiment.alert_checks import alert_problems, title_problems
-from harness.experiment.declaration import Declaration, Load, Twin, describes
+from harness.experiment.declaration import Declaration, Twin, describes
 from harness.experiment.fault_needs import Manifests
 from harness.experiment.forecast.forecast import forecast
+from harness.experiment.load import Load
 from harness.experiment.log_checks import logs_not_read
 from harness.experiment.manifests import Workload
 from harness.experiment.own_load import early_end_problems, own_load_problems

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from harness.common.documents import Document
 from harness.common.errors import InputError, Problem
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.experiment.target_checks import behaviour_of
 from harness.model.quantities import Namespace, Rate
 from harness.traffic.load.catalogue import Catalogue

@@ -15,7 +15,8 @@ from harness.engine.recording import load_record
 from harness.engine.steps import credentials, reach
 from harness.engine.steps.load import TargetLoad
 from harness.engine.steps.run import Run
-from harness.gameday.background import Background
+from harness.experiment.load import Load
+from harness.gameday.background import MOST, Background
 from harness.gameday.day import Day, Turn
 from harness.gameday.earlier import carried
 from harness.gameday.rule import GO, Action, Answer, DayRule
@@ -46,6 +47,7 @@ def needed_for(background: Background) -> frozenset[Permission]:
 class _Running:
     load: TargetLoad
     timeline: Timeline
+    declared: Load
     failure: str = ""
 
 
@@ -89,7 +91,7 @@ class BackgroundLoad(DayRule):
                 namespace=self._background.namespace or "",
                 started=iso(timeline.wall_origin),
                 finished=iso(day.clock.wall()),
-                load=load_record(self._background.load, timeline),
+                load=load_record(running.declared, timeline),
                 failure=failure,
             )
         )
@@ -102,17 +104,20 @@ class BackgroundLoad(DayRule):
         run = day.connect()
         if refused := self._refused(run):
             return refused
+        declared = self._background.load.scaled(run.load_scale)
+        if declared.rate and declared.rate > MOST:
+            return f"found {declared.rate:g}/s with --load-scale={run.load_scale:g}, expected at most {MOST:g}/s"
         load = TargetLoad(
             run,
             f"game day {day.game_day.name}",
             self._background.namespace or "",
-            self._background.load,
+            declared,
             folder=day.folder / "background",
             seconds=_LONGEST,
             beside=day.game_day.file.parent,
         )
         timeline = Timeline(day.clock.monotonic(), day.clock.wall())
-        self._running = _Running(load, timeline)
+        self._running = _Running(load, timeline, declared)
         try:
             # Prometheus finds the load through a Service, which must not be created in an existing namespace.
             load.wait_ready(LOAD_READY, scraped=False)

@@ -20,7 +20,6 @@ from harness.common.excerpts import with_excerpts
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
 from harness.experiment.files import is_game_day
-from harness.experiment.loading import load_experiment
 from harness.gameday import planning
 from harness.gameday.choice import Budget
 from harness.gameday.day import Turn
@@ -179,12 +178,7 @@ def _plan(collector: GameDayFile, game_day: GameDay) -> PlannedDay:
     session: Session = config.stash[SESSION_KEY]
     settings, declared = session.settings, game_day.declared
 
-    def load(file: Path) -> Experiment:
-        experiment = load_experiment(file, session.sources(file))
-        session.files.names.claim(experiment)
-        return experiment
-
-    experiments = experiments_of(game_day, load)
+    experiments = experiments_of(game_day, session.load_experiment)
     if settings.mutate:
         raise InputError([Problem("found it with a game day, expected one of them", field="--mutate")])
     if problems := part_problems(game_day, experiments, session.sources(collector.path), session.clock.wall()):

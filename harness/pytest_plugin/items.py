@@ -24,7 +24,6 @@ from harness.engine.series import Series
 from harness.engine.settings import Settings
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
-from harness.experiment.loading import load_experiment
 from harness.experiment.manifests import Workload
 from harness.experiment.mutation.mutant import LeftOut, as_mutant, changed_objects, refusal, twin_like, weakened
 from harness.experiment.mutation.operator import Operator
@@ -70,8 +69,7 @@ class ExperimentFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         session = self.config.stash[SESSION_KEY]
         try:
-            experiment = load_experiment(self.path, session.sources(self.path))
-            session.files.names.claim(experiment)
+            experiment = session.load_experiment(self.path)
         except InputError as error:
             raise self.CollectError(with_excerpts(error)) from error
         yield ExperimentItem.from_parent(self, name=experiment.name, experiment=experiment)

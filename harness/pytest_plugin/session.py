@@ -27,6 +27,8 @@ from harness.engine.preflight.permissions import needed_by_session, useful_to_se
 from harness.engine.settings import Settings
 from harness.engine.steps.run import Run, cluster_uid, environment, header
 from harness.engine.steps.veto import Question, allow_all
+from harness.experiment.declaration import Experiment
+from harness.experiment.loading import load_experiment
 from harness.experiment.project_files import ProjectFiles, refuse
 from harness.experiment.sources import Sources
 from harness.model.clock_errors import Calibration
@@ -110,6 +112,12 @@ class Session:
         rendering = bool(self.settings.cluster)
         return replace(self.files.sources(file), progress=self.progress, rendering=rendering)
 
+    def load_experiment(self, file: Path) -> Experiment:
+        """Load an experiment with the load of this session, and claim its name. Raises InputError."""
+        experiment = load_experiment(file, self.sources(file)).scaled(self.settings.load_scale)
+        self.files.names.claim(experiment)
+        return experiment
+
     @property
     def connected(self) -> bool:
         return self._run is not None
@@ -188,6 +196,7 @@ class Session:
             calibration=calibration,
             wait_for_lock=self.settings.wait_for_lock,
             load_from=self.settings.load_from,
+            load_scale=self.settings.load_scale,
             runner_image=self.settings.runner_image,
             alertmanager_url=self.settings.alertmanager_url,
             traced=self.settings.telemetry.traced,

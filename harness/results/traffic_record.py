@@ -14,6 +14,7 @@ class LoadRecord(Fact):
 
     profile: str
     target: str
+    scale: float = Field(default=1.0, description="the factor of --load-scale, which the rate in profile already has")
     offered: int = Field(default=0, description="requests due according to the profile")
     achieved: int = Field(default=0, description="requests started")
     dropped: int = Field(default=0, description="requests due but never started")

@@ -16,7 +16,7 @@ import pytest
 from harness.common.clock import SystemClock
 from harness.common.errors import Inconclusive
 from harness.common.waiting import wait_until
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.model.requests import RequestSample
 from harness.traffic.load.catalogue import Catalogue
 from harness.traffic.load.own.driver import RunningLocustfile

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.common.errors import InputError, Problem
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.traffic.load.own import inspection
 from harness.traffic.load.own.inspection import Locustfile, checked
 

@@ -14,7 +14,7 @@ from harness.cluster.fake.cluster import FakeCluster
 from harness.common.clock import FakeClock, SystemClock
 from harness.common.waiting import wait_until
 from harness.engine.steps.load import TargetLoad
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.model.requests import RequestSample
 from harness.traffic.load.catalogue import Catalogue
 from harness.traffic.load.driver import RunningLoad

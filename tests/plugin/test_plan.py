@@ -53,6 +53,15 @@ def test_plan_shows_the_times_of_composed_faults(project: Project) -> None:
     _nothing_changed(project)
 
 
+def test_plan_shows_the_scaled_load(project: Project) -> None:
+    project.experiment("kill", "load: {rate: 40/s, target: service/shop}\n" + KILL)
+    result = project.run("--cluster", "--plan", "--load-scale=0.25", "experiments")
+    result.stdout.fnmatch_lines(
+        ["*the rate of every load × 0.25*", "*load: http to *: at most 10/s for * (scaled by 0.25)*"]
+    )
+    _nothing_changed(project)
+
+
 def test_the_planned_victims_are_those_of_the_run(project: Project) -> None:
     """The same seed chooses the same ranks: the run's victims stand where the plan said among the sorted names."""
     project.experiment("kill", KILL.replace("count: 2", "count: 1"))

@@ -23,8 +23,9 @@ from harness.engine.steps.metrics_watch import MetricsWatch
 from harness.engine.steps.ready_time import ready_time
 from harness.engine.steps.run import Run
 from harness.engine.steps.site import Site
-from harness.experiment.declaration import Experiment, Load
+from harness.experiment.declaration import Experiment
 from harness.experiment.isolation import OwnNamespace, isolated
+from harness.experiment.load import Load
 from harness.experiment.places import home_of, homes_of
 from harness.model.phase_names import PHASES
 from harness.model.timeline import Timeline

@@ -30,7 +30,8 @@ from harness.engine.steps.prober import TargetProber
 from harness.engine.steps.reach import Finder
 from harness.engine.steps.run import Run
 from harness.engine.steps.site import Site
-from harness.experiment.declaration import Experiment, Load
+from harness.experiment.declaration import Experiment
+from harness.experiment.load import Load
 from harness.experiment.phases import Length
 from harness.experiment.places import homes_of
 from harness.faults.base import Fault, FaultContext

@@ -15,7 +15,7 @@ from harness.engine.steps import load_pods
 from harness.engine.steps.cluster_load import ClusterLoad, start_in_cluster
 from harness.engine.steps.reach import Finder, described
 from harness.engine.steps.run import Run
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 from harness.model.requests import Requests
 from harness.model.timeline import LoadSummary
 from harness.traffic.load.driver import RunningLoad

@@ -15,8 +15,9 @@ from harness.common.errors import ApiError, Inconclusive
 from harness.common.naming import experiment_namespace, file_digest
 from harness.engine.options import Keep
 from harness.engine.steps.veto import Question, allow_all
-from harness.experiment.declaration import Experiment, Load
+from harness.experiment.declaration import Experiment
 from harness.experiment.isolation import Isolated, isolated
+from harness.experiment.load import Load
 from harness.experiment.load_place import LoadFrom, Place, load_place
 from harness.experiment.manifests import Workload
 from harness.experiment.sources import Sources
@@ -39,8 +40,9 @@ class Run:
     ``progress`` prints one line. ``halted`` returns the reason why the run must end, or None. ``prefix`` is that of the
     namespaces. ``cluster_uid`` identifies the cluster. ``granted`` caches which permissions the API server grants.
     ``wait_for_lock`` is how many seconds an experiment waits for another run to leave its existing namespace.
-    ``load_from``, ``runner_image`` and ``alertmanager_url`` are the options of these names. ``veto`` returns why what a
-    question describes is denied, or "". ``traced`` is whether the load's requests have a ``traceparent``.
+    ``load_from``, ``load_scale``, ``runner_image`` and ``alertmanager_url`` are the options of these names. ``veto``
+    returns why what a question describes is denied, or "". ``traced`` is whether the load's requests have a
+    ``traceparent``.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Run:
     cluster_uid: str = ""
     policy: Policy = field(default_factory=Policy)
     load_from: LoadFrom = "auto"
+    load_scale: float = 1.0
     runner_image: str = ""
     alertmanager_url: str = ""
     granted: dict[Permission, bool] = field(default_factory=dict)
@@ -189,9 +192,10 @@ def environment(cluster: Cluster, prometheus: Prometheus | None) -> EnvironmentR
 def header(run: Run, place: EnvironmentRecord) -> str:
     """Return one line that describes the cluster of a run."""
     nodes = counted(len(place.nodes), "node") if place.nodes else "nodes unknown (permission denied)"
+    scaled = f"; the rate of every load × {run.load_scale:g}" if run.load_scale != 1 else ""
     return (
         f"resilience: {place.ownership} {place.provider} cluster, context {place.context} at {place.server}, "
-        f"Kubernetes {place.kubernetes}, {nodes}; run {run.id}, seed {run.seed}"
+        f"Kubernetes {place.kubernetes}, {nodes}; run {run.id}, seed {run.seed}{scaled}"
     )
 
 

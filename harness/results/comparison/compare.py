@@ -198,8 +198,14 @@ def _notes(first: RunRecord, second: RunRecord) -> Iterator[str]:
         ):
             if one != other:
                 yield f"the {what} differ ({one}, {other}), which may be the cause of differences"
+    if (one := _scales(first)) != (other := _scales(second)):
+        yield f"the factors of --load-scale differ ({one}, {other}), which may be the cause of differences"
     if first.harness != second.harness:
         yield f"the harness differs ({first.harness}, {second.harness})"
+
+
+def _scales(run: RunRecord) -> str:
+    return " and ".join(f"{scale:g}" for scale in sorted({each.load.scale for each in run.experiments if each.load}))
 
 
 def _machines(nodes: Sequence[object]) -> str:

@@ -31,6 +31,7 @@ VALUES = {
     "guard": ("a", "b", "c"),
     "halt-file": ("a", "b", "c"),
     "resilience-seed": ("1", "2", "3"),
+    "load-scale": ("0.5", "2", "150%"),
     "load-from": ("cluster", "machine", "cluster"),
     "runner-image": ("a", "b", "c"),
     "annotations": ("github", "none", "github"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,27 @@ def test_load_runs_from_the_first_experiment_to_the_end(tmp_path: Path, loads: l
     assert (found.load.offered, found.load.failed, found.load.outcomes) == (4, 1, {"ok": 3, "503": 1})
     assert found.load.latency["baseline"]["max"] == pytest.approx(0.2)
     assert record.verdict is Verdict.HELD
+
+
+def test_load_scale_applies_to_the_background_load(tmp_path: Path, loads: list[FakeLoad]) -> None:
+    fake, rule = _day(tmp_path)
+    fake.run = replace(fake.run, load_scale=0.5)
+    assert rule.before_experiment(fake.day, fake.day.turns[0]).action is Action.GO
+    assert loads[0].what[3] == 2.5
+    rule.after_day(fake.day, record := GameDayRecord(name="friday"))
+    assert (record.background[0].load.profile, record.background[0].load.scale) == (
+        "steady at 2.5/s (scaled by 0.5)",
+        0.5,
+    )
+
+
+def test_background_load_that_is_scaled_too_far_is_refused(tmp_path: Path, loads: list[FakeLoad]) -> None:
+    fake, rule = _day(tmp_path)
+    fake.run = replace(fake.run, load_scale=21)
+    answer = rule.before_experiment(fake.day, fake.day.turns[0])
+    assert answer.action is Action.ABORT
+    assert "found 105/s with --load-scale=21, expected at most 100/s" in answer.reason
+    assert loads == []
 
 
 def test_failed_load_is_a_finding_and_the_day_goes_on(tmp_path: Path, loads: list[FakeLoad]) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from harness.experiment.abort import AbortCondition
-from harness.experiment.declaration import Experiment, Load
+from harness.experiment.declaration import Experiment
+from harness.experiment.load import Load
 from harness.experiment.manifests import Workload
 from harness.experiment.phases import Length, Phases
 from harness.judging.early_stop import EarlyStop

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.experiment.declaration import Experiment, Load
+from harness.experiment.declaration import Experiment
+from harness.experiment.load import Load
 from harness.experiment.manifests import Workload
 from harness.experiment.phases import Length, Phases
 from harness.judging.sample_sizes import SampleSize, sample_sizes

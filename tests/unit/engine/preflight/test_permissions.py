@@ -24,8 +24,9 @@ from harness.engine.preflight.permissions import needed_by_session, needed_for, 
 from harness.engine.preflight.requirements import missing, permissions, require, required_capabilities
 from harness.engine.runner import Runner
 from harness.engine.steps import deploy
-from harness.experiment.declaration import Experiment, Load
+from harness.experiment.declaration import Experiment
 from harness.experiment.files import experiment_files
+from harness.experiment.load import Load
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
 from harness.faults.container_end import MAIN_SCRIPT

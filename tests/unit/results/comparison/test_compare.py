@@ -22,6 +22,7 @@ from harness.results.record import (
 )
 from harness.results.reporting.store import RunStore
 from harness.results.series_record import SeriesRecord
+from harness.results.traffic_record import LoadRecord
 
 SHORT = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]
 LONG = [3.0, 3.1, 3.2, 3.3, 3.4, 3.5, 3.6, 3.7]
@@ -203,6 +204,15 @@ def test_unmatched_experiments_and_other_machines_are_reported() -> None:
     assert (found.only_first, found.only_second, found.comparisons) == (["web"], ["other"], [])
     note = "the versions of Kubernetes differ (v1.36.3, v1.37.0), which may be the cause of differences"
     assert found.notes == [note]
+
+
+def test_runs_with_loads_of_another_scale_are_noted() -> None:
+    first, second = series("a", SHORT), series("b", SHORT)
+    for run, scale in ((first, 1.0), (second, 0.5)):
+        run.experiments[0].load = LoadRecord(profile="steady", target="service/web", scale=scale)
+    note = "the factors of --load-scale differ (1, 0.5), which may be the cause of differences"
+    assert compare_runs(first, second).notes == [note]
+    assert compare_runs(first, first.model_copy(update={"run": "c"})).notes == []
 
 
 def test_markdown_is_escaped_and_lists_the_worst_first() -> None:

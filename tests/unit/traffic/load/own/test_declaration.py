@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from harness.experiment.declaration import Load
+from harness.experiment.load import Load
 
 
 def load(**fields: object) -> Load:
