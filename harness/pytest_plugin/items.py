@@ -52,6 +52,11 @@ def opt_in_missing(item: pytest.Item, settings: Settings) -> str:
     return "" if allowed else "affects more than its own namespace: add --allow-disruptive"
 
 
+def longest_phases(item: pytest.Item) -> float:
+    """Return how many seconds the phases of an experiment take at most; 0 for a Python test, where it is unknown."""
+    return item.experiment.phases.total if isinstance(item, ExperimentItem) else 0.0
+
+
 def folder_of(item: pytest.Item) -> Path:
     """Return the folder of an item's experiment: below it and above it are the files that it uses."""
     return (item.experiment.file if isinstance(item, ExperimentItem) else item.path).parent

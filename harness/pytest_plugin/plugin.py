@@ -58,6 +58,7 @@ from harness.pytest_plugin.items import (
     deployed_by,
     folder_of,
     is_disruptive,
+    longest_phases,
     opt_in_missing,
 )
 from harness.pytest_plugin.missing_cluster import NO_CLUSTER, MissingCluster
@@ -176,9 +177,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep what fits the time budget, and let the workers of pytest-xdist run disruptive experiments last.
 
-    Each runs alone, so that between others it would make every worker wait until theirs have ended."""
-    deselect(config, items, day=DAY_KEY in config.stash)
+    Each runs alone, so that between others it would make every worker wait until theirs have ended. The others start
+    with the longest, so that all workers end at about the same time; a time budget or a game day has its own order.
+    """
+    day = DAY_KEY in config.stash
+    deselect(config, items, day)
     if hasattr(config, "workerinput"):
+        if not day and config.stash[SESSION_KEY].settings.budget is None:
+            items.sort(key=longest_phases, reverse=True)
         items.sort(key=is_disruptive)
 
 

@@ -137,6 +137,15 @@ def test_workers_run_disruptive_experiments_last(project: Project) -> None:
     assert order == ["b", "c", "d", "a-wide"]
 
 
+def test_worker_runs_the_longest_experiments_first(project: Project) -> None:
+    short, longer = project.experiment("a-short"), project.experiment("b-long")
+    longer.write_text(longer.read_text().replace("settle: 50ms", "settle: 60ms"))
+    process = project.start("--cluster", "-p", "xdist", "-n", "1", "experiments", conftest=PRINTS_ORDER)
+    text, _ = process.communicate(timeout=HANGS)
+    assert process.returncode == 0, text
+    assert (project.root / "order.log").read_text().split() == [longer.stem, short.stem]
+
+
 def test_one_process_keeps_the_order_of_the_files(project: Project) -> None:
     project.experiment("a-wide", "disruptive: true\nfaults: [mark: {}]\nobjectives: [told: {}]\n")
     project.experiment("b")
