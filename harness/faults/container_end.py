@@ -86,10 +86,12 @@ class ContainerEnd(PodTarget, Fault):
 
     effect: ClassVar[Effect] = Effect.CONTAINERS
     verb: ClassVar[str]
+    hits_init_containers: ClassVar[bool] = True
 
     container: str | None = Field(
         default=None,
-        description="the container to end and to run commands in, also a sidecar; the first one of the pod by default",
+        description="the container to end and to run commands in, the first one of the pod by default; also a sidecar, "
+        "or an init container, whose pods are candidates while it runs",
     )
 
     @abstractmethod
@@ -124,7 +126,8 @@ class ContainerEnd(PodTarget, Fault):
         if workload.makes_unknown_pods:
             return
         for pod in self.templates(workload):
-            container = next((found for found in pod.serving if self.container in {None, found.get("name")}), None)
+            known = (*pod.serving, *pod.initial)
+            container = next((found for found in known if self.container in {None, found.get("name")}), None)
             if container is None:
                 continue
             if restart_policy(pod.spec, container) == "Never":

@@ -14,7 +14,8 @@ from harness.cluster.protocol import Cluster
 from harness.common.clock import iso
 from harness.common.errors import ApiError
 from harness.faults.base import Effect, Fault, FaultContext
-from harness.faults.targets import PodTarget, state
+from harness.faults.candidates import state
+from harness.faults.targets import PodTarget
 from harness.model.timeline import Victim
 
 

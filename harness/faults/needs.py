@@ -36,6 +36,11 @@ class PodTemplate(Protocol):
         """The containers that run as long as the pod, sidecars included."""
         ...
 
+    @property
+    def initial(self) -> Iterator[Mapping[str, Any]]:
+        """The init containers that end before the other containers start, so no sidecars."""
+        ...
+
 
 class WorkloadManifests(Protocol):
     """The manifests of a workload."""
@@ -71,12 +76,14 @@ def workload_exists(field: str, name: str, workload: WorkloadManifests) -> Itera
         yield (field,), f"found {name}, but the workload has only {', '.join(known)}{_hint(name, known)}"
 
 
-def container_exists(container: str | None, pods: Sequence[PodTemplate], workload: WorkloadManifests) -> Iterator[Need]:
-    """Check that every one of these pods has the container, if one is named."""
+def container_exists(
+    container: str | None, pods: Sequence[PodTemplate], workload: WorkloadManifests, initial: bool = False
+) -> Iterator[Need]:
+    """Check that every one of these pods has the container, if one is named; ``initial``: also an init container."""
     if container is None or workload.makes_unknown_pods:
         return
     for pod in pods:
-        names = [str(found.get("name")) for found in pod.serving]
+        names = [str(found.get("name")) for found in (*pod.serving, *(pod.initial if initial else ()))]
         if container not in names:
             known = f"expected one of {', '.join(names)} of {reference(pod.item)}"
             yield ("container",), f"found {container!r}, {known}{_hint(container, names)}"

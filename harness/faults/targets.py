@@ -10,19 +10,17 @@ import math
 import random
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from harness.cluster.kube.client import KubeApi, Object
-from harness.cluster.kube.conditions import has_ended
-from harness.cluster.kube.owners import workload_of
+from harness.cluster.kube.containers import container_status
 from harness.cluster.kube.permissions import EXEC_VERBS, Permission, allow
 from harness.cluster.kube.resources import NODES, PODS, WORKLOADS, Resource
-from harness.common.clock import parse_kubernetes_time
 from harness.common.errors import ApiError, Inconclusive
 from harness.common.labels import parse_selector
+from harness.faults.candidates import RUNNING, Candidate, state
 from harness.faults.needs import (
     Need,
     PodTemplate,
@@ -35,7 +33,6 @@ from harness.model.quantities import Duration, show_seconds
 from harness.safety.guard import check_victims
 
 WHERE_SECONDS = 10.0
-RUNNING = "Running"
 ZONE = "topology.kubernetes.io/zone"
 # In place of a selector: every pod of the namespace. In place of a node or a zone: one that is drawn.
 EVERY, ANY = "*", "any"
@@ -78,6 +75,9 @@ Count = Annotated[
 
 class PodTarget(BaseModel):
     """Fields of a fault that hits pods."""
+
+    # Whether ``container`` may be an init container; the candidates are then the pods in which it runs.
+    hits_init_containers: ClassVar[bool] = False
 
     selector: Annotated[str, AfterValidator(_parse_pods)] = Field(
         default=EVERY,
@@ -145,7 +145,9 @@ class PodTarget(BaseModel):
         if self.owner:
             yield from workload_exists("owner", self.owner, workload)
         yield from selector_matches("selector", self.label_selector, workload)
-        yield from container_exists(self.container, self.templates(workload), workload)
+        yield from container_exists(
+            self.container, self.templates(workload), workload, initial=self.hits_init_containers
+        )
 
     @property
     def target_permissions(self) -> frozenset[Permission]:
@@ -162,7 +164,7 @@ class PodTarget(BaseModel):
         chosen pods.
         """
         # Sorted before the choice: with the same seed, ``rng.sample`` selects the same positions.
-        matching = sorted(api.digest(PODS, namespace, self.label_selector, keep=_Candidate.of).items)
+        matching = sorted(api.digest(PODS, namespace, self.label_selector, keep=self._candidate).items)
         running = [found for found in matching if found.state == RUNNING]
         fitting = self._in_place(api, [found for found in running if self._fits(found, now)], rng)
         candidates = (
@@ -176,11 +178,23 @@ class PodTarget(BaseModel):
         check_victims(chosen, namespace)
         return chosen
 
-    def _fits(self, found: _Candidate, now: float) -> bool:
+    def _candidate(self, pod: Object) -> Candidate:
+        found = state(pod)
+        if self.container in self._init_containers(pod) and found in {"Pending", RUNNING}:
+            runs = "running" in (container_status(pod, self.container or "").get("state") or {})
+            found = RUNNING if runs else f"not in its init container {self.container}"
+        return Candidate.of(pod, found)
+
+    def _init_containers(self, pod: Object) -> list[str]:
+        """Return the init containers that may be hit, without sidecars."""
+        declared = pod["spec"].get("initContainers") or () if self.hits_init_containers else ()
+        return [str(each["name"]) for each in declared if each.get("restartPolicy") != "Always"]
+
+    def _fits(self, found: Candidate, now: float) -> bool:
         of_owner = self.owner is None or found.owner == self.owner
         return of_owner and (self.older_than is None or now - found.created > self.older_than)
 
-    def _in_place(self, api: KubeApi, found: list[_Candidate], rng: random.Random) -> list[_Candidate]:
+    def _in_place(self, api: KubeApi, found: list[Candidate], rng: random.Random) -> list[Candidate]:
         """Return the candidates on the node and in the zone; with ``any`` one of those that have a candidate."""
         if self.zone:
             nodes = api.list(NODES).items
@@ -192,7 +206,7 @@ class PodTarget(BaseModel):
             found = [each for each in found if each.node == node]
         return found
 
-    def _picked(self, candidates: list[_Candidate], wanted: int, rng: random.Random) -> list[_Candidate]:
+    def _picked(self, candidates: list[Candidate], wanted: int, rng: random.Random) -> list[Candidate]:
         drawn = rng.sample(candidates, len(candidates) if self.pick != "random" else wanted)
         if self.pick == "random":
             return drawn
@@ -200,9 +214,13 @@ class PodTarget(BaseModel):
         return sorted(drawn, key=lambda each: each.created, reverse=self.pick == "newest")[:wanted]
 
     def container_of(self, pod: Object) -> str:
-        """Return the container to run commands in, or a sidecar. Raises Inconclusive when the pod has none of it."""
+        """Return the container to run commands in: one of the pod, a sidecar, or an init container that may be hit.
+
+        Raises Inconclusive when the pod has none of it.
+        """
         sidecars = [each for each in pod["spec"].get("initContainers") or () if each.get("restartPolicy") == "Always"]
         names = [str(container["name"]) for container in [*pod["spec"]["containers"], *sidecars]]
+        names += self._init_containers(pod)
         name = self.container or names[0]
         if name not in names:
             raise Inconclusive(f"pod {_name(pod)} has no container {name}, only {', '.join(names)}")
@@ -216,7 +234,7 @@ class PodTarget(BaseModel):
             # Whether this pod is a candidate is unknown now, so a choice among the others might be a wrong one.
             raise Inconclusive(f"`where` could not be run in pod {_name(pod)}: {error}") from error
 
-    def _summary(self, matching: list[_Candidate], running: list[_Candidate], candidates: list[_Candidate]) -> str:
+    def _summary(self, matching: list[Candidate], running: list[Candidate], candidates: list[Candidate]) -> str:
         if not matching:
             return f"no pod matches {self.selector}"
         text = f"{self.selector} matches {len(matching)}, of which {len(running)} are running"
@@ -288,27 +306,6 @@ class WorkloadTarget(BaseModel):
         return found
 
 
-class _Candidate(NamedTuple):
-    """A pod to choose from. Kept as JSON text to save memory: thousands may match, and few are chosen."""
-
-    name: str
-    state: str
-    created: float
-    owner: str
-    node: str
-    text: bytes
-
-    @classmethod
-    def of(cls, pod: Object) -> _Candidate:
-        created = parse_kubernetes_time(pod["metadata"]["creationTimestamp"])
-        node = str(pod["spec"].get("nodeName") or "")
-        return cls(_name(pod), state(pod), created, workload_of(pod), node, orjson.dumps(pod))
-
-    def pod(self) -> Object:
-        # The API server lists items without their kind and apiVersion.
-        return {"apiVersion": PODS.group_version, "kind": PODS.kind, **orjson.loads(self.text)}
-
-
 def _drawn(wanted: str, known: set[str], rng: random.Random) -> str:
     """Return the place wanted; for ``any`` one of those known."""
     return rng.choice(sorted(known)) if wanted == ANY and known else wanted
@@ -323,20 +320,6 @@ def how_many(count: int | str, candidates: int) -> int:
         return max(1, candidates)
     # Multiplied before the division: 100 * 0.07 is 7.000000000000001 as a float and would be rounded up to 8.
     return max(1, math.ceil(candidates * int(count.rstrip("%")) / 100))
-
-
-def is_running(pod: Object) -> bool:
-    """Return whether a pod's containers run and it is not being deleted."""
-    return state(pod) == RUNNING
-
-
-def state(pod: Object) -> str:
-    """Return ``Terminating``, ``Finished`` (all containers ended, phase still Running), or the pod's phase."""
-    if "deletionTimestamp" in pod["metadata"]:
-        return "Terminating"
-    if has_ended(pod) and pod["status"].get("phase") == RUNNING:
-        return "Finished"
-    return str(pod.get("status", {}).get("phase", "Unknown"))
 
 
 def _name(pod: Object) -> str:

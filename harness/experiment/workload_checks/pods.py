@@ -51,6 +51,13 @@ class PodSource:
             if place[-2] == "containers" or container.get("restartPolicy") == "Always":
                 yield container
 
+    @property
+    def initial(self) -> Iterator[Mapping[str, Any]]:
+        """The init containers that end before the other containers start, so no sidecars."""
+        for place, container in self.containers:
+            if place[-2] == "initContainers" and container.get("restartPolicy") != "Always":
+                yield container
+
     def may_match(self, selector: Selector) -> bool:
         """Return whether pods of this template may match a selector: False only if they cannot.
 

@@ -18,6 +18,7 @@ from harness.experiment.fault_needs import Manifests
 from harness.experiment.workload_checks import load_checked
 from harness.faults.container_end import MAIN_SCRIPT
 from harness.faults.container_kill import ContainerKill
+from harness.faults.process_hang import ProcessHang
 from harness.model.timeline import Victim
 from tests.fake_world import NAMESPACE, World
 
@@ -180,8 +181,42 @@ def test_sidecar_is_killed_by_name(world: World, containers: Containers) -> None
     world.api.patch(DEPLOYMENTS, "podinfo", patch, NAMESPACE)
     (victim,) = fault(container="proxy").choose(world.context())
     assert victim.detail == "container proxy, podinfo (PID 7)"
-    with pytest.raises(Inconclusive, match="has no container init, only podinfo, proxy"):
+    with pytest.raises(Inconclusive, match="has no container inti, only podinfo, proxy, init"):
+        fault(container="inti").choose(world.context())
+
+
+def initialize(world: World, name: str, state: str) -> None:
+    """Give a pod an init container in this state: running or terminated."""
+    found = {"name": "init", "restartCount": 0, "containerID": "containerd://init", "state": {state: {}}}
+    changed = {"phase": "Pending" if state == "running" else "Running", "initContainerStatuses": [found]}
+    declared = [{"name": "init", "image": "init:1"}]
+    update = world.cluster.server.store.update
+    update(PODS, NAMESPACE, name, lambda pod: {**pod, "spec": {**pod["spec"], "initContainers": declared}})
+    update(PODS, NAMESPACE, name, lambda pod: {**pod, "status": {**pod["status"], **changed}}, "status")
+
+
+def test_init_container_is_killed_while_it_runs(world: World, containers: Containers) -> None:
+    first, *others = world.pods()
+    for name in others:
+        initialize(world, name, "terminated")
+    initialize(world, first, "running")
+    (victim,) = fault(container="init").choose(world.context())
+    assert (victim.name, victim.detail) == (first, "container init, podinfo (PID 7)")
+
+
+def test_init_container_that_has_ended_is_no_target(world: World, containers: Containers) -> None:
+    for name in world.pods():
+        initialize(world, name, "terminated")
+    with pytest.raises(Inconclusive, match=r"0 found: .* is not in its init container init"):
         fault(container="init").choose(world.context())
+    assert fault().choose(world.context())
+
+
+def test_pending_pod_is_no_target_for_its_other_containers(world: World, containers: Containers) -> None:
+    for name in world.pods():
+        initialize(world, name, "running")
+    with pytest.raises(Inconclusive, match=r"0 found: .* is Pending"):
+        fault().choose(world.context())
 
 
 def test_undo_reports_the_state_of_the_containers(world: World, containers: Containers) -> None:
@@ -221,6 +256,20 @@ def test_manifests_show_what_cannot_work(tmp_path: Path, spec: str, name: str, p
     made = ContainerKill.model_validate({"selector": "app=shop", "signal": name})
     found = [text for _, text in made.needs_of(Manifests(load_checked(tmp_path)))]
     assert [text.startswith(problem) for text in found] == ([True] if problem else [])
+
+
+def test_init_container_of_the_manifests_is_accepted(tmp_path: Path) -> None:
+    init = "shareProcessNamespace: true\n      initContainers: [{name: migrate, image: shop:1}]"
+    (tmp_path / "shop.yaml").write_text(DEPLOYMENT % init)
+    workload = Manifests(load_checked(tmp_path))
+    made = {
+        name: ContainerKill.model_validate({"selector": "app=shop", "container": name}) for name in ("migrate", "x")
+    }
+    assert not list(made["migrate"].needs_of(workload))
+    ((_, problem),) = made["x"].needs_of(workload)
+    assert problem == "found 'x', expected one of shop, migrate of deployment/shop"
+    hang = ProcessHang.model_validate({"selector": "app=shop", "container": "migrate", "process": "shop"})
+    assert [text for place, text in hang.needs_of(workload) if place == ("container",)]
 
 
 def test_script_finds_the_first_process_of_its_group() -> None:
