@@ -185,6 +185,11 @@ def _candidates(fault: Fault, objects: Sequence[Object]) -> Iterator[PodSource]:
         found = [source for source in sources if source.may_match(selector)]
         if fault.owner:
             found = [source for source in found if reference(source.item) == fault.owner]
+        if fault.hits_init_containers and any(
+            fault.container == each.get("name") for it in found for each in it.initial
+        ):
+            # Only a run shows when an init container runs.
+            return
         keys = {requirement.key for requirement in selector.requirements}
         if all(keys <= source.labels.keys() for source in found):
             yield from found

@@ -17,6 +17,7 @@ from harness.experiment.manifests import Workload
 from harness.experiment.sources import Sources
 from harness.faults.bad_rollout import BadRollout
 from harness.faults.base import Fault
+from harness.faults.container_kill import ContainerKill
 from harness.faults.node_stop import NodeStop
 from harness.faults.pod_evict import PodEvict
 from harness.faults.pod_kill import PodKill
@@ -145,6 +146,12 @@ def _scaler(kind: str = "HorizontalPodAutoscaler", api_version: str = "autoscali
     }
 
 
+def _initialized() -> dict[str, Any]:
+    owner = _owner("Deployment")
+    owner["spec"]["template"]["spec"]["initContainers"] = [{"name": "init", "image": "a:1"}]
+    return owner
+
+
 @pytest.mark.parametrize(
     ("objects", "fault"),
     [
@@ -152,6 +159,7 @@ def _scaler(kind: str = "HorizontalPodAutoscaler", api_version: str = "autoscali
         ([_owner("Deployment", replicas=1), _scaler("ScaledObject", "keda.sh/v1alpha1")], _kill(2)),
         ([_owner("Deployment"), {**_owner("Cache", "db", "example.org/v1")}], _kill(2)),
         ([_owner("DaemonSet")], _kill(2)),
+        ([_initialized()], ContainerKill(selector="app=web", container="init")),
         ([_owner("StatefulSet", replicas=1)], _kill(2, where=["is-leader"])),
         ([_owner("StatefulSet")], _kill(selector="apps.kubernetes.io/pod-index=0")),
         ([_owner("Deployment")], _kill(selector="app=web,role=leader")),
@@ -162,7 +170,18 @@ def _scaler(kind: str = "HorizontalPodAutoscaler", api_version: str = "autoscali
         ([{**_owner("Deployment"), "spec": None}], Scale(of="deployment/web", replicas=0)),
     ],
     ids=[
-        *("scaled", "scaled by an operator", "operator", "daemons", "where", "index", "added label", "node", "huge"),
+        *(
+            "scaled",
+            "scaled by an operator",
+            "operator",
+            "daemons",
+            "init",
+            "where",
+            "index",
+            "added label",
+            "node",
+            "huge",
+        ),
         *("misshapen count", "misshapen template", "no spec"),
     ],
 )
