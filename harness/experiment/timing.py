@@ -144,6 +144,7 @@ class Timing(_Part):
         when = [f"{show_seconds(self.at)} {' and '.join(after)}"] if self.at and after else after
         when = when or ([f"at {show_seconds(self.at)}"] if self.at else [])
         parts = [" and ".join(when)] if when else []
+        parts += [f"within {show_seconds(self.when.within)}"] if self.when and self.when.within else []
         parts += [f"for {show_seconds(self.lasting)}"] if self.lasting else []
         parts += [f"every {show_seconds(self.every)}, {self.times} times"] if self.every else []
         parts += [f"up to {show_seconds(self.jitter)} later"] if self.jitter else []

@@ -47,6 +47,10 @@ def test_timing_is_read_from_a_file(tmp_path: Path) -> None:
             {"when": {"rollout": "deployment/shop", "is": "progressing"}},
             "when the rollout of deployment/shop is progressing",
         ),
+        (
+            {"after": "first", "when": {"rollout": "deployment/shop", "is": "complete", "within": "20s"}},
+            "after first and when the rollout of deployment/shop is complete, within 20 s",
+        ),
     ],
 )
 def test_text_of_a_timing(given: dict[str, Any], shown: str) -> None:
