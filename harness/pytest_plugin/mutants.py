@@ -24,6 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
         session.parts["mutation"] = MutationRecord(required=session.settings.mutation_score)
 
 
+# Last, since with workers of pytest-xdist the plugin sorts the experiments by length.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run mutants last: each needs the verdict of its experiment, and is left out if its weakness is caught already."""
     items.sort(key=lambda item: isinstance(item, MutantItem))

@@ -21,6 +21,7 @@ from tests.fake_plugin import Mark, ReplicasTold
 from tests.fake_world import deployment
 from tests.plugin.conftest import HANGS, Project
 from tests.plugin.test_verdicts import TWINS
+from tests.plugin.test_xdist import PRINTS_ORDER
 
 # Held with three replicas, so that the mutant with one replica is BROKEN.
 REPLICAS = "faults: [mark: {}]\nobjectives: [replicasTold: {}, told: {}]\n"
@@ -228,6 +229,18 @@ def test_dry_run_shows_mutants_and_what_is_left_out(project: Project) -> None:
         ]
     )
     assert not (project.root / "reports").exists()
+
+
+def test_workers_run_mutants_after_shorter_experiments(project: Project) -> None:
+    first, longer = project.experiment("first", REPLICAS), project.experiment("longer", REPLICAS)
+    longer.write_text(longer.read_text().replace("settle: 50ms", "settle: 60ms"))
+    mutate = "--mutate=grace-period-0"
+    process = project.start("--cluster", "-p", "xdist", "-n", "1", mutate, "experiments", conftest=PRINTS_ORDER)
+    text, _ = process.communicate(timeout=HANGS)
+    assert process.returncode == 0, text
+    order = (project.root / "order.log").read_text().splitlines()
+    assert order[:2] == [longer.stem, first.stem]
+    assert sorted(order[2:]) == ["first[mutant grace-period-0]", "longer[mutant grace-period-0]"]
 
 
 def test_workers_share_the_mutants(project: Project) -> None:
