@@ -153,36 +153,55 @@ class PythonExperiment:
         behaviour: str = "http",
         workers: int = 1,
         from_: LoadFrom = "auto",
+        name: str = "",
         **options: Any,  # noqa: ANN401
     ) -> None:
-        """Start the load; see ``Load`` for the fields.
+        """Start the load; see ``Load`` for the fields. Several loads have a ``name`` each, which objectives may use.
 
         Raises ValidationError, InputError, ClusterRefused, Inconclusive."""
         fields = {"profile": profile, "rate": rate, "target": target, "behaviour": behaviour, "options": options}
         fields |= {"workers": workers, "from": from_}
-        self._start_load(Load.model_validate(fields))
+        self._start_load(Load.model_validate(fields), name)
 
-    def locustfile(self, locustfile: str, *, target: str | Mapping[str, Any], **fields: Any) -> None:  # noqa: ANN401
+    def locustfile(
+        self,
+        locustfile: str,
+        *,
+        target: str | Mapping[str, Any],
+        name: str = "",
+        **fields: Any,  # noqa: ANN401
+    ) -> None:
         """Start the load of a locustfile, whose path is relative to the test's file; ``fields`` are those of ``Load``.
 
         Raises ValidationError, InputError, Inconclusive."""
-        self._start_load(Load.model_validate({"locustfile": locustfile, "target": target, **fields}))
+        self._start_load(Load.model_validate({"locustfile": locustfile, "target": target, **fields}), name)
 
-    def replay(self, file: str, *, target: str | Mapping[str, Any], **fields: Any) -> None:  # noqa: ANN401
+    def replay(
+        self,
+        file: str,
+        *,
+        target: str | Mapping[str, Any],
+        name: str = "",
+        **fields: Any,  # noqa: ANN401
+    ) -> None:
         """Replay an access log or a HAR file, whose path is relative to the test's file; ``fields`` are those of
         ``Replay``.
 
         Raises ValidationError, InputError, Inconclusive."""
-        self._start_load(Load.model_validate({"replay": {"file": file, **fields}, "target": target}))
+        self._start_load(Load.model_validate({"replay": {"file": file, **fields}, "target": target}), name)
 
-    def _start_load(self, load: Load) -> None:
+    def _start_load(self, load: Load, name: str) -> None:
+        loads = self._experiment.every_load
+        if loads and ("" in loads or not name or name in loads):
+            found = f"a second load{f' named {name}' if name else ''}"
+            raise InputError([Problem(f"found {found}, expected a name for each of several, all different")])
         load = load.located(self._experiment.file.parent)
         if problems := load.own_problems():
             raise InputError(problems)
         load = load.scaled(self._run.load_scale)
-        self._change(load=load)
+        self._change(**({"loads": {**loads, name: load}} if name else {"load": load}))
         watch_hosts(self.live, self._run.policy.hosts, self._run.clock)
-        self.live.start_load(load)
+        self.live.start_loads({name: load})
 
     def prober(self, *probings: Probing) -> None:
         """Start probing the Service as a user would, one stream per argument: ``Probing(http={"target": …}, rate=20)``.
@@ -261,6 +280,10 @@ class PythonExperiment:
             if isinstance(objective, LiveObjective) and objective.abort_on_breach:
                 message = f"found abortOnBreach in {objective.title}, expected it only in an experiment file"
                 raise InputError([Problem(f"{message}: in a Python test the block of `inject` ends the fault")])
+            named = getattr(objective, "load", "")
+            if named and named not in self._experiment.loads:
+                known = ", ".join(self._experiment.loads) or "none"
+                raise InputError([Problem(f"found the load {named!r} in {objective.title}, expected one of: {known}")])
         self._change(objectives=objectives)
         prometheus = self._run.prometheus
         with self._step():

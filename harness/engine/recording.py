@@ -96,6 +96,7 @@ def describe_run(
     record.faults = _faults(experiment, timeline, undo)
     if experiment.load:
         record.load = load_record(experiment.load, timeline)
+    record.loads = _loads(experiment, timeline)
     record.probing = [
         _probing(probing, stream) for probing, stream in zip(experiment.prober, timeline.probes, strict=False)
     ]
@@ -131,6 +132,7 @@ def describe_control(experiment: Experiment, namespace: str, timeline: Timeline)
         namespace=namespace,
         confidence=experiment.control.confidence,
         load=load_record(experiment.load, timeline) if experiment.load else None,
+        loads=_loads(experiment, timeline),
         chart=build_chart(timeline) if timeline.phases else None,
     )
 
@@ -224,10 +226,21 @@ def _fault(fault: Fault, timing: str, injection: Injection | None, undo: Sequenc
     )
 
 
-def load_record(load: Load, timeline: Timeline) -> LoadRecord:
-    """Return the record of a load on the target of a timeline."""
+def _loads(experiment: Experiment, timeline: Timeline) -> list[LoadRecord]:
+    """Return the records of several loads; empty for a single one."""
+    # A load that was not started has no requests on the timeline.
+    return [
+        load_record(load, timeline.of_load(name), name)
+        for name, load in experiment.loads.items()
+        if name in timeline.loads
+    ]
+
+
+def load_record(load: Load, timeline: Timeline, name: str = "") -> LoadRecord:
+    """Return the record of a load on the target of a timeline; ``name`` is that of one of several."""
     summary = timeline.load
     return LoadRecord(
+        name=name,
         profile=load.described,
         scale=load.scale,
         target=str(load.target),

@@ -43,9 +43,8 @@ class Runner:
         self._experiment = experiment
         self._keeper = RecordKeeper(run, experiment, node_id)
         self._live = self._keeper.live
-        load = experiment.load
-        profile = run.sources.load.profile(load.profile) if load else None
-        self._stop = EarlyStop(experiment, self._live.timeline, profile)
+        profiles = {name: run.sources.load.profile(load.profile) for name, load in experiment.every_load.items()}
+        self._stop = EarlyStop(experiment, self._live.timeline, profiles)
         # Apart from the choice of victims, which must be the same with and without delays.
         self._rng = run.random(f"{experiment.draw} times")
         self._queries = PrometheusQueries(run.prometheus, experiment.objectives) if run.prometheus else None
@@ -76,8 +75,7 @@ class Runner:
         alerts = live.enter_context(AlertWatch(self._run, live.namespace, live.timeline, experiment.objectives))
         live.wait_known(experiment.objectives)
         watch_hosts(live, self._run.policy.hosts, self._run.clock)
-        if experiment.load:
-            live.start_load(experiment.load)
+        live.start_loads(experiment.every_load)
         live.start_prober(experiment.prober)
         self._watch_for_abort()
         wait_scraped(live, gate_of(self._run.prometheus, experiment.objectives, conditions=experiment.abort))

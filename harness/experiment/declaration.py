@@ -39,6 +39,8 @@ from harness.safety.guard.safety import Safety
 from harness.traffic.prober.declaration import MOST_STREAMS, Probing
 from harness.traffic.target.declaration import Target
 
+# Each has processes of its own.
+MOST_LOADS = 8
 API_VERSION = "resilience/v1"
 
 
@@ -106,6 +108,10 @@ class Declaration(_Part):
         description="whether it affects more than its own namespace; such an experiment needs --allow-disruptive",
     )
     load: Load | None = Field(default=None, description="load on a Service of the workload; by default none")
+    loads: Annotated[dict[DnsLabel, Load], Field(max_length=MOST_LOADS)] = Field(
+        default_factory=dict,
+        description="several loads at once, by name, in place of load; an objective judges the one that its load names",
+    )
     prober: list[Probing] = Field(
         default_factory=list,
         max_length=MOST_STREAMS,
@@ -145,13 +151,18 @@ class Declaration(_Part):
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """The targets of the load and of every stream of the prober."""
-        return targets_of(self.load, self.prober)
+        """The targets of every load and of every stream of the prober."""
+        return targets_of(self.every_load, self.prober)
+
+    @property
+    def every_load(self) -> Mapping[str, Load]:
+        """All loads by name; a single one has none."""
+        return {"": self.load} if self.load else self.loads
 
 
-def targets_of(load: Load | None, prober: Sequence[Probing]) -> tuple[Target, ...]:
-    """Return the targets of the load and of every stream of the prober."""
-    return (*((load.target,) if load else ()), *(probing.aim.target for probing in prober))
+def targets_of(loads: Mapping[str, Load], prober: Sequence[Probing]) -> tuple[Target, ...]:
+    """Return the targets of every load and of every stream of the prober."""
+    return (*(load.target for load in loads.values()), *(probing.aim.target for probing in prober))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +175,8 @@ class Experiment:
     until it is read from the cluster. ``content`` is a checksum of the file with its workload as read from files: it
     shows whether the experiment changed since a run. ``alias`` takes the place of the name in messages and in the
     cluster, but not in the record. ``timings`` are those of the faults, in the same order; a fault without one is
-    injected at once and lasts until the fault phase ends. ``weakened`` are the objects that the mutation operator
+    injected at once and lasts until the fault phase ends. ``loads`` are several loads by name, in place of ``load``.
+    ``weakened`` are the objects that the mutation operator
     changed.
     """
 
@@ -174,6 +186,7 @@ class Experiment:
     objectives: tuple[Objective, ...]
     file: Path
     load: Load | None = None
+    loads: Mapping[str, Load] = field(default_factory=dict)
     phases: Phases = field(default_factory=Phases)
     ready_timeout: float | None = None
     faults: tuple[Fault, ...] = ()
@@ -231,13 +244,24 @@ class Experiment:
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """The targets of the load and of every stream of the prober."""
-        return targets_of(self.load, self.prober)
+        """The targets of every load and of every stream of the prober."""
+        return targets_of(self.every_load, self.prober)
+
+    @property
+    def every_load(self) -> Mapping[str, Load]:
+        """All loads by name; a single one has none."""
+        return {"": self.load} if self.load else self.loads
+
+    def loads_of(self, objective: Objective) -> Mapping[str, Load]:
+        """Return the loads whose requests an objective judges: the one that it names, or all."""
+        name = getattr(objective, "load", "")
+        return {name: self.loads[name]} if name in self.loads else self.every_load
 
     def scaled(self, factor: float) -> Experiment:
         """Return the experiment with its load scaled: see ``Load.scaled``. Raises InputError."""
         try:
-            return replace(self, load=self.load.scaled(factor)) if self.load else self
+            loads = {name: load.scaled(factor) for name, load in self.loads.items()}
+            return replace(self, load=self.load.scaled(factor) if self.load else None, loads=loads)
         except InputError as error:
             raise InputError([replace(problem, file=self.file) for problem in error.problems]) from error
 

@@ -163,13 +163,15 @@ class _Assembly:
         self._problems += check(workload if self._is_read else None)
         if self._problems or workload is None:
             raise InputError(self._problems)
+        folder = self._document.file.parent
         return Experiment(
             name=declared.metadata.name,
             hypothesis=declared.hypothesis,
             workload=workload,
             objectives=tuple(objectives),
             file=self._document.file,
-            load=declared.load.located(self._document.file.parent) if declared.load else None,
+            load=declared.load.located(folder) if declared.load else None,
+            loads={name: load.located(folder) for name, load in declared.loads.items()},
             prober=tuple(declared.prober),
             phases=declared.phases,
             ready_timeout=declared.ready_timeout,
@@ -210,9 +212,8 @@ class _Assembly:
         known = len(self._problems)
         timings = _timings(self._document, self._declared.faults, self._problems)
         if len(self._problems) == known:
-            load = self._declared.load
             # Only the load of a locustfile or a recording has no rate.
-            rate = (load.rate or math.inf) if load else 0.0
+            rate = sum(load.rate or math.inf for load in self._declared.every_load.values())
             for place, message in timing_problems(timings, self._declared.phases.fault.at_most, rate=rate):
                 self._add(place, message)
         return timings

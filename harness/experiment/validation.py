@@ -20,7 +20,7 @@ from harness.experiment.forecast.forecast import forecast
 from harness.experiment.load import Load
 from harness.experiment.log_checks import logs_not_read
 from harness.experiment.manifests import Workload
-from harness.experiment.own_load import early_end_problems, own_load_problems
+from harness.experiment.own_load import load_problems, own_load_problems, place_of
 from harness.experiment.places import homes_of
 from harness.experiment.rollout_conditions import impossible_rollouts, progress_deadline
 from harness.experiment.timing import Timing, later
@@ -29,10 +29,8 @@ from harness.experiment.workload_checks.images import wrong_images
 from harness.experiment.workload_checks.pods import makes_unknown_pods, may_select, pod_sources
 from harness.experiment.workload_checks.schema import POD_TEMPLATE, partial_misfits
 from harness.faults.base import Fault
-from harness.model.quantities import show_seconds
 from harness.objectives.base import Objective
 from harness.objectives.invariant import NODES
-from harness.objectives.latency import Latency
 from harness.objectives.rollout_halts import RolloutHalts
 from harness.probes.prometheus.query import SERIES, misfits, windows
 from harness.prometheus.promql import SCRAPES_PER_WINDOW
@@ -70,8 +68,8 @@ class Coherence:
     ) -> list[Problem]:
         """Return all problems. Checks that need the workload are left out if it is None."""
         self._later = later(timings)
-        if self._declared.load:
-            self._check_load(self._declared.load, workload)
+        for name, load in self._declared.every_load.items():
+            self._check_load(place_of(name), load, workload)
         self._check_prober(workload)
         if workload:
             self._check_faults(faults, workload)
@@ -102,7 +100,7 @@ class Coherence:
             place = (place[0], self._numbers[str(place[0])][place[1]], *place[2:])
         self._problems.append(self._document.problem(place, message))
 
-    def _check_load(self, load: Load, workload: Workload | None) -> None:
+    def _check_load(self, place: Place, load: Load, workload: Workload | None) -> None:
         checks: list[tuple[str, Callable[[], object]]] = [("profile", lambda: self._catalogue.profile(load.profile))]
         if not load.locustfile and not load.replay:
             checks.append(("behaviour", lambda: target_checks.behaviour_of(load, self._catalogue)))
@@ -111,10 +109,10 @@ class Coherence:
                 check()
             except InputError as error:
                 self._problems += [
-                    self._document.problem(("load", field), problem.message) for problem in error.problems
+                    self._document.problem((*place, field), problem.message) for problem in error.problems
                 ]
-        self._problems += own_load_problems(load, workload, self._document)
-        self._check_target(("load", "target"), load.target, workload)
+        self._problems += own_load_problems(load, workload, self._document, place)
+        self._check_target((*place, "target"), load.target, workload)
 
     def _check_prober(self, workload: Workload | None) -> None:
         seen: set[str] = set()
@@ -246,27 +244,9 @@ class Coherence:
                 self._add(where, message)
 
     def _check_limits(self, objectives: Sequence[Objective]) -> None:
-        """Check that latency thresholds are below the request timeout: above it they would always hold."""
-        load = self._declared.load
-        if load is None:
-            return
-        self._problems += early_end_problems(load, objectives, self._document, self._numbers["objectives"])
-        # The time limits of a locustfile are unknown; those of a replay are the same as below.
-        if load.locustfile:
-            return
-        try:
-            behaviour = self._catalogue.behaviour(load.behaviour, load.options)
-        # Already reported by `_check_load`.
-        except InputError:
-            return
-        longest = behaviour.connect_timeout + behaviour.read_timeout
-        for index, objective in enumerate(objectives):
-            if isinstance(objective, Latency) and objective.below >= longest:
-                self._add(
-                    ("objectives", index, Latency.kind, "below"),
-                    f"found {show_seconds(objective.below)}, expected less than the {show_seconds(longest)} after "
-                    f"which a request times out (load.options: connectTimeout and readTimeout)",
-                )
+        """Check that the loads fit the objectives that judge them."""
+        for place, message in load_problems(self._declared, objectives, self._catalogue):
+            self._add(place, message)
 
     def _check_references(self, key: str, parts: Iterable[Any], workload: Workload) -> None:
         for index, part in enumerate(parts):

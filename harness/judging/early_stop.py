@@ -5,11 +5,13 @@ Evaluated a few times a second during the fault, so it only reads the timeline a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.experiment.declaration import Experiment
 from harness.judging.judge import sharing_confidence
 from harness.model.phase_names import FAULT
 from harness.model.timeline import Stop, Timeline
-from harness.objectives.base import Due, LiveObjective
+from harness.objectives.base import Due, LiveObjective, Objective
 from harness.traffic.load.profile import Profile
 
 # Seconds. A phase may be this much longer than declared: the work at its end takes time.
@@ -17,10 +19,12 @@ _OVERRUN = 1.0
 
 
 class EarlyStop:
-    """The objectives with ``abortOnBreach`` and the abort conditions of an experiment, with its load profile."""
+    """The objectives with ``abortOnBreach`` and the abort conditions of an experiment, with the profiles of its loads.
 
-    def __init__(self, experiment: Experiment, timeline: Timeline, profile: Profile | None) -> None:
-        self._experiment, self._timeline, self._profile = experiment, timeline, profile
+    ``profiles`` are by the name of the load."""
+
+    def __init__(self, experiment: Experiment, timeline: Timeline, profiles: Mapping[str, Profile]) -> None:
+        self._experiment, self._timeline, self._profiles = experiment, timeline, profiles
         # Created once per run: a check may remember the requests that it has read, so that it reads each only once.
         self._objectives = [
             (objective, objective.breaches())
@@ -44,20 +48,20 @@ class EarlyStop:
         aborted = self.aborted(now)
         if aborted:
             return Stop(now, "abort", aborted)
-        due = self._due(now, left)
         for objective, breached in self._objectives:
-            reason = breached(self._timeline, due)
+            reason = breached(self._timeline, self._due(objective, now, left))
             if reason:
                 return Stop(now, "objective", f"{objective.title}: {reason}")
         return None
 
-    def _due(self, now: float, left: float) -> Due:
-        load, profile, phases = self._experiment.load, self._profile, self._experiment.phases
-        # Without a rate the number of requests to come is unknown; validation refuses such an objective.
-        if load is None or profile is None or load.rate is None:
-            return {}
+    def _due(self, objective: Objective, now: float, left: float) -> Due:
+        phases = self._experiment.phases
+        rates = [(self._profiles[name], load.rate) for name, load in self._experiment.loads_of(objective).items()]
         fault = self._timeline.phase(FAULT)
         lengths = {name: length.at_most for name, length in phases.lengths().items()}
         lengths[FAULT] = (now - fault.start if fault else 0.0) + left
-        rate = load.rate
-        return {name: profile.arrivals_at_most(name, length + _OVERRUN, rate) for name, length in lengths.items()}
+        # Without a rate the number of requests to come is unknown; validation refuses such an objective.
+        return {
+            name: sum(profile.arrivals_at_most(name, length + _OVERRUN, rate) for profile, rate in rates if rate)
+            for name, length in lengths.items()
+        }

@@ -6,11 +6,12 @@ Only for a load with a rate and a behaviour: how many requests a locustfile or a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from harness.experiment.declaration import Experiment
+from harness.experiment.load import Load
 from harness.experiment.phases import Phases
 from harness.judging.judge import sharing_confidence
 from harness.model.phase_names import PHASES, RECOVERY
@@ -51,22 +52,23 @@ class SampleSize:
 
 def sample_sizes(experiment: Experiment, catalogue: Catalogue) -> Iterator[SampleSize]:
     """Yield the sizes for each share objective, with the confidence that the judge uses. Raises InputError."""
-    load = experiment.load
-    if load is None or load.rate is None or load.locustfile:
-        return
-    profile = catalogue.profile(load.profile)
+    profiles = {
+        name: catalogue.profile(load.profile) for name, load in experiment.every_load.items() if _is_known(load)
+    }
     bounds = list(_extremes(experiment.phases))
     for number, objective in enumerate(sharing_confidence(experiment.objectives)):
-        if isinstance(objective, ShareObjective):
+        judged = experiment.loads_of(objective)
+        if isinstance(objective, ShareObjective) and judged and all(name in profiles for name in judged):
+            loads = [(profiles[name], load.rate or 0.0) for name, load in judged.items()]
             sure = tuple(name for name in PHASES if name in objective.phases and name != RECOVERY)
             yield SampleSize(
                 number=number,
                 title=objective.title,
                 confidence=objective.confidence,
                 needed=max(objective.demand.samples_needed(), objective.min_samples),
-                given=min(_due(profile, load.rate, lengths, sure) for lengths in bounds),
+                given=min(_due(loads, lengths, sure) for lengths in bounds),
                 sure=sure,
-                in_recovery=max(_due(profile, load.rate, lengths, [RECOVERY]) for lengths in bounds)
+                in_recovery=max(_due(loads, lengths, [RECOVERY]) for lengths in bounds)
                 if RECOVERY in objective.phases
                 else 0,
             )
@@ -81,7 +83,16 @@ def _extremes(phases: Phases) -> Iterator[dict[str, float]]:
         yield dict(zip(PHASES, seconds, strict=True))
 
 
-def _due(profile: Profile, rate: float, lengths: Mapping[str, float], names: Iterable[str]) -> int:
+def _is_known(load: Load) -> bool:
+    return load.rate is not None and not load.locustfile
+
+
+def _due(loads: Iterable[tuple[Profile, float]], lengths: Mapping[str, float], names: Sequence[str]) -> int:
+    """Return the requests of some loads, each with its profile and rate, that are due in phases together."""
+    return sum(_due_of(profile, rate, lengths, names) for profile, rate in loads)
+
+
+def _due_of(profile: Profile, rate: float, lengths: Mapping[str, float], names: Iterable[str]) -> int:
     schedule, start = ArrivalSchedule(profile, rate), 0.0
     windows: dict[str, tuple[float, float]] = {}
     for name, seconds in lengths.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from mmap import mmap
 from typing import Any, TypeAlias
@@ -109,14 +109,20 @@ class RequestStore:
         self.intended, self.started, self.finished = Column(np.float64), Column(np.float64), Column(np.float64)
         self.ok, self.outcome, self.name = Column(np.bool_), Column(np.uint32), Column(np.uint32)
         self.outcomes, self.names, self.keys = Words(), Words(), Keys()
+        # The rows from which on another source applies; none as long as all are of source 0.
+        self._changes: list[int] = []
+        self._sources: list[int] = []
         # For each call of ``append``: its first row, and the latest end of a request until then.
         self._firsts: list[int] = []
         self._latest: list[float] = []
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Append requests."""
+    def append(self, rows: Sequence[Row], source: int = 0) -> None:
+        """Append requests of one of several sources, such as the loads of an experiment."""
         if not rows:
             return
+        if source != (self._sources[-1] if self._sources else 0):
+            self._changes.append(self.size)
+            self._sources.append(source)
         intended, started, finished, ok, outcomes, names, keys = zip(*rows, strict=True)
         for column, values in (
             (self.intended, intended),
@@ -132,6 +138,14 @@ class RequestStore:
         last = max(finished)
         self._latest.append(max(last, self._latest[-1]) if self._latest else last)
         self.size += len(rows)
+
+    def are_of(self, source: int, start: int, end: int) -> Bools:
+        """Return for each row from ``start`` to ``end`` whether it is of a source; only these rows are looked at."""
+        found = np.full(end - start, source == 0, np.bool_)
+        for index in range(max(0, bisect_right(self._changes, start) - 1), bisect_left(self._changes, end)):
+            last = self._changes[index + 1] if index + 1 < len(self._changes) else end
+            found[max(0, self._changes[index] - start) : max(0, last - start)] = self._sources[index] == source
+        return found
 
     def first_ended_since(self, at: float) -> int:
         """Return a row before which every request ended before ``at``. It takes no look at the requests."""

@@ -164,6 +164,12 @@ class Requests(Sequence[RequestSample]):
             return self
         return self.take(found)
 
+    def of_source(self, source: int) -> Requests:
+        """Return the requests of one source: see ``RequestStore.append``."""
+        if isinstance(self._rows, slice):
+            return self.where(self._store.are_of(source, self._rows.start, self._rows.stop))
+        return self.where(self._store.are_of(source, 0, self._store.size)[self._rows])
+
     def take(self, indexes: Indexes) -> Requests:
         """Return the requests with these indexes, in their order."""
         if not isinstance(self._rows, slice):

@@ -175,6 +175,24 @@ class LoadSummary:
     clock_error: float = 0.0
 
 
+def all_together(loads: Mapping[str, LoadSummary]) -> LoadSummary:
+    """Return the summary of several loads; its texts name the load."""
+    found = loads.values()
+    return LoadSummary(
+        offered=sum(each.offered for each in found),
+        achieved=sum(each.achieved for each in found),
+        dropped=sum(each.dropped for each in found),
+        failed=sum(each.failed for each in found),
+        # One that is saturated measured its own limits: what all did together is then unknown too.
+        saturated=any(each.saturated for each in found),
+        late=sum(each.late for each in found),
+        error="; ".join(f"{name}: {each.error}" for name, each in loads.items() if each.error),
+        unfinished=[at for each in found for at in each.unfinished],
+        notes=[f"{name}: {note}" for name, each in loads.items() for note in each.notes],
+        clock_error=max((each.clock_error for each in found), default=0.0),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Why and when the fault ended early: an objective could no longer be held, or an abort condition was met."""
@@ -200,6 +218,8 @@ class Timeline:
     injections: list[Injection] = field(default_factory=list)
     requests: Requests = field(default_factory=Requests)
     load: LoadSummary | None = None
+    # By name, if the experiment has several loads: the place of each is the source of its requests.
+    loads: Mapping[str, LoadSummary | None] = field(default_factory=dict)
     stopped: Stop | None = None
     probes: Sequence[ProbeStream] = ()
     calibration: Calibration | None = None
@@ -253,6 +273,20 @@ class Timeline:
         """Return the requests whose intended start is in one of these phases."""
         # By the intended start: a stalled generator moves the actual start, possibly to a later phase.
         return self.requests.due_in((phase.start, phase.end) for phase in self.window(names))
+
+    def of_load(self, name: str) -> Timeline:
+        """Return this timeline, its observations included, with the requests of one load; without a name: of all.
+
+        Raises LookupError if there is no load of this name."""
+        if not name:
+            return self
+        if name not in self.loads:
+            raise LookupError(f"no load {name!r}")
+        return replace(self, requests=self.requests_of(name, self.requests), load=self.loads[name], loads={})
+
+    def requests_of(self, name: str, among: Requests) -> Requests:
+        """Return those of some requests of this timeline that are of one load; without a name: all."""
+        return among.of_source(list(self.loads).index(name)) if name and self.loads else among
 
     def injected(self) -> Interval | None:
         """Return the times around all disrupting calls, or None if nothing was injected."""

@@ -54,6 +54,10 @@ DeploymentRef = Annotated[str, AfterValidator(reference("deployment"))]
 RolloutRef = Annotated[str, AfterValidator(reference("rollout"))]
 StatefulSetRef = Annotated[str, AfterValidator(reference("statefulset"))]
 ScaledRef = Annotated[str, AfterValidator(reference("hpa", *WORKLOADS))]
+# The name of one of several loads.
+LoadName = Annotated[
+    str, Field(description="with several loads: the one whose requests are judged; by default all together")
+]
 ProperShare = Annotated[Share, AfterValidator(_proper)]
 Limit = Annotated[Duration, AfterValidator(_positive)]
 Count = Annotated[int, Field(ge=0)]

@@ -23,7 +23,7 @@ from harness.model.request_store import Bools, Floats
 from harness.model.requests import Requests
 from harness.model.timeline import LoadSummary, Timeline
 from harness.model.verdict import Verdict
-from harness.objectives._fields import DISRUPTED, Phases, ProperShare
+from harness.objectives._fields import DISRUPTED, LoadName, Phases, ProperShare
 from harness.objectives._findings import inconclusive
 from harness.objectives.base import Breaches, Due, LiveObjective
 from harness.objectives.recovery import GOOD_IN_A_ROW
@@ -45,6 +45,12 @@ class ShareObjective(LiveObjective):
     min_samples: Annotated[int, Field(ge=1)] = Field(
         default=1, description="with fewer requests than this the objective is INCONCLUSIVE"
     )
+    load: LoadName = ""
+
+    @property
+    def of_load(self) -> str:
+        """The load that is judged, as the end of a title; empty for all."""
+        return f" (load {self.load})" if self.load else ""
 
     @property
     def checks_baseline(self) -> bool:
@@ -211,7 +217,8 @@ class _SpentBudget:
 
     def __call__(self, timeline: Timeline, due: Due) -> str:
         phases = timeline.window(self._objective.phases)
-        new = timeline.requests[self._read :].due_in((phase.start, phase.end) for phase in phases)
+        unread = timeline.requests_of(self._objective.load, timeline.requests[self._read :])
+        new = unread.due_in((phase.start, phase.end) for phase in phases)
         self._read = len(timeline.requests)
         counted = self._objective.evaluated(new)
         # ``due`` also has the arrivals whose requests turn out not to be evaluated: these must be subtracted as well.

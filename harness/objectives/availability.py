@@ -36,7 +36,7 @@ class Availability(ShareObjective):
 
     @property
     def title(self) -> str:
-        return f"availability at least {show_share(self.min)}"
+        return f"availability at least {show_share(self.min)}{self.of_load}"
 
     @property
     def demand(self) -> ShareDemand:
@@ -47,6 +47,7 @@ class Availability(ShareObjective):
         return ~requests.ok
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
+        timeline = timeline.of_load(self.load)
         requests = timeline.requests_in(phases or self.phases)
         if not requests:
             return inconclusive(f"no request was due in {', '.join(phases or self.phases)}")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from harness.model.finding import Finding
 from harness.model.timeline import Timeline
 from harness.model.verdict import Verdict
+from harness.objectives._fields import LoadName
 from harness.objectives._findings import inconclusive
 from harness.objectives.base import Objective
 
@@ -26,12 +27,15 @@ class Durability(Objective):
     kind: ClassVar[str] = "durability"
     example: ClassVar[Mapping[str, Any]] = {}
 
+    load: LoadName = ""
+
     @property
     def title(self) -> str:
-        return "every acknowledged write is readable"
+        return f"every acknowledged write{f' of load {self.load}' if self.load else ''} is readable"
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # all writes of the run must be readable at its end
+        timeline = timeline.of_load(self.load)
         injected = timeline.injected()
         end = max((phase.end for phase in timeline.phases if math.isfinite(phase.end)), default=math.inf)
         writes = timeline.requests.where(timeline.requests.keyed)

@@ -56,7 +56,7 @@ class ErrorRate(ShareObjective):
     @property
     def title(self) -> str:
         which = f" ({', '.join(self.kinds)})" if self.kinds else ""
-        return f"error rate{which} at most {show_share(self.max)}"
+        return f"error rate{which} at most {show_share(self.max)}{self.of_load}"
 
     @property
     def demand(self) -> ShareDemand:
@@ -68,6 +68,7 @@ class ErrorRate(ShareObjective):
         return self._counted(requests)
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
+        timeline = timeline.of_load(self.load)
         requests = timeline.requests_in(phases or self.phases)
         if not requests:
             return inconclusive(f"no request was due in {', '.join(phases or self.phases)}")

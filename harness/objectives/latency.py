@@ -36,7 +36,7 @@ class Latency(ShareObjective):
 
     @property
     def title(self) -> str:
-        return f"{show_share(self.share)} of requests below {show_seconds(self.below)}"
+        return f"{show_share(self.share)} of requests below {show_seconds(self.below)}{self.of_load}"
 
     @property
     def demand(self) -> ShareDemand:
@@ -52,6 +52,7 @@ class Latency(ShareObjective):
         return took >= self.below
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
+        timeline = timeline.of_load(self.load)
         due = timeline.requests_in(phases or self.phases)
         served = due.where(due.ok)
         latencies = np.sort(served.latency)

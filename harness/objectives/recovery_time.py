@@ -14,7 +14,7 @@ from harness.model.finding import DISAGREEMENT, Finding
 from harness.model.quantities import show_seconds
 from harness.model.timeline import Interval, Timeline
 from harness.model.verdict import Verdict
-from harness.objectives._fields import Limit, WorkloadRef
+from harness.objectives._fields import Limit, LoadName, WorkloadRef
 from harness.objectives._findings import combined, inconclusive
 from harness.objectives.base import Objective
 from harness.objectives.recovery import (
@@ -62,13 +62,15 @@ class RecoveryTime(Objective):
         default=None,
         description="the Services of the endpoints clock (default: all that had a ready pod of the workload)",
     )
+    load: LoadName = ""
 
     @property
     def title(self) -> str:
-        return f"recovery of {self.of} within {show_seconds(self.max)}"
+        seen = f" (load {self.load})" if self.load else ""
+        return f"recovery of {self.of} within {show_seconds(self.max)}{seen}"
 
     def pending(self, timeline: Timeline) -> str:
-        done, reason = recovered(timeline, self.of, since=self.since, services=self.services)
+        done, reason = recovered(timeline.of_load(self.load), self.of, since=self.since, services=self.services)
         return "" if done else f"{self.of}: {reason}"
 
     def awaits(self, timeline: Timeline) -> str:
@@ -80,7 +82,7 @@ class RecoveryTime(Objective):
     def recoveries(self, timeline: Timeline) -> list[Recovery]:
         """Return the recovery of the workload on every clock; the selected ones are marked as judged."""
         selected = {_NAMES[name] for name in self.clocks}
-        found = recoveries(timeline, self.of, since=self.since, services=self.services)
+        found = recoveries(timeline.of_load(self.load), self.of, since=self.since, services=self.services)
         return [replace(clock, judged=clock.clock in selected) for clock in found]
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
@@ -89,6 +91,7 @@ class RecoveryTime(Objective):
         if unproven or not timeline.injections:
             return inconclusive(f"no evidence that {unproven[0]} took effect" if unproven else "no fault was injected")
         clocks = self.recoveries(timeline)
+        timeline = timeline.of_load(self.load)
         load_error = timeline.load.clock_error if timeline.load else 0.0
         parts = [self._part(clock, timeline.calibration, load_error) for clock in clocks if clock.judged]
         seen = [clock for clock in clocks if clock.state in {"recovered", "not recovered"}]

@@ -183,6 +183,7 @@ class ControlRecord(Fact):
     namespace: str
     confidence: float = Field(description="confidence of the two-sided bounds on differences")
     load: LoadRecord | None = None
+    loads: list[LoadRecord] = Field(default_factory=list, description="several loads, in place of load")
     chart: ChartRecord | None = None
 
 
@@ -261,6 +262,7 @@ class ExperimentRecord(Fact):
     baseline: list[ObjectiveRecord] = Field(default_factory=list, description="the steady state before the fault")
     recovery: list[ClockRecord] = Field(default_factory=list)
     load: LoadRecord | None = None
+    loads: list[LoadRecord] = Field(default_factory=list, description="several loads, in place of load")
     probing: list[ProbeRecord] = Field(default_factory=list, description="the streams of the prober")
     chart: ChartRecord | None = None
     control: ControlRecord | None = None

@@ -12,6 +12,7 @@ from harness.results.fact import Fact, Figures
 class LoadRecord(Fact):
     """The planned and the generated load, in requests."""
 
+    name: str = Field(default="", description="the name of one of several loads")
     profile: str
     target: str
     scale: float = Field(default=1.0, description="the factor of --load-scale, which the rate in profile already has")

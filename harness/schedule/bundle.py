@@ -10,6 +10,7 @@ from harness.common.errors import InputError, Problem
 from harness.common.project import Project, root_of
 from harness.common.real_paths import resolved
 from harness.experiment.declaration import Experiment
+from harness.experiment.load import Load
 from harness.experiment.sources import Sources
 from harness.gameday.loading import GameDay
 from harness.safety.guard.files import find_guard
@@ -89,9 +90,11 @@ def _files_of(experiment: Experiment, root: Path, problems: list[Problem]) -> It
         problems.append(Problem(message, experiment.file, field="workload"))
     elif not experiment.live:
         yield from _below(experiment.workload.folder)
-    load = experiment.load
-    if load is None:
-        return
+    for load in experiment.every_load.values():
+        yield from _files_of_load(load, experiment, root, problems)
+
+
+def _files_of_load(load: Load, experiment: Experiment, root: Path, problems: list[Problem]) -> Iterator[Path]:
     own = [load.locustfile, load.python, load.replay.file if load.replay else None]
     yield from (Path(path) for path in own if path)
     if load.python:

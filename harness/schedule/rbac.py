@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.engine.preflight.permissions import needed_by_session, useful_to_se
 from harness.engine.preflight.requirements import permissions
 from harness.experiment.declaration import Experiment
 from harness.experiment.files import experiment_files, game_day_files
-from harness.experiment.load_place import LoadFrom, load_place
+from harness.experiment.load_place import LoadFrom, load_place, one_place
 from harness.experiment.loading import load_each, load_experiment
 from harness.experiment.sources import Sources
 from harness.gameday import rules
@@ -65,8 +66,8 @@ def needed_for_files(paths: Sequence[Path], load_from: LoadFrom, *, with_residue
         raise InputError(problems)
     for experiment in experiments:
         for each in (experiment, *map(experiment.as_twin, experiment.twins or ())):
-            place = load_place(each.load, each.workload, load_from) if each.load else None
-            needed |= permissions(each, place)
+            # A twin keeps the loads, but may change the Services that they go to.
+            needed |= permissions(each, one_place(each, partial(load_place, workload=each.workload, option=load_from)))
             guesses |= set(guessed(each.workload.objects))
     return Needed(needed, tuple(sorted(guesses)), tuple(experiments), days)
 

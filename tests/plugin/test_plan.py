@@ -62,6 +62,14 @@ def test_plan_shows_the_scaled_load(project: Project) -> None:
     _nothing_changed(project)
 
 
+def test_plan_shows_several_loads(project: Project) -> None:
+    loads = "loads: {a: {rate: 4/s, target: service/shop}, b: {rate: 2/s, profile: step, target: service/shop}}\n"
+    project.experiment("kill", loads + KILL)
+    result = project.run("--cluster", "--plan", "experiments")
+    result.stdout.fnmatch_lines(["*load a: http to *at most 4/s*", "*load b: http to *profile step: at most 2/s*"])
+    _nothing_changed(project)
+
+
 def test_the_planned_victims_are_those_of_the_run(project: Project) -> None:
     """The same seed chooses the same ranks: the run's victims stand where the plan said among the sorted names."""
     project.experiment("kill", KILL.replace("count: 2", "count: 1"))

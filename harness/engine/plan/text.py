@@ -31,8 +31,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  {plan.note}"
     yield from (f"  image {line}" for line in plan.images)
     yield f"  wait until the workload is ready, at most {plan.ready}"
-    if plan.load:
-        yield f"  load: {plan.load}"
+    yield from (f"  {load}" for load in plan.loads)
     yield from (f"  prober: {probe}" for probe in plan.probes)
     lengths = ", ".join(f"{name} {length}" for name, length in plan.phases.lengths().items())
     yield f"  phases, at most {plan.phases.total:g} s: {lengths}"

@@ -93,9 +93,9 @@ def _parts(experiment: Experiment, wanted: frozenset[Capability], known: Sequenc
     watching = standard_probes(experiment.workload.objects)
     yield from (probe.permissions for probe in watching if not probe.optional)
     yield from (probe.permissions for probe in experiment.probes)
-    if experiment.load:
+    for declared in experiment.every_load.values():
         # A locustfile serves no metrics, so nothing is created for Prometheus.
-        plain = experiment.existing or experiment.load.locustfile
+        plain = experiment.existing or declared.locustfile
         yield services.PERMISSIONS if plain else load.PERMISSIONS
     if experiment.prober:
         yield services.PERMISSIONS

@@ -18,7 +18,7 @@ from harness.engine.steps import alert_watch
 from harness.engine.steps.cluster_load import runner_image
 from harness.engine.steps.run import Run
 from harness.experiment.declaration import Experiment
-from harness.experiment.load_place import Place, load_place
+from harness.experiment.load_place import Place, is_generated_here, load_place, one_place
 from harness.experiment.manifests import Workload, images_in
 from harness.experiment.target_checks import out_of_reach
 from harness.experiment.target_checks import unreachable as why_not
@@ -42,7 +42,7 @@ def missing(run: Run, facts: Facts, experiment: Experiment) -> list[str]:
         *alert_watch.lacking(run, experiment.objectives),
     ]
     if place == "cluster" and not run.runner_image and (why := run.cluster.no_runner_image()):
-        if experiment.load and load_place(experiment.load, experiment.workload, run.load_from) == "machine":
+        if one_place(experiment, lambda load: load_place(load, experiment.workload, run.load_from)) == "machine":
             # Either would do: a nodePort that this machine can dial, or an image for pods.
             lacking |= {Capability.LOAD_BALANCED_SERVICE}
         others.append(f"the load must be generated in the cluster: {why}")
@@ -69,8 +69,8 @@ def permissions(experiment: Experiment, place: Place | None = None) -> frozenset
 
     ``place`` is where its load is generated; None to decide it by the experiment alone.
     """
-    if place is None and experiment.load:
-        place = load_place(experiment.load, experiment.workload)
+    if place is None:
+        place = one_place(experiment, lambda load: load_place(load, experiment.workload))
     wanted = required_capabilities(experiment, place)
     # The rules of the workload's own roles instead of "escalate", which would allow the run to grant any permission.
     granted = (rules or {other} for other, rules in granted_by(experiment.deployed).items())
@@ -116,14 +116,15 @@ def _dialled(experiment: Experiment, place: Place | None) -> tuple[Target, ...]:
     """Return the targets that are dialled from this machine."""
     if place != "cluster":
         return experiment.targets
-    return tuple(probing.aim.target for probing in experiment.prober)
+    own = (load.target for load in experiment.every_load.values() if is_generated_here(load))
+    return (*own, *(probing.aim.target for probing in experiment.prober))
 
 
 def _unreachable(experiment: Experiment, place: Place | None) -> Iterator[str]:
     """Yield why this machine cannot reach a target; for the target of a locustfile also why the load is not moved."""
-    own = experiment.load.target if experiment.load and experiment.load.locustfile else None
+    own = [load.target for load in experiment.every_load.values() if load.locustfile]
     for target in _dialled(experiment, place):
-        why = (out_of_reach if target == own else why_not)(target, experiment.workload)
+        why = (out_of_reach if target in own else why_not)(target, experiment.workload)
         if why:
             yield why
 

@@ -28,7 +28,9 @@ from harness.experiment.isolation import OwnNamespace, isolated
 from harness.experiment.load import Load
 from harness.experiment.places import home_of, homes_of
 from harness.model.phase_names import PHASES
-from harness.model.timeline import Timeline
+from harness.model.request_store import RequestStore
+from harness.model.requests import Requests
+from harness.model.timeline import Timeline, all_together
 from harness.probes.base import ProbeContext, SnapshotProbe, WatchProbe
 from harness.probes.observers import Observers
 from harness.probes.prometheus.ready import ScrapeGate
@@ -58,7 +60,9 @@ class Arm:
         self._name = name
         # The namespace of the pods that generate the load, once it is made.
         self._pods_in = ""
-        self._load: TargetLoad | None = None
+        # By name; a single one has none. The place of each is the source of its requests in the store.
+        self._loads: dict[str, TargetLoad] = {}
+        self._requests = RequestStore()
         self._observers: list[Observers] = []
         self._metrics: list[MetricsWatch] = []
 
@@ -158,43 +162,49 @@ class Arm:
         for observers in self._observers:
             observers.wait_ready(OBSERVERS_READY, self._run.go_on)
 
-    def start_load(self, load: Load, seconds: float, site: Site) -> AbstractContextManager[TargetLoad]:
-        """Start the load; it stops when the context exits, or by itself some time after ``seconds``.
+    def start_load(self, name: str, load: Load, seconds: float, site: Site) -> AbstractContextManager[TargetLoad]:
+        """Start a load; it stops when the context exits, or by itself some time after ``seconds``.
 
         The namespace for its pods, if it is generated in the cluster, is made as one of the ``site``.
         """
         # The load of a Python test is not part of the experiment that the arm was made for.
-        if self._run.place_of(load, self._experiment.workload) == "cluster":
+        from_pods = self._run.place_of(load, self._experiment.workload) == "cluster"
+        if from_pods and not self._pods_in:
             site.make_namespace(self.load_namespace, self._make_load_namespace)
-        self._load = TargetLoad(
+        self._loads[name] = started = TargetLoad(
             self._run,
             self._experiment.title,
             self.namespace,
             load,
-            folder=self._folder,
+            folder=self._folder / f"load-{name}" if name else self._folder,
             seconds=seconds,
             beside=self._experiment.file.parent,
             within=self.within,
-            pods_in=self._pods_in,
+            pods_in=self._pods_in if from_pods else "",
             # The requests to the control arm do not belong into a trace that shows what the fault did.
             traceparents={} if self._name else self._run.trace_ids(self._experiment).headers(PHASES, self._run.traced),
+            name=name,
+            number=len(self._loads),
         )
-        return self._load
+        return started
 
     def wait_loaded(self) -> None:
-        """Wait until the load reaches its target. Raises Inconclusive."""
-        if self._load:
+        """Wait until every load reaches its target. Raises Inconclusive."""
+        for load in self._loads.values():
             # Prometheus finds the load through a Service, which must not be created in an existing namespace.
-            self._load.wait_ready(LOAD_READY, scraped=not self._experiment.existing)
+            load.wait_ready(LOAD_READY, scraped=not self._experiment.existing)
 
     def phase(self, name: str, at: float) -> None:
-        """Report to the load that a phase started at a monotonic time."""
-        if self._load:
-            self._load.phase(name, at)
+        """Report to the loads that a phase started at a monotonic time."""
+        for load in self._loads.values():
+            load.phase(name, at)
 
     def failures(self) -> Iterator[str]:
         """Yield why the observers or the load have failed."""
-        dead = [*(each.alive() for each in self._observers), self._load.failure() if self._load else None]
+        dead = [each.alive() for each in self._observers]
+        for name, load in self._loads.items():
+            why = load.failure()
+            dead.append(f"{name}: {why}" if name and why else why)
         yield from (f"{self._name}: {why}" if self._name else why for why in dead if why)
 
     def look(self, probes: Iterable[SnapshotProbe]) -> None:
@@ -209,15 +219,22 @@ class Arm:
         return [f"{self._name}: {one}" if self._name else one for one in missing]
 
     def read_requests(self) -> None:
-        """Give the timeline the requests of the load so far."""
-        if self._load:
-            self.timeline.requests = self._load.requests(self.timeline.origin)
+        """Give the timeline the requests of the loads so far."""
+        for number, load in enumerate(self._loads.values()):
+            load.read_into(self._requests, number)
+        if self._loads:
+            self.timeline.requests = Requests.of(self._requests, self.timeline.origin)
+        if "" not in self._loads:
+            self.timeline.loads = {name: self.timeline.loads.get(name) for name in self._loads}
 
     def stop_load(self) -> None:
-        """Stop the load and give the timeline its requests and summary."""
-        if self._load:
-            self.timeline.load = self._load.stop()
-            self.read_requests()
+        """Stop the loads and give the timeline their requests and summaries."""
+        found = {name: load.stop() for name, load in self._loads.items()}
+        self.read_requests()
+        if "" in found:
+            self.timeline.load = found[""]
+        elif found:
+            self.timeline.loads, self.timeline.load = found, all_together(found)
 
     def stop_watching(self) -> None:
         """Stop the observers: the timeline gets no further observations."""

@@ -66,8 +66,12 @@ class ClusterLoad:
             link.close()
 
 
-def start_in_cluster(run: Run, plan: LoadPlan, *, namespace: str, avoid: str, folder: Path) -> ClusterLoad:
+def start_in_cluster(
+    run: Run, plan: LoadPlan, *, namespace: str, avoid: str, folder: Path, name: str = ""
+) -> ClusterLoad:
     """Start the pods and their load processes. ``namespace`` is that of the pods, ``avoid`` that of the workload.
+
+    ``name`` distinguishes several loads.
 
     Raises InputError with all problems of the plan, CapabilityMissing without an image, Inconclusive.
     """
@@ -80,7 +84,7 @@ def start_in_cluster(run: Run, plan: LoadPlan, *, namespace: str, avoid: str, fo
     image = runner_image(run)
     run.progress(f"{plan.experiment}: load from the cluster, {settings.workers} × {image} in namespace {namespace}")
     seconds = plan.max_seconds + LOAD_GRACE + JOB_GRACE
-    pods = start_pods(run, namespace, image, workers=settings.workers, seconds=seconds, avoid=avoid)
+    pods = start_pods(run, namespace, image, workers=settings.workers, seconds=seconds, avoid=avoid, name=name)
     links: list[PodLink] = []
     remote: list[RemoteWorker] = []
     try:
@@ -90,11 +94,11 @@ def start_in_cluster(run: Run, plan: LoadPlan, *, namespace: str, avoid: str, fo
             records = records_file(folder, f"-{number + 1}" if settings.workers > 1 else "")
             link = PodLink(run.cluster.api, namespace, pod.name)
             links.append(link)
-            name = f"{worker_name(own)} (pod {pod.name} on node {pod.node})"
-            worker = RemoteWorker(name, link.dial, link.gone, records, run.clock)
+            called = f"{worker_name(own)} (pod {pod.name} on node {pod.node})"
+            worker = RemoteWorker(called, link.dial, link.gone, records, run.clock)
             remote.append(worker)
             worker.start(own, files, environ, LOAD_READY)
-            workers.append(Worker(worker, RecordReader(records), name, SILENCE, worker.lost, worker.refresh))
+            workers.append(Worker(worker, RecordReader(records), called, SILENCE, worker.lost, worker.refresh))
     except BaseException:
         for worker in remote:
             with suppress(HarnessError):

@@ -43,9 +43,10 @@ def check_secrets(experiment: Experiment, environ: Mapping[str, str]) -> None:
     Raises InputError with all that are not, each with the experiment's file and the field that names it.
     """
     places: list[tuple[str, Mapping[str, object]]] = []
-    if experiment.load:
-        places.append(("load.options", experiment.load.options))
-        places.append(("load.target", _named(experiment.load.target)))
+    for name, load in experiment.every_load.items():
+        field = f"loads.{name}" if name else "load"
+        places.append((f"{field}.options", load.options))
+        places.append((f"{field}.target", _named(load.target)))
     places += [(f"prober[{number}]", _named(each.aim.target)) for number, each in enumerate(experiment.prober)]
     problems: list[Problem] = []
     for field, options in places:

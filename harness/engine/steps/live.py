@@ -6,7 +6,7 @@ error, the effects are undone, load and observers are stopped, and the namespace
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -171,11 +171,12 @@ class LiveExperiment:
             if missing := unknown():
                 self.progress(f"starting although a number is unknown: {missing}")
 
-    def start_load(self, load: Load) -> None:
-        """Start the load and wait until it reaches its target. Raises Inconclusive."""
+    def start_loads(self, loads: Mapping[str, Load]) -> None:
+        """Start loads, by name, and wait until they reach their targets. Raises Inconclusive."""
         seconds = self.experiment.phases.total
         for arm in self._arms:
-            self.enter_context(arm.start_load(load, seconds, self.site))
+            for name, load in loads.items():
+                self.enter_context(arm.start_load(name, load, seconds, self.site))
         for arm in self._arms:
             arm.wait_loaded()
 

@@ -35,19 +35,23 @@ PERMISSIONS = (
     | allow(EVENTS, "list")
 )
 _INDEX = "batch.kubernetes.io/job-completion-index"
+_LOAD_LABEL = "resilience.harness/load"
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
-def job(namespace: str, image: str, run: str, *, workers: int, seconds: float, avoid: str, owned: bool) -> Object:
-    """Return the Job. It prefers nodes without pods of the namespace ``avoid``, and ends after ``seconds``.
+def job(
+    namespace: str, image: str, run: str, *, workers: int, seconds: float, avoid: str, owned: bool, name: str = ""
+) -> Object:
+    """Return the Job of a load; ``name`` is that of the load, if there are several.
 
-    On a cluster that the harness made, it prefers the control plane's node, which node faults never hit.
+    It prefers nodes without pods of the namespace ``avoid``, and ends after ``seconds``. On a cluster that the harness
+    made, it prefers the control plane's node, which node faults never hit.
     """
-    labels = {**MANAGED_BY, RUN_LABEL: run, COMPONENT_LABEL: LOAD_COMPONENT}
+    labels = {**MANAGED_BY, RUN_LABEL: run, COMPONENT_LABEL: LOAD_COMPONENT, **_named(name)}
     return {
         "apiVersion": JOBS.group_version,
         "kind": JOBS.kind,
-        "metadata": {"name": JOB, "namespace": namespace, "labels": labels},
+        "metadata": {"name": _job_name(name), "namespace": namespace, "labels": labels},
         "spec": {
             "parallelism": workers,
             "completions": workers,
@@ -77,6 +81,14 @@ def job(namespace: str, image: str, run: str, *, workers: int, seconds: float, a
             },
         },
     }
+
+
+def _job_name(load: str) -> str:
+    return f"{JOB}-{load}" if load else JOB
+
+
+def _named(load: str) -> dict[str, str]:
+    return {_LOAD_LABEL: load} if load else {}
 
 
 def _container(image: str) -> dict[str, Any]:
@@ -119,23 +131,26 @@ class Placed:
     shared: bool
 
 
-def start_pods(run: Run, namespace: str, image: str, *, workers: int, seconds: float, avoid: str) -> list[Placed]:
-    """Create the Job and return its running pods in the order of the workers.
+def start_pods(
+    run: Run, namespace: str, image: str, *, workers: int, seconds: float, avoid: str, name: str = ""
+) -> list[Placed]:
+    """Create the Job of a load and return its running pods in the order of the workers.
 
     Raises Inconclusive with the reason if one is not running within ``WORKLOAD_READY`` seconds.
     """
     api = run.cluster.api
     owned = run.cluster.ownership is Ownership.OWNED
-    body = job(namespace, image, run.id, workers=workers, seconds=seconds, avoid=avoid, owned=owned)
+    body = job(namespace, image, run.id, workers=workers, seconds=seconds, avoid=avoid, owned=owned, name=name)
     try:
         api.apply(body, namespace)
     except ApiError as error:
-        raise Inconclusive(f"load from the cluster: job/{JOB} was rejected: {error}") from error
+        raise Inconclusive(f"load from the cluster: job/{_job_name(name)} was rejected: {error}") from error
     found: list[Object] = []
 
     def look() -> tuple[bool | None, str]:
         run.go_on()
-        found[:] = sorted(api.list(PODS, namespace).items, key=_index)
+        own = (pod for pod in api.list(PODS, namespace).items if _load_of(pod) == name)
+        found[:] = sorted(own, key=_index)
         for pod in found:
             for reason in never_pulled(pod):
                 raise Inconclusive(f"load from the cluster: {reason}")
@@ -154,6 +169,10 @@ def start_pods(run: Run, namespace: str, image: str, *, workers: int, seconds: f
         ) from error
     occupied = {str((pod.get("spec") or {}).get("nodeName")) for pod in api.list(PODS, avoid).items}
     return [_placed(pod, occupied) for pod in found]
+
+
+def _load_of(pod: Object) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(_LOAD_LABEL, ""))
 
 
 def _index(pod: Object) -> int:

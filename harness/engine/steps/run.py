@@ -18,7 +18,7 @@ from harness.engine.steps.veto import Question, allow_all
 from harness.experiment.declaration import Experiment
 from harness.experiment.isolation import Isolated, isolated
 from harness.experiment.load import Load
-from harness.experiment.load_place import LoadFrom, Place, load_place
+from harness.experiment.load_place import LoadFrom, Place, load_place, one_place
 from harness.experiment.manifests import Workload
 from harness.experiment.sources import Sources
 from harness.model.clock_errors import Calibration
@@ -79,8 +79,8 @@ class Run:
         return self.policy.in_existing() if experiment.existing else self.policy
 
     def load_place(self, experiment: Experiment) -> Place | None:
-        """Return where the experiment's load is generated; None without a load. Raises ApiError."""
-        return self.place_of(experiment.load, experiment.workload) if experiment.load else None
+        """Return where the experiment's loads are generated, see ``one_place``. Raises ApiError."""
+        return one_place(experiment, lambda load: self.place_of(load, experiment.workload))
 
     def place_of(self, load: Load, workload: Workload) -> Place:
         """Return where a load on a workload is generated. Raises ApiError."""

@@ -205,7 +205,8 @@ def _notes(first: RunRecord, second: RunRecord) -> Iterator[str]:
 
 
 def _scales(run: RunRecord) -> str:
-    return " and ".join(f"{scale:g}" for scale in sorted({each.load.scale for each in run.experiments if each.load}))
+    scales = {load.scale for each in run.experiments for load in (each.load, *each.loads) if load}
+    return " and ".join(f"{scale:g}" for scale in sorted(scales))
 
 
 def _machines(nodes: Sequence[object]) -> str:

@@ -194,6 +194,11 @@ class RunningLoad:
 
         ``origin`` is monotonic. What was returned earlier is the beginning of it, and none of it is copied.
         """
+        self.read_into(self._requests)
+        return Requests.of(self._requests, origin)
+
+    def read_into(self, store: RequestStore, source: int = 0) -> None:
+        """Append the requests that are new since the last call to a store, as those of a source."""
         new = []
         for worker in self._workers:
             worker.reader.poll()
@@ -201,8 +206,7 @@ class RunningLoad:
         if len(self._workers) > 1:
             # What is read at one time is in the order of the ends, as the records of one worker are.
             new.sort(key=lambda row: row[2])
-        self._requests.append(new)
-        return Requests.of(self._requests, origin)
+        store.append(new, source)
 
     def stop(self) -> LoadSummary:
         """Stop the workers (stop command, then TERM, then KILL, each with a time limit) and summarise their load.

@@ -17,7 +17,7 @@ from harness.experiment.manifests import Workload
 from harness.experiment.phases import Length, Phases
 from harness.judging.early_stop import EarlyStop
 from harness.judging.judge import judge, sharing_confidence
-from harness.model.request_store import Bools, Floats
+from harness.model.request_store import Bools, Floats, RequestStore
 from harness.model.requests import Requests
 from harness.model.timeline import Stop
 from harness.model.verdict import Verdict
@@ -51,7 +51,29 @@ def at_15(failing: tuple[float, float] = (0, 0)) -> Story:
 
 
 def look(story: Story, *objectives: Any, now: float = 15.0, left: float = 5.0) -> Stop | None:
-    return EarlyStop(experiment(*objectives), story.timeline, STEADY).look(now, left)
+    return EarlyStop(experiment(*objectives), story.timeline, {"": STEADY}).look(now, left)
+
+
+def test_budget_of_a_load_counts_only_its_requests() -> None:
+    """200 requests of each load are due by the end of the fault, of which 20 may fail: 40 of the first one did."""
+    rows = [(at / 20, at / 20, at / 20 + 0.01, at < 200, "ok", "GET /", "") for at in range(240)]
+    store = RequestStore()
+    store.append(rows, 0)
+    store.append([(*row[:3], True, *row[4:]) for row in rows], 1)
+    story = Story(recovery=0, settle=0)
+    story.timeline.requests, story.timeline.loads = Requests.of(store, 0.0), {"one": None, "two": None}
+    loads = {name: Load(rate=20, target="service/podinfo") for name in ("one", "two")}
+
+    def look_at(**fields: Any) -> Stop | None:
+        objective = Availability(min="90%", abortOnBreach=True, phases=("fault",), **fields)
+        declared = replace(experiment(objective), load=None, loads=loads)
+        return EarlyStop(declared, story.timeline, dict.fromkeys(loads, STEADY)).look(12.0, 8.0)
+
+    stop = look_at(load="one")
+    assert stop is not None
+    assert "(load one): 40 of 40 requests so far" in stop.reason
+    assert look_at(load="two") is None
+    assert look_at() is None, "of 400 requests of both loads 40 may fail"
 
 
 def test_a_spent_budget_ends_the_fault() -> None:
@@ -78,7 +100,7 @@ def test_an_objective_about_the_fault_alone_has_a_smaller_budget() -> None:
 def test_only_objectives_with_abort_on_breach_are_checked() -> None:
     story = at_15(failing=(11, 15))
     assert look(story, Availability(min="99%")) is None
-    assert not EarlyStop(experiment(Availability(min="99%")), story.timeline, STEADY).enabled
+    assert not EarlyStop(experiment(Availability(min="99%")), story.timeline, {"": STEADY}).enabled
 
 
 @pytest.mark.parametrize(
@@ -136,7 +158,7 @@ def test_every_request_is_read_once() -> None:
             return super().counts_against(requests, took)
 
     story = at_15(failing=(11, 15))
-    stop = EarlyStop(experiment(Counting(min="99%", abortOnBreach=True)), story.timeline, STEADY)
+    stop = EarlyStop(experiment(Counting(min="99%", abortOnBreach=True)), story.timeline, {"": STEADY})
     for now in (15.0, 15.0, 16.0):
         stop.look(now, 20.0 - now)
         story.requests(now, now + 1)

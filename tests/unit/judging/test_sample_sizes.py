@@ -63,6 +63,23 @@ def test_recovery_alone_counts_with_its_whole_length(limit: str, short: bool) ->
     assert (size.short, size.given, size.in_recovery) == (short, 0, 1500)
 
 
+def test_requests_of_several_loads_are_counted_by_objective() -> None:
+    objectives = (Availability(min="99.9%", phases=("fault",)), Availability(min="99.9%", phases=("fault",), load="b"))
+    loads = {
+        "a": Load.model_validate({"rate": 50, "target": "service/shop"}),
+        "b": Load.model_validate({"rate": 10, "profile": "step", "target": "service/shop"}),
+        "c": Load.model_validate({"locustfile": "l.py", "users": 3, "target": "service/shop"}),
+    }
+
+    def given(*names: str) -> list[int]:
+        chosen = {name: loads[name] for name in names}
+        made = Experiment("x", "y", Workload(Path(), (), ()), objectives, Path("x"), loads=chosen, phases=PHASES)
+        return [size.given for size in sample_sizes(made, Catalogue())]
+
+    assert given("a", "b") == [1200, 200]
+    assert given("a", "b", "c") == [200], "how many requests a locustfile sends is not known"
+
+
 def test_confidence_is_shared_as_the_judge_does_it() -> None:
     found = sizes(Restarts(of="deployment/shop", max=0), Availability(min="99%"), Latency(share="99%", below="1s"))
     assert [(size.number, size.confidence, size.needed) for size in found] == [(1, 0.975, 368), (2, 0.975, 368)]

@@ -129,3 +129,20 @@ def test_a_hundred_thousand_requests_take_few_bytes() -> None:
         store.append([(batch + n / 1000, 1.0, 2.0, True, "ok", "GET /", "") for n in range(1000)])
     columns = (store.intended, store.started, store.finished, store.ok, store.outcome, store.name)
     assert sum(column.values.nbytes for column in columns) <= 2 * 33 * store.size
+
+
+@settings(deadline=None)
+@given(some.lists(some.tuples(some.integers(0, 2), some.integers(0, 4)), max_size=12), some.integers(0, 20))
+def test_requests_of_a_source_are_those_appended_as_its_own(parts: list[tuple[int, int]], skipped: int) -> None:
+    store, sources = RequestStore(), list[int]()
+    for source, count in parts:
+        store.append([(float(len(sources) + n), 0.0, 0.0, True, "ok", "", "") for n in range(count)], source)
+        sources += [source] * count
+    requests = Requests.of(store, 0.0)
+    for source in range(3):
+        expected = [float(index) for index, of in enumerate(sources) if of == source]
+        assert requests.of_source(source).intended.tolist() == expected
+        later = requests[skipped:].of_source(source).intended.tolist()
+        assert later == [at for at in expected if at >= skipped]
+        odd = requests.take(np.arange(1, len(requests), 2)).of_source(source).intended.tolist()
+        assert odd == [at for at in expected if at % 2 == 1]
