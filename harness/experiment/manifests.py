@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
 
+from harness.cluster.kube.autoscalers import autoscalers
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
 from harness.cluster.kube.patches.scope import apply_patch
@@ -146,6 +147,12 @@ class Workload:
     def names(self) -> list[str]:
         """Return every object as ``kind/name``, as experiments refer to it."""
         return [reference(item) for item in self.objects]
+
+    @property
+    def made(self) -> list[str]:
+        """The autoscalers that KEDA makes, by the same names: they are objects of the cluster and not of the files."""
+        found = [reference(made) for made, item in autoscalers(self.objects) if made is not item]
+        return [name for name in found if name not in self.names()]
 
     def find(self, name: str) -> Object | None:
         """Return the object with a ``kind/name``, or None."""

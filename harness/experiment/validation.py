@@ -264,10 +264,10 @@ class Coherence:
             self._check_container(("probes", index, probe.kind), probe, workload)
 
     def _check_names(self, place: Place, names: Iterable[str], workload: Workload) -> None:
+        known = [*workload.names(), *workload.made]
         for name in names:
-            if workload.find(name) is None:
-                known = ", ".join(workload.names())
-                self._add(place, f"found {name}, but the workload has only {known}")
+            if name not in known:
+                self._add(place, f"found {name}, but the workload has only {', '.join(known)}")
 
     def _check_twins(self, objectives: Sequence[Objective], workload: Workload | None) -> None:
         # An objective that could not be read is reported already, and a twin may break it.

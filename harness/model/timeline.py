@@ -21,7 +21,8 @@ Series that the built-in probes write, and their values (all JSON):
 ``scaling``    subject ``hpa/<name>``, once: {"sync", "resolution", "sampling", "window" (seconds), "tolerance",
                "assumed": [which of them are defaults because the cluster's are not readable], "target":
                "<kind>/<name>", "ready": {container: {"readiness period": seconds …}} or None, "metrics":
-               [{"resource", "container", "per_pod", "target"}]} (see ``harness.engine.steps.scaling_settings``)
+               [{"resource", "container", "per_pod", "target"}], "external": whether it reads no such metric,
+               "polling": seconds, of KEDA's, else None} (see ``harness.engine.steps.scaling_settings``)
 ``podMetrics`` subject ``<pod>``: {"window", "containers": {name: {resource: amount}}}, ``wall``: when it was measured
 ``events``     subject ``<kind>/<name>``: {"reason", "message", "type", "count"}
 ``nodes``      subject ``<node>``: {"ready", "schedulable", "zone", "gone"}, "unknown" without reports of its kubelet

@@ -4,9 +4,10 @@ The parts come one after the other; each is computed from settings alone:
 
 * metrics: a sample is the mean use between two scrapes of metrics-server, so in the worst case the first one begins
   just before the load changes and the second one shows it: 2 × metric-resolution. The kubelet's own measurement is up
-  to one housekeeping interval older.
+  to one housekeeping interval older. External metrics are read at their source in each sync period; how long the
+  source takes to show a change is no setting of the cluster, so an experiment declares it.
 * autoscaler: it decides once per sync period. With a stabilization window for scaling up, it takes the lowest of the
-  recommendations in that window.
+  recommendations in that window. The first replica of none is added by KEDA, which looks once per polling interval.
 * pod started: created, scheduled and all containers started within 5 s, as in Kubernetes' service level objective for
   the startup latency of pods, which excludes the time to pull images.
 * ready: the startup probe and then the readiness probe each succeed as often as they must. The container's own start
@@ -44,23 +45,38 @@ class Part:
     formula: str
 
 
-def reaction(settings: Mapping[str, Any], image: float = 0.0) -> list[Part]:
-    """Return the parts in order. ``settings`` is a value of series ``scaling``, ``image`` the seconds for a pull."""
-    resolution, sampling = settings["resolution"], settings["sampling"]
-    window, sync = settings["window"], settings["sync"]
+def reaction(
+    settings: Mapping[str, Any], image: float = 0.0, metric: float = 0.0, *, from_zero: bool = False
+) -> list[Part]:
+    """Return the parts in order. ``settings`` is a value of series ``scaling``.
+
+    ``image`` are the seconds for a pull, ``metric`` those until the source of an external metric shows a change;
+    ``from_zero`` is whether there was no replica before.
+    """
     pull = f" + image {show_seconds(image)}" if image else ""
-    stabilization = f"stabilization window {show_seconds(window)} + " if window else ""
     ready, how = _ready(settings["ready"] or {})
     return [
-        Part(
-            METRICS,
-            2 * resolution + sampling,
-            f"2 × metric resolution {show_seconds(resolution)} + kubelet's sampling {show_seconds(sampling)}",
-        ),
-        Part(AUTOSCALER, window + sync, f"{stabilization}HPA sync period {show_seconds(sync)}"),
+        _metrics(settings, metric),
+        _decision(settings, from_zero),
         Part(STARTED, STARTUP_SLO + image, f"startup SLO {show_seconds(STARTUP_SLO)}{pull}"),
         Part(READY, ready, how),
     ]
+
+
+def _metrics(settings: Mapping[str, Any], metric: float) -> Part:
+    if settings.get("external"):
+        return Part(METRICS, metric, f"external metric {show_seconds(metric)}")
+    resolution, sampling = settings["resolution"], settings["sampling"]
+    formula = f"2 × metric resolution {show_seconds(resolution)} + kubelet's sampling {show_seconds(sampling)}"
+    return Part(METRICS, 2 * resolution + sampling, formula)
+
+
+def _decision(settings: Mapping[str, Any], from_zero: bool) -> Part:
+    if from_zero and (polling := settings.get("polling")) is not None:
+        return Part(AUTOSCALER, polling, f"KEDA's polling interval {show_seconds(polling)}")
+    window, sync = settings["window"], settings["sync"]
+    stabilization = f"stabilization window {show_seconds(window)} + " if window else ""
+    return Part(AUTOSCALER, window + sync, f"{stabilization}HPA sync period {show_seconds(sync)}")
 
 
 def assumed(settings: Mapping[str, Any]) -> str:

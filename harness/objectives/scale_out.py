@@ -44,8 +44,12 @@ _MOMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Reaction:
-    """The instants that were seen, by the names in _MOMENTS; None for one that was not. ``served`` is the last one."""
+    """The instants that were seen, by the names in _MOMENTS; None for one that was not. ``served`` is the last one.
 
+    ``size`` is the number of replicas before.
+    """
+
+    size: int
     seen: Mapping[str, float | None]
     served: float | None
 
@@ -64,10 +68,11 @@ class ScaleOut(Objective):
     """The first new replica of an autoscaler serves within the time that its settings allow, plus ``slack``.
 
     The time counts from the start of the fault phase, so the load should jump there: a load that climbs needs more
-    slack. It is the age of the metrics + the stabilization window for scaling up + the HPA sync period + the start of
-    a pod + its startup and readiness probes. HELD is certain even if the
-    watch on pods was interrupted, the watch on endpoints was interrupted or the watch on autoscalers was interrupted,
-    for a while or at the end: a replica that was seen to serve has done so, also without container statuses.
+    slack. It is the age of the metrics + the stabilization window for scaling up + the HPA sync period (KEDA's polling
+    interval for the first replica of none) + the start of a pod + its startup and readiness probes. HELD is certain
+    even if the watch on pods was interrupted, the watch on endpoints was interrupted or the watch on autoscalers was
+    interrupted, for a while or at the end: a replica that was seen to serve has done so, also without container
+    statuses.
     """
 
     kind: ClassVar[str] = "scaleOut"
@@ -79,6 +84,11 @@ class ScaleOut(Objective):
         default=None, description="what is allowed beyond the model; by default one HPA sync period of the cluster"
     )
     image: Duration = Field(default=0.0, description="the time to pull the image on a node that does not have it")
+    metric: Duration = Field(
+        default=0.0,
+        description="the time until the source of an external metric shows a change, such as the interval of scrapes "
+        "and the window of a PromQL query",
+    )
 
     @property
     def title(self) -> str:
@@ -104,13 +114,14 @@ class ScaleOut(Objective):
         found = self._reaction(timeline)
         if found is None:
             return inconclusive(f"the replicas of {self.of} before the fault phase are unknown")
-        parts, limit = reaction(settings, self.image), self._limit(settings)
+        parts = reaction(settings, self.image, self.metric, from_zero=found.size == 0)
         model = sum(part.seconds for part in parts)
+        limit = model + (settings["sync"] if self.slack is None else self.slack)
         what = f"first new replica of {self.of} served"
         if found.served is not None:
             took = found.served - fault.start
             finding = within(what, Interval(took, took), limit, _SINCE)
-        elif any(states_lost(timeline, series, fault.start) for series in ("autoscalers", "pods", "endpoints")):
+        elif any(states_lost(timeline, series, fault.start) for series in self._watched(settings)):
             return inconclusive(f"a watch was interrupted, so a new replica of {self.of} may have been missed")
         else:
             finding = never(what, watched_until(timeline) - fault.start, limit, _SINCE)
@@ -121,9 +132,8 @@ class ScaleOut(Objective):
         reason = f"{finding.reason} ({'; '.join(filter(None, notes))})"
         return replace(finding, reason=reason, detail=dict(_beside(parts, lengths)))
 
-    def _limit(self, settings: Mapping[str, Any]) -> float:
-        model = sum(part.seconds for part in reaction(settings, self.image))
-        return model + (settings["sync"] if self.slack is None else self.slack)
+    def _watched(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("workloads" if _is_polled(settings) else "autoscalers", "pods", "endpoints")
 
     def _settings(self, timeline: Timeline) -> Mapping[str, Any] | None:
         seen = values(timeline, "scaling", self.of)
@@ -143,16 +153,19 @@ class ScaleOut(Objective):
         fault, settings = timeline.phase(FAULT), self._settings(timeline)
         if fault is None or settings is None:
             return None
-        seen = statuses(timeline, "autoscalers", self.of)
-        # What an autoscaler wants is unknown while it cannot compute, but not how many replicas there are.
-        before = [size for one in seen if one.at < fault.start and isinstance(size := one.count("current"), int)]
+        # What an autoscaler wants is unknown while it cannot compute, but not how many replicas there are. KEDA adds
+        # the first of none itself, so with KEDA the number that counts is that in the target's spec.
+        keda = _is_polled(settings)
+        subject = ("workloads", str(settings["target"])) if keda else ("autoscalers", self.of)
+        seen, current = statuses(timeline, *subject), "desired" if keda else "current"
+        before = [size for one in seen if one.at < fault.start and isinstance(size := one.count(current), int)]
         if not before:
             return None
         sizes = [(one.at, one.count("desired")) for one in seen if one.at >= fault.start]
         wanted = next((at for at, size in sizes if isinstance(size, int) and size > before[-1]), None)
         risen = _risen(timeline, settings, fault.start)
         if wanted is None:
-            return _Reaction({**dict.fromkeys(_MOMENTS), "metrics": risen}, None)
+            return _Reaction(before[-1], {**dict.fromkeys(_MOMENTS), "metrics": risen}, None)
         if risen is not None:
             # They are read once a second: the autoscaler may have read the same sample a little earlier.
             risen = min(risen, wanted)
@@ -163,7 +176,11 @@ class ScaleOut(Objective):
         first = min(moments, key=lambda one: one[last] or math.inf, default={})
         names = [name for name in _MOMENTS if name != "endpoint" or last == "endpoint"]
         stages = {name: first.get(name) for name in names}
-        return _Reaction({**stages, "metrics": risen, "autoscaler": wanted}, first.get(last))
+        return _Reaction(before[-1], {**stages, "metrics": risen, "autoscaler": wanted}, first.get(last))
+
+
+def _is_polled(settings: Mapping[str, Any]) -> bool:
+    return settings.get("polling") is not None
 
 
 def _pods(timeline: Timeline, workload: str) -> dict[str, list[PodSample]]:

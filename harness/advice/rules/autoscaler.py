@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.advice.case import Case, Subject
 from harness.advice.rule import Advice, Rule, Strength
+from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
 from harness.model.phase_names import FAULT
@@ -57,7 +58,7 @@ def _without_request(subject: Subject, spec: Mapping[str, Any]) -> tuple[Mapping
     return None
 
 
-def _of_autoscaler(case: Case, item: Object, explains: tuple[str, ...]) -> Iterator[Advice]:
+def _of_autoscaler(case: Case, item: Object, origin: Object, explains: tuple[str, ...]) -> Iterator[Advice]:
     name, spec, target = reference(item), item.get("spec") or {}, _target(item)
     subject = next((each for each in case.subjects if each.name == target), None)
     if failing := _no_metric(case, name):
@@ -72,21 +73,22 @@ def _of_autoscaler(case: Case, item: Object, explains: tuple[str, ...]) -> Itera
     most = int(spec.get("maxReplicas", 1))
     counts = [seen.value.get("desired") for seen in case.states("autoscalers", name)]
     if any(count is not None and count >= most for count in counts) and _has(case, item, most):
+        limit = "maxReplicaCount" if is_scaled_object(origin) else "maxReplicas"
         yield Advice(
             f"{name} is at its maximum",
             f"it wanted {most} of at most {most} replicas",
             Strength.OBSERVED,
             explains,
-            {name: {"spec": {"maxReplicas": 2 * most + 1}}},
+            {reference(origin): {"spec": {limit: 2 * most + 1}}},
         )
 
 
 def _find(case: Case) -> Iterator[Advice]:
     explains = case.titles(*_EXPLAINS)
-    autoscalers = list(case.objects("HorizontalPodAutoscaler"))
-    for item in autoscalers if explains else ():
-        yield from _of_autoscaler(case, item, explains)
-    if not autoscalers and case.titles("replicas"):
+    scaled = list(autoscalers(case.experiment.workload.objects))
+    for item, origin in scaled if explains else ():
+        yield from _of_autoscaler(case, item, origin, explains)
+    if not scaled and case.titles("replicas"):
         for subject in case.subjects:
             yield Advice(
                 f"no autoscaler scales {subject.name}",

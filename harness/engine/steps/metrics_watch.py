@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.cluster.kube import flags
+from harness.cluster.kube.autoscalers import autoscalers
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.permissions import Permission, denied
 from harness.engine.steps.polling import Polled, Polling
 from harness.engine.steps.run import Run
-from harness.engine.steps.scaling_settings import AUTOSCALER, SERIES, scaling_settings
+from harness.engine.steps.scaling_settings import SERIES, scaling_settings
 from harness.model.timeline import Observation, Timeline
 from harness.probes import pod_metrics
 from harness.probes.pod_metrics import PodMetricsProbe
@@ -28,7 +29,7 @@ def useful_elsewhere(objects: Sequence[Object]) -> frozenset[Permission]:
 
 
 def _has_autoscaler(objects: Sequence[Object]) -> bool:
-    return any(item["kind"] == AUTOSCALER for item in objects)
+    return any(True for _ in autoscalers(objects))
 
 
 class MetricsWatch(Polling):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object, polling_interval
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.flags import CONTROLLER_MANAGER, METRICS_SERVER
 from harness.cluster.kube.objects import reference
@@ -15,7 +16,7 @@ from harness.experiment.workload_checks.pods import PodSource, pod_sources
 from harness.model.quantities import parse_duration
 
 SERIES = "scaling"
-AUTOSCALER = "HorizontalPodAutoscaler"
+_OWN_METRICS = {"Resource", "ContainerResource"}
 # Where each setting is, and the default that the documentation of the component gives for it: "Horizontal Pod
 # Autoscaling" for the first two, the manifest of metrics-server, and the kubelet's reference for the last.
 _FLAGS = {
@@ -28,19 +29,19 @@ _FLAGS = {
 
 def scaling_settings(cluster: Cluster, objects: Sequence[Object]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each autoscaler among the objects (``hpa/NAME``) with its settings, as in series ``scaling``."""
-    autoscalers = [item for item in objects if item["kind"] == AUTOSCALER]
-    if not autoscalers:
+    found = list(autoscalers(objects))
+    if not found:
         return
     flags = {component: cluster.flags(component) for component, _, _ in _FLAGS.values()}
     shared: dict[str, Any] = {"assumed": []}
     for name, (component, flag, default) in _FLAGS.items():
         # A component whose flags are readable has the default of a flag that it was not given.
-        found = _number(flags[component].get(flag, str(default)))
-        shared[name] = default if found is None else found
-        if not flags[component] or found is None:
+        number = _number(flags[component].get(flag, str(default)))
+        shared[name] = default if number is None else number
+        if not flags[component] or number is None:
             shared["assumed"].append(name)
     sources = {reference(source.item): source for source in pod_sources(objects)}
-    for item in autoscalers:
+    for item, origin in found:
         spec = item["spec"]
         aim = spec["scaleTargetRef"]
         target = f"{str(aim['kind']).lower()}/{aim['name']}"
@@ -56,8 +57,18 @@ def scaling_settings(cluster: Cluster, objects: Sequence[Object]) -> Iterator[tu
                 "window": float(up.get("stabilizationWindowSeconds") or 0),
                 "ready": dict(_probes(source)) if source else None,
                 "metrics": list(_metrics(spec.get("metrics") or (), source)) if source else [],
+                "external": _is_external(origin),
+                "polling": polling_interval(origin) if is_scaled_object(origin) else None,
             },
         )
+
+
+def _is_external(origin: Object) -> bool:
+    """Return whether an autoscaler, or a ScaledObject, reads no metric of CPU and memory."""
+    if is_scaled_object(origin):
+        return not {each.get("type") for each in origin["spec"].get("triggers") or ()} & {"cpu", "memory"}
+    kinds = {metric.get("type") for metric in origin["spec"].get("metrics") or [{"type": "Resource"}]}
+    return not kinds & _OWN_METRICS
 
 
 def _number(text: str) -> float | None:
@@ -97,7 +108,7 @@ def _metrics(metrics: Sequence[Mapping[str, Any]], source: PodSource) -> Iterato
     """
     for metric in metrics:
         kind = str(metric.get("type", ""))
-        if kind not in {"Resource", "ContainerResource"}:
+        if kind not in _OWN_METRICS:
             continue
         wanted = metric[kind[:1].lower() + kind[1:]]
         resource, only, target = str(wanted["name"]), str(wanted.get("container") or ""), wanted.get("target") or {}

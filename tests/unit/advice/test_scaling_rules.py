@@ -28,6 +28,15 @@ def test_autoscaler_at_its_maximum() -> None:
     assert (top.cause, top.evidence) == ("hpa/podinfo is at its maximum", "it wanted 3 of at most 3 replicas")
 
 
+def test_maximum_of_keda_is_that_of_its_scaled_object() -> None:
+    spec = {"scaleTargetRef": {"name": "podinfo"}, "maxReplicaCount": 3}
+    item = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "shop"}, "spec": spec}
+    story = Story().add("autoscalers", "hpa/keda-hpa-shop", 12.0, {"desired": 3, "conditions": {}})
+    advice = found([*workload(shop()), item], KILL, story, "replicas")["autoscaler"]
+    assert advice.cause == "hpa/keda-hpa-shop is at its maximum"
+    assert advice.patch == {"scaledobject/shop": {"spec": {"maxReplicaCount": 7}}}
+
+
 @pytest.mark.parametrize(
     ("at", "named"), [((2.0,), True), ((2.0, 8.0), False), ((12.0,), True), ((12.0, 15.0), False), ((12.0, 25.0), True)]
 )

@@ -252,3 +252,20 @@ def test_abort_conditions_of_one_name_are_refused(tmp_path: Path) -> None:
     text = EXPERIMENT.replace("faults:\n", f"abort: [{condition}, {condition}]\nfaults:\n")
     (found,) = problems(tmp_path, text)
     assert found.endswith("abort: found the name 'errors' twice, expected unique names")
+
+
+SCALED = """\
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: shop}
+spec: {scaleTargetRef: {name: shop}, maxReplicaCount: 4, triggers: [{type: cron, metadata: {}}]}
+"""
+
+
+def test_objective_may_name_the_autoscaler_that_keda_makes(tmp_path: Path) -> None:
+    (write_workload(tmp_path) / "scaled.yaml").write_text(SCALED)
+    text = EXPERIMENT.replace("objectives:\n", "objectives:\n  - scaleOut: {of: hpa/keda-hpa-shop}\n")
+    assert [each.kind for each in load(tmp_path, text).objectives] == ["scaleOut", "recoveryTime"]
+    (told,) = problems(tmp_path, text.replace("keda-hpa-shop", "shop"))
+    assert "found hpa/shop, but the workload has only" in told
+    assert told.endswith("service/shop, hpa/keda-hpa-shop")

@@ -211,3 +211,53 @@ def test_fault_and_recovery_wait_for_the_new_replica() -> None:
 def test_settings_are_awaited_before_the_baseline() -> None:
     story = desired(Story(), 1.0, None)
     assert "has not computed its desired replicas yet" in ScaleOut(of=HPA).unready(story.timeline)
+
+
+WORKER = "deployment/podinfo"
+KEDA: dict[str, Any] = SETTINGS | {"metrics": [], "external": True, "polling": 2.0}
+
+
+def size(story: Story, at: float, number: int) -> Story:
+    return story.add("workloads", WORKER, at, {"desired": number, "replicas": number, "ready": 0})
+
+
+def from_zero(*, served: float) -> Story:
+    """The queue fills at 10 s, KEDA adds the first replica at 11 s, and the autoscaler sees it at 14 s."""
+    story = Story(fault=60).add("scaling", HPA, 0.5, KEDA)
+    disabled = {"status": "False", "reason": "ScalingDisabled", "message": "the replica count is zero"}
+    desired(size(story, 1.0, 0), 1.0, 0, ScalingActive=disabled)
+    size(story, 11.0, 1).pod(11.1, "podinfo-b", "b", ready=False, event="ADDED", node="", unreported=True)
+    desired(story, 14.0, 1)
+    return story.pod(served, "podinfo-b", "b", started=12.0, since=12.5)
+
+
+def test_external_metric_has_the_declared_age() -> None:
+    (metrics, autoscaler, *_) = reaction(KEDA, metric=7.0)
+    assert (metrics.seconds, metrics.formula) == (7.0, "external metric 7 s")
+    assert (autoscaler.seconds, autoscaler.formula) == (5.0, "HPA sync period 5 s")
+
+
+@pytest.mark.parametrize(
+    ("served", "fields", "verdict"),
+    # 2 s of polling, 5 s for the start and 3 s for the probe: 10 s, and 5 s of slack.
+    [(25.0, {}, HELD), (25.1, {}, BROKEN), (27.0, {"metric": "2s"}, HELD), (20.5, {"slack": "1s"}, HELD)],
+)
+def test_first_replica_of_none_has_the_polling_interval(
+    served: float, fields: dict[str, Any], verdict: Verdict
+) -> None:
+    assert judge(from_zero(served=served), **fields)[0] is verdict
+
+
+def test_first_replica_of_none_is_added_by_keda() -> None:
+    """Three seconds before the autoscaler knows of it."""
+    finding = ScaleOut(of=HPA).judge(from_zero(served=13.0).timeline)
+    assert (finding.verdict, finding.observed) == (HELD, 3.0)
+    assert finding.detail["autoscaler"] == (
+        "1 s (metrics and autoscaler 1 s), model at most 2 s: KEDA's polling interval 2 s"
+    )
+
+
+def test_with_keda_the_watch_on_workloads_must_be_whole() -> None:
+    story = Story(fault=60).add("scaling", HPA, 0.5, KEDA)
+    assert judge(size(story, 1.0, 0))[0] is BROKEN
+    assert judge(story.gap("workloads", 24.0, 25.0, complete=False))[0] is INCONCLUSIVE

@@ -140,6 +140,34 @@ def test_metric_of_one_container_is_an_amount(fake_cluster: FakeCluster) -> None
     assert value["metrics"] == [{"resource": "memory", "container": "app", "per_pod": amount, "target": amount}]
 
 
+def test_autoscaler_that_keda_makes_has_its_settings(fake_cluster: FakeCluster) -> None:
+    deployment, _ = workload(readinessProbe={"periodSeconds": 1})
+    behavior = {"scaleUp": {"stabilizationWindowSeconds": 30}}
+    spec = {
+        "scaleTargetRef": {"name": "shop"},
+        "pollingInterval": 2,
+        "triggers": [{"type": "redis", "metadata": {}}],
+        "advanced": {"horizontalPodAutoscalerConfig": {"name": "shop", "behavior": behavior}},
+    }
+    scaled = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "s"}, "spec": spec}
+    value = found(fake_cluster, [deployment, scaled])
+    assert [value[name] for name in ("polling", "external", "window", "target")] == [2.0, True, 30.0, "deployment/shop"]
+    assert (list(value["ready"]), value["metrics"]) == (["app"], [])
+    spec["triggers"].append({"type": "cpu", "metadata": {"value": "60"}})  # type: ignore[union-attr]
+    assert found(fake_cluster, [deployment, scaled])["external"] is False
+
+
+@pytest.mark.parametrize(
+    ("metrics", "external"),
+    [(None, False), ([{"type": "External", "external": {"metric": {"name": "jobs"}}}], True)],
+)
+def test_metrics_of_other_sources_are_external(
+    fake_cluster: FakeCluster, metrics: list[dict[str, Any]] | None, external: bool
+) -> None:
+    value = found(fake_cluster, workload(metrics))
+    assert (value["external"], value["polling"]) == (external, None)
+
+
 def test_metrics_are_read_while_the_autoscaler_is_watched(tmp_path: Path) -> None:
     stage, timeline, looked = Stage(tmp_path), Timeline(0.0, 0.0), threading.Event()
     stage.cluster.server.seed(sample("shop-1", "20m"))
