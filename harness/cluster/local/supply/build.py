@@ -115,9 +115,9 @@ def build(recipe: Recipe, store: ImageStore, progress: Progress) -> StoredImage:
     """Build an image into a store. Raises InputError, ClusterBroken."""
     recipe.check()
     entries = list(_folder_entries(recipe.folder, recipe.to))
-    debian = _debian_root(recipe.packages, progress) if recipe.base == "debian" else None
+    debian = debian_root(recipe.packages, progress) if recipe.base == "debian" else None
     with store.locked(progress):
-        base = _debian_layer(debian, store.blobs) if debian else _busybox_layer(store.blobs)
+        base = debian_layer(debian, store.blobs) if debian else _busybox_layer(store.blobs)
         layers = [base, store.blobs.add_layer(entries)] if entries else [base]
         root = store.blobs.add_image(layers, recipe.run, platform.machine())
         name = whole_reference(recipe.name)
@@ -159,7 +159,7 @@ def _folder_entries(folder: Path, to: str) -> Iterator[Entry]:
             raise InputError([Problem("is neither a file, a folder nor a symbolic link", path)])
 
 
-def _debian_root(wanted: tuple[str, ...], progress: Progress) -> Path:
+def debian_root(wanted: tuple[str, ...], progress: Progress) -> Path:
     """Return a tar of a Debian with these packages, made unless it is in the cache. Raises ClusterBroken."""
     content = "\n".join([SUITE, platform.machine(), *sorted(set(wanted)), "", LEFT_OUT.pattern, _VOLATILE.pattern])
     target = cache_root() / "debian-roots" / f"{hashlib.sha256(content.encode()).hexdigest()[:16]}.tar"
@@ -207,7 +207,7 @@ def _name(member: tarfile.TarInfo) -> str:
     return "" if member.name == "." else member.name.removeprefix("./")
 
 
-def _debian_layer(root: Path, blobs: BlobStore) -> Descriptor:
-
+def debian_layer(root: Path, blobs: BlobStore) -> Descriptor:
+    """Store the tar of a Debian as a layer, and return its descriptor."""
     with root.open("rb") as file:
         return blobs.add_stream(LAYER, file)

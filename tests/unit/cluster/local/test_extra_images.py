@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +45,27 @@ def test_image_is_built_alone_and_once(built: list[str]) -> None:
     assert built == ["alertmanager"]
     assert extra_images.ensure("alertmanager", said.append) == root
     assert said == ["making the image alertmanager"]
+
+
+def test_image_of_debian_packages_is_made_without_a_build(
+    built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    with tarfile.open(tmp_path / "root.tar", "w") as root:
+        root.add(tmp_path / "busybox", "usr/bin/redis-server")
+
+    def debian_root(wanted: tuple[str, ...], _progress: object) -> Path:
+        asked.append(wanted)
+        return tmp_path / "root.tar"
+
+    monkeypatch.setattr(extra_images, "debian_root", debian_root)
+    root_folder = extra_images.ensure("redis", lambda _message: None)
+    found = ImageSet(root_folder)
+    assert (asked, built) == ([("redis-server", "redis-tools")], [])
+    assert extra_images.named(found.reference("redis")) == "redis"
+    manifest = json.loads(found.blob(found.manifests()["redis"]))
+    layer = root_folder / "sha256" / manifest["layers"][0]["digest"].removeprefix("sha256:")
+    assert layer.read_bytes() == (tmp_path / "root.tar").read_bytes()
 
 
 @pytest.mark.usefixtures("built")

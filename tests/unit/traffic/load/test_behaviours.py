@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +94,54 @@ def test_etcd_put_succeeds_only_with_a_revision_from_etcd(answer: Answer, outcom
     assert arrive("etcd_put", {}, answer).outcome == outcome
 
 
+@dataclass
+class FakeCall:
+    outcome: str = "ok"
+
+
+class FakeRedis:
+    """A client whose connection answers with the same line, and keeps the command and what was measured."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.run, self._answer, self.call, self.command = "r1", answer, FakeCall(), b""
+        self.measured: tuple[str, str, str] | None = None
+
+    def measure(self, kind: str, name: str, key: str = "") -> AbstractContextManager[FakeCall]:
+        self.measured = (kind, name, key)
+        return nullcontext(self.call)
+
+    @contextmanager
+    def connection(self) -> Iterator[socket.socket]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(self._answer)
+            theirs.shutdown(socket.SHUT_WR)
+            yield ours
+            self.command = theirs.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"), [(b":12\r\n", "ok"), (b"-OOM command not allowed\r\n", "-OOM command not allowed")]
+)
+def test_redis_push_reports_a_job_that_was_accepted(answer: bytes, outcome: str) -> None:
+    client = FakeRedis(answer)
+    Catalogue().behaviour("redis_push", {"list": "tasks"}).arrive(client, 12)  # type: ignore[arg-type]
+    assert client.command == b"LPUSH tasks r1/000000012\r\n"
+    assert client.measured == ("Redis", "LPUSH", "r1/000000012")
+    assert client.call.outcome == outcome
+
+
+def test_redis_push_without_an_answer_fails() -> None:
+    with pytest.raises(OSError, match="closed without an answer"):
+        Catalogue().behaviour("redis_push", {}).arrive(FakeRedis(b":1"), 1)  # type: ignore[arg-type]
+
+
+def test_redis_push_looks_for_redis_without_a_job() -> None:
+    client = FakeRedis(b"+PONG\r\n")
+    Catalogue().behaviour("redis_push", {}).probe(client)  # type: ignore[arg-type]
+    assert client.command == b"PING\r\n"
+
+
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
@@ -105,6 +154,7 @@ def test_etcd_put_succeeds_only_with_a_revision_from_etcd(answer: Answer, outcom
         ("grpc", {"expect": 17}, "options.expect"),
         ("websocket", {"path": "chat"}, "options.path"),
         ("http", {"http2": "yes"}, "options.http2"),
+        ("redis_push", {"list": "a b"}, "options.list"),
     ],
 )
 def test_options_of_other_protocols_are_checked(name: str, options: dict[str, Any], told: str) -> None:

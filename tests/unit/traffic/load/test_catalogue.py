@@ -36,7 +36,7 @@ def problem(error: pytest.ExceptionInfo[InputError]) -> str:
     return "\n".join(str(found) for found in error.value.problems)
 
 
-@pytest.mark.parametrize("name", ["steady", "ramp", "spike", "soak", "sawtooth", "diurnal", "step"])
+@pytest.mark.parametrize("name", ["steady", "ramp", "spike", "soak", "sawtooth", "diurnal", "step", "burst"])
 def test_every_shipped_profile_is_valid_and_reaches_full_rate(name: str) -> None:
     assert Catalogue().profile(name).peak == 1.0
 
@@ -51,17 +51,15 @@ def test_user_profile_wins_unless_builtin_is_given(folder: Path, catalogue: Cata
 def test_unknown_profile_is_reported_with_the_available_ones(catalogue: Catalogue, name: str) -> None:
     with pytest.raises(InputError) as caught:
         catalogue.profile(name)
-    assert (
-        problem(caught)
-        == f"found the load profile {name!r}, expected one of: diurnal, ramp, sawtooth, soak, spike, steady, step"
-    )
+    known = "burst, diurnal, ramp, sawtooth, soak, spike, steady, step"
+    assert problem(caught) == f"found the load profile {name!r}, expected one of: {known}"
 
 
 def test_unknown_behaviour_is_reported_with_the_available_ones(folder: Path, catalogue: Catalogue) -> None:
     (folder / "mine.py").write_text(BEHAVIOUR)
     with pytest.raises(InputError) as caught:
         catalogue.behaviour("mqtt", {})
-    known = "etcd_put, grpc, http, mine, tcp, websocket"
+    known = "etcd_put, grpc, http, mine, redis_push, tcp, websocket"
     assert problem(caught) == f"found the load behaviour 'mqtt', expected one of: {known}"
 
 
@@ -103,7 +101,7 @@ def test_unusable_behaviour_file_is_refused_with_the_reason(
 @pytest.mark.parametrize("length", [300, 5000])
 def test_a_name_too_long_for_a_file_is_unknown(folder: Path, length: int) -> None:
     catalogue = Catalogue.for_roots([folder.parent])
-    with pytest.raises(InputError, match="expected one of: diurnal"):
+    with pytest.raises(InputError, match="expected one of: burst"):
         catalogue.profile("a" * length)
     with pytest.raises(InputError, match="found the load behaviour"):
         catalogue.behaviour_file("a" * length)
