@@ -53,6 +53,7 @@ PUBLISHED: Mapping[str, str] = {
     "vpa-recommender": "registry.k8s.io/autoscaling/vpa-recommender:1.8.1",
     "vpa-updater": "registry.k8s.io/autoscaling/vpa-updater:1.8.1",
     "vpa-admission-controller": "registry.k8s.io/autoscaling/vpa-admission-controller:1.8.1",
+    "redis": "docker.io/library/redis:7.0.15",
     "prometheus": "quay.io/prometheus/prometheus:v3.13.0"
     "@sha256:c6b27ea434f8389bfe233fbc7be381cf50587c286e871bc842008f5a1b1908a7",
 }
