@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Protocol, runtime_checkable
@@ -257,8 +257,15 @@ def load_record(load: Load, timeline: Timeline, name: str = "") -> LoadRecord:
         hidden={name: found.hidden for name in PHASES if name != BASELINE and (found := pace(timeline, name))},
         unfinished=len(summary.unfinished) if summary else 0,
         exceptions=dict(summary.exceptions) if summary else {},
-        notes=list(summary.notes) if summary else [],
+        notes=[*(summary.notes if summary else ()), *_sessions(timeline)],
     )
+
+
+def _sessions(timeline: Timeline) -> Iterator[str]:
+    """Yield how many requests the arrivals sent, if some sent several."""
+    summary = timeline.load
+    if summary and summary.model == "open" and len(timeline.requests) > summary.achieved:
+        yield f"{len(timeline.requests):,} requests in {summary.achieved:,} arrivals"
 
 
 def _probing(probing: Probing, stream: ProbeStream) -> ProbeRecord:

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from harness.common.errors import InputError, Problem
 from harness.model.quantities import Rate
 from harness.traffic.load.composition import ProfileSpec
+from harness.traffic.load.included import included_files
 from harness.traffic.load.own.declaration import MAX_USERS, SPAWN_RATE, OwnLoad, beside
 from harness.traffic.load.plan import MAX_WORKERS
 from harness.traffic.load.replay.declaration import Replay
@@ -46,8 +47,9 @@ class Load(OwnLoad):
         default=1, description="the number of load generator processes, among which the arrivals are divided exactly"
     )
 
-    # Not a field: a file cannot set it.
+    # No fields: a file cannot set them.
     _scale: float = PrivateAttr(default=1.0)
+    _files: tuple[Path, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _has_a_rate(self) -> Self:
@@ -68,6 +70,11 @@ class Load(OwnLoad):
     def described(self) -> str:
         """The load in a few words: its profile and rate, or its locustfile and users."""
         return f"{self._described}{self.scaling}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that its options contain."""
+        return self._files
 
     @property
     def scale(self) -> float:
@@ -113,10 +120,24 @@ class Load(OwnLoad):
         users = f"{self.users} users" if self.users else f"the shape {self.shape or 'of the locustfile'}"
         return f"{Path(self.locustfile).name}: {rate or users}"
 
+    def including(self, folder: Path) -> Load:
+        """Return the load with the texts of the files that its options name, relative to ``folder``.
+
+        Raises InputError if one cannot be read."""
+        options, files = included_files(self.options, folder)
+        if not files:
+            return self
+        made = self.model_copy(update={"options": options})
+        made._files = files  # noqa: SLF001 - its own class
+        return made
+
     def located(self, folder: Path) -> Load:
-        """Return the load with its paths made absolute; ``folder`` is that of the experiment's file."""
+        """Return the load with its paths made absolute, and see ``including``.
+
+        ``folder`` is that of the experiment's file. Raises InputError."""
         paths = {name: getattr(self, name) for name in ("locustfile", "python")}
-        made = self.model_copy(update={name: str(beside(folder, path)) for name, path in paths.items() if path})
+        absolute = {name: str(beside(folder, path)) for name, path in paths.items() if path}
+        made = self.including(folder).model_copy(update=absolute)
         if not made.replay:
             return made
         replay = made.replay.model_copy(update={"file": str(beside(folder, made.replay.file))})

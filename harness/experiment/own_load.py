@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic.alias_generators import to_camel
@@ -17,6 +18,7 @@ from harness.model.quantities import show_seconds
 from harness.objectives._share import ShareObjective
 from harness.objectives.base import Objective
 from harness.objectives.latency import Latency
+from harness.traffic.load.behaviour import Behaviour
 from harness.traffic.load.catalogue import Catalogue
 from harness.traffic.load.own.inspection import checked
 from harness.traffic.load.replay.checked import replayed
@@ -60,9 +62,11 @@ def _replay_problems(load: Load, document: Document) -> list[Problem]:
 
 
 def load_problems(
-    declared: Declaration, objectives: Sequence[Objective], catalogue: Catalogue
+    declared: Declaration, objectives: Sequence[Objective], catalogue: Catalogue, folder: Path
 ) -> Iterator[tuple[Place, str]]:
-    """Yield what does not fit between the loads and the objectives that judge them, each with its place."""
+    """Yield what does not fit between the loads and the objectives that judge them, each with its place.
+
+    ``folder`` is that of the experiment's file."""
     if declared.load and declared.loads:
         yield ("loads",), "found both load and loads, expected one of them"
     if len(declared.loads) == 1:
@@ -85,23 +89,29 @@ def load_problems(
             # Without a rate the requests to come are unknown.
             message = "found abortOnBreach, expected it with rate alone"
             yield (*place, "abortOnBreach"), f"{message}: the number of requests still to come is unknown"
+        behaviours = dict(_behaviours(judged, catalogue, folder))
+        if objective.abort_on_breach and (several := [n for n, each in behaviours.items() if each.requests[1] > 1]):
+            behaviour = judged[several[0]].behaviour
+            message = (
+                f"found abortOnBreach with the behaviour {behaviour}, expected it with one request for each arrival"
+            )
+            yield (*place, "abortOnBreach"), f"{message}: the number of requests still to come is unknown"
         if isinstance(objective, Latency):
-            yield from _never_late(objective, place, judged, catalogue)
+            yield from _never_late(objective, place, behaviours)
 
 
-def _never_late(
-    objective: Latency, place: Place, loads: Mapping[str, Load], catalogue: Catalogue
-) -> Iterator[tuple[Place, str]]:
-    """Yield the loads whose requests time out before they count as slow: the objective would always hold."""
+def _behaviours(loads: Mapping[str, Load], catalogue: Catalogue, folder: Path) -> Iterator[tuple[str, Behaviour]]:
+    """Yield the behaviour of each load that has one, by name; what is wrong with it is reported with the load."""
     for name, load in loads.items():
-        # The time limits of a locustfile are unknown; those of a replay are the same as below.
-        if load.locustfile:
-            continue
-        try:
-            behaviour = catalogue.behaviour(load.behaviour, load.options)
-        # Reported with the load.
-        except InputError:
-            continue
+        # The time limits of a locustfile are unknown; a replay has those of the default behaviour.
+        if not load.locustfile:
+            with suppress(InputError):
+                yield name, catalogue.behaviour(load.behaviour, load.including(folder).options)
+
+
+def _never_late(objective: Latency, place: Place, behaviours: Mapping[str, Behaviour]) -> Iterator[tuple[Place, str]]:
+    """Yield the loads whose requests time out before they count as slow: the objective would always hold."""
+    for name, behaviour in behaviours.items():
         longest = behaviour.connect_timeout + behaviour.read_timeout
         if objective.below >= longest:
             where = show_place((*place_of(name), "options"))

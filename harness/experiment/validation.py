@@ -101,6 +101,11 @@ class Coherence:
         self._problems.append(self._document.problem(place, message))
 
     def _check_load(self, place: Place, load: Load, workload: Workload | None) -> None:
+        try:
+            load = load.including(self._document.file.parent)
+        except InputError as error:
+            self._problems += [self._document.problem((*place, "options"), one.message) for one in error.problems]
+            return
         checks: list[tuple[str, Callable[[], object]]] = [("profile", lambda: self._catalogue.profile(load.profile))]
         if not load.locustfile and not load.replay:
             checks.append(("behaviour", lambda: target_checks.behaviour_of(load, self._catalogue)))
@@ -245,7 +250,7 @@ class Coherence:
 
     def _check_limits(self, objectives: Sequence[Objective]) -> None:
         """Check that the loads fit the objectives that judge them."""
-        for place, message in load_problems(self._declared, objectives, self._catalogue):
+        for place, message in load_problems(self._declared, objectives, self._catalogue, self._document.file.parent):
             self._add(place, message)
 
     def _check_references(self, key: str, parts: Iterable[Any], workload: Workload) -> None:

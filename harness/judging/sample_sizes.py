@@ -59,7 +59,7 @@ def sample_sizes(experiment: Experiment, catalogue: Catalogue) -> Iterator[Sampl
     for number, objective in enumerate(sharing_confidence(experiment.objectives)):
         judged = experiment.loads_of(objective)
         if isinstance(objective, ShareObjective) and judged and all(name in profiles for name in judged):
-            loads = [(profiles[name], load.rate or 0.0) for name, load in judged.items()]
+            loads = [_Source.of(profiles[name], load, catalogue) for name, load in judged.items()]
             sure = tuple(name for name in PHASES if name in objective.phases and name != RECOVERY)
             yield SampleSize(
                 number=number,
@@ -87,17 +87,37 @@ def _is_known(load: Load) -> bool:
     return load.rate is not None and not load.locustfile
 
 
-def _due(loads: Iterable[tuple[Profile, float]], lengths: Mapping[str, float], names: Sequence[str]) -> int:
-    """Return the requests of some loads, each with its profile and rate, that are due in phases together."""
-    return sum(_due_of(profile, rate, lengths, names) for profile, rate in loads)
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A load with a rate. Each arrival has at least ``fewest`` requests, within ``pauses`` seconds if none is slow."""
+
+    profile: Profile
+    rate: float
+    fewest: int
+    pauses: float
+
+    @classmethod
+    def of(cls, profile: Profile, load: Load, catalogue: Catalogue) -> _Source:
+        behaviour = catalogue.behaviour(load.behaviour, load.options)
+        return cls(profile, load.rate or 0.0, behaviour.requests[0], behaviour.pauses)
 
 
-def _due_of(profile: Profile, rate: float, lengths: Mapping[str, float], names: Iterable[str]) -> int:
-    schedule, start = ArrivalSchedule(profile, rate), 0.0
+def _due(loads: Iterable[_Source], lengths: Mapping[str, float], names: Sequence[str]) -> int:
+    """Return the requests of some loads that are due in phases together, at least."""
+    return sum(_due_of(load, lengths, names) for load in loads)
+
+
+def _due_of(load: _Source, lengths: Mapping[str, float], names: Iterable[str]) -> int:
+    schedule, start = ArrivalSchedule(load.profile, load.rate), 0.0
     windows: dict[str, tuple[float, float]] = {}
     for name, seconds in lengths.items():
         schedule.enter(name, start)
         windows[name] = (start, start + seconds)
         start += seconds
+    due = 0.0
+    for first, last in (windows[name] for name in names):
+        # The later requests of an arrival that pauses may be in the next phase.
+        whole = max(first, last - load.pauses)
+        due += load.fewest * schedule.due_between(first, whole) + schedule.due_between(whole, last)
     # Rounded before the floor: the sum of areas may be 999.9999999.
-    return math.floor(round(sum(schedule.due_between(*windows[name]) for name in names), 6))
+    return math.floor(round(due, 6))

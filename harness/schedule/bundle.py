@@ -97,6 +97,7 @@ def _files_of(experiment: Experiment, root: Path, problems: list[Problem]) -> It
 def _files_of_load(load: Load, experiment: Experiment, root: Path, problems: list[Problem]) -> Iterator[Path]:
     own = [load.locustfile, load.python, load.replay.file if load.replay else None]
     yield from (Path(path) for path in own if path)
+    yield from load.files
     if load.python:
         problems.append(Problem("found load.python, but a pod has its own Python only", experiment.file, field="load"))
     if not load.locustfile and not load.replay:

@@ -90,6 +90,9 @@ class Client(Protocol):
         A behaviour with a field ``http2`` that is true sends with HTTP/2.
         """
 
+    def pause(self, seconds: float) -> None:
+        """Wait between two requests of an arrival. It does not return once the load has ended: the arrival ends too."""
+
     def connection(self) -> AbstractContextManager[socket.socket]:
         """Return a context with a socket connected to the target, with TLS if the target has it; use it in ``measure``.
 
@@ -128,6 +131,21 @@ class Behaviour(BaseModel):
     read_timeout: TimeLimit = Field(
         default=2.0, description="the time limit for sending the request and receiving the whole response"
     )
+
+    @property
+    def requests(self) -> tuple[int, int]:
+        """The fewest and the most requests of one arrival: forecasts and ``abortOnBreach`` depend on them."""
+        return 1, 1
+
+    @property
+    def pauses(self) -> float:
+        """The longest time in seconds that one arrival spends in ``Client.pause``, all together."""
+        return 0.0
+
+    @property
+    def longest(self) -> float:
+        """The longest time in seconds that one arrival may take: so many of them may be in progress at a time."""
+        return self.requests[1] * (self.connect_timeout + self.read_timeout) + self.pauses
 
     @abstractmethod
     def arrive(self, client: Client, number: int) -> None:

@@ -106,12 +106,11 @@ class LoadPlan:
         return Catalogue((*self.folders, SHIPPED))
 
     def _enough(self, behaviour: Behaviour) -> int:
-        longest = behaviour.connect_timeout + behaviour.read_timeout
-        # Little's law: with every request at its time limit, rate × duration requests are in flight.
+        # Little's law: with every request at its time limit, rate × duration arrivals are in progress.
         peak = (
             self.rate * self.profile.peak if not self.replay else read_recording(self.replay).peak * self.replay.speed
         )
-        wanted = math.ceil(peak / self.workers * longest) + MIN_POOL
+        wanted = math.ceil(peak / self.workers * behaviour.longest) + MIN_POOL
         return min(MAX_POOL, wanted)
 
     def _problems(self) -> list[Problem]:

@@ -103,6 +103,25 @@ def test_load_that_is_judged_alone_needs_no_other_time_limit(tmp_path: Path) -> 
     assert problems(tmp_path, f"{BROWSE}, {BUY}", "{latency: {share: 95%, below: 3s, load: browse}}") == []
 
 
+def test_early_end_needs_one_request_for_each_arrival(tmp_path: Path) -> None:
+    steps = "behaviour: session, options: {steps: [{name: a}, {name: b}]}"
+    loads = f"{BROWSE}, buy: {{rate: 5/s, target: service/shop, {steps}}}"
+    found = problems(tmp_path, loads, "{availability: {min: 99%, load: buy, abortOnBreach: true}}")
+    assert found[0].startswith(
+        "10: objectives[0].availability.abortOnBreach: found abortOnBreach with the behaviour session"
+    )
+    assert problems(tmp_path, loads, "{availability: {min: 99%, load: browse, abortOnBreach: true}}") == []
+
+
+def test_file_of_an_option_is_read_beside_the_experiment(tmp_path: Path) -> None:
+    steps = "behaviour: session, options: {data: {user: '${file:users.csv}'}, steps: [{name: a, path: '/${user.id}'}]}"
+    loads = f"{BROWSE}, buy: {{rate: 5/s, target: service/shop, {steps}}}"
+    (found,) = problems(tmp_path, loads, "{availability: {min: 99%}}")
+    assert found.startswith("9: loads.buy.options: found ${file:users.csv}, which cannot be read: No such file")
+    (tmp_path / "experiments/users.csv").write_text("id\n7\n")
+    assert problems(tmp_path, loads, "{availability: {min: 99%}}") == []
+
+
 def test_name_without_several_loads_is_refused(tmp_path: Path) -> None:
     text = f"{HEAD}load: {{rate: 5/s, target: service/shop}}\nobjectives: [{{availability: {{min: 99%, load: x}}}}]\n"
     with pytest.raises(InputError, match="expected the name of one of the loads: none, since"):

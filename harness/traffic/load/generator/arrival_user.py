@@ -78,6 +78,8 @@ class Arrivals:
         self._recorder = Recorder(records, self._metrics, environment, self._now)
         self._connections = HttpConnections(settings, self._behaviour, RetiredPorts(SPARE_FILES + 2 * settings.pool))
         self._changed = Event()
+        # Sessions that pause end with the load: they would not be finished before the process is.
+        self._ended = Event()
         self._end: str | None = None
         self._end_at = 0.0
 
@@ -99,6 +101,7 @@ class Arrivals:
             # Exclude the objects made by imports from garbage collection: its pauses would count as target latency.
             gc.freeze()
             self._dispatch()
+            self._ended.set()
             self._all_finished.clear()
             if self._in_flight:
                 self._all_finished.wait(timeout=self._settings.request_limit + 1)
@@ -171,7 +174,7 @@ class Arrivals:
             gevent.spawn_raw(self._arrive, due, number)
 
     def _arrive(self, due: float, number: int) -> None:
-        client = ArrivalClient(self._connections, self._recorder, self._settings.run, intended=due)
+        client = ArrivalClient(self._connections, self._recorder, self._settings.run, due, self._ended)
         try:
             self._behaviour.arrive(client, number)
         except Exception as error:  # noqa: BLE001  any error of a behaviour ends the load and is reported

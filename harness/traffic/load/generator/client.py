@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
+import gevent
+from gevent.event import Event
+
 from harness.traffic.load.behaviour import OK, Reply, below_400
 from harness.traffic.load.generator.connections import ConnectTimeout, HandshakeTimeout
 from harness.traffic.load.generator.http_connections import HttpConnections
@@ -81,13 +84,22 @@ class MeasuredCall:
 
 
 class ArrivalClient:
-    """The client of one arrival; without ``intended`` it belongs to a probe, whose requests are not recorded."""
+    """The client of one arrival; without ``intended`` it belongs to a probe, whose requests are not recorded.
 
-    __slots__ = ("_connections", "_intended", "_is_probe", "_recorder", "last_outcome", "now", "run")
+    ``ended`` is set when the load has ended.
+    """
+
+    __slots__ = ("_connections", "_ended", "_intended", "_is_probe", "_recorder", "last_outcome", "now", "run")
 
     def __init__(
-        self, connections: HttpConnections, recorder: Recorder, run: str, intended: float | None = None
+        self,
+        connections: HttpConnections,
+        recorder: Recorder,
+        run: str,
+        intended: float | None = None,
+        ended: Event | None = None,
     ) -> None:
+        self._ended = ended
         self.run = run
         self.last_outcome = "nothing was sent"
         self.now = recorder.now
@@ -113,6 +125,12 @@ class ArrivalClient:
             reply = self._connections.exchange(method, path, body, headers)
             call.outcome = check(reply)
         return reply
+
+    def pause(self, seconds: float) -> None:
+        """See ``harness.traffic.load.behaviour.Client``."""
+        if self._ended is not None and self._ended.wait(timeout=seconds):
+            # No subclass of Exception, so that a behaviour does not handle it as an error; gevent ignores it.
+            raise gevent.GreenletExit
 
     def connection(self) -> AbstractContextManager[socket.socket]:
         """See ``harness.traffic.load.behaviour.Client``."""
