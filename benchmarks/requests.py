@@ -73,7 +73,7 @@ def measured(size: int, folder: Path) -> Row:
     """Return the row of one size; its records are written to ``folder``."""
     written, file = folder / "written", folder / "load-records.jsonl"
     write_records(written, size)
-    start = _memory("VmRSS")
+    start = memory("VmRSS")
     reader, store = RecordReader(file), RequestStore()
 
     def read() -> None:
@@ -85,8 +85,8 @@ def measured(size: int, folder: Path) -> Row:
                 reader.poll()
                 store.append(reader.take_new())
 
-    read_s = _seconds(read)
-    held = _memory("VmRSS") - start
+    read_s = seconds(read)
+    held = memory("VmRSS") - start
     timeline = timeline_of(Requests.of(store, 0.0), summarise([reader], ""))
     objectives: Sequence[Objective] = (
         Availability.model_validate({"min": "99%"}),
@@ -95,8 +95,8 @@ def measured(size: int, folder: Path) -> Row:
         RecoveryTime.model_validate({"of": "deployment/shop", "max": "10s", "clocks": ["user"]}),
     )
     findings: list[Finding] = []
-    judge_s = _seconds(lambda: findings.extend(objective.judge(timeline) for objective in objectives))
-    peak = _memory("VmHWM") - start
+    judge_s = seconds(lambda: findings.extend(objective.judge(timeline) for objective in objectives))
+    peak = memory("VmHWM") - start
     look_s = looked(timeline, [one for one in objectives if isinstance(one, ShareObjective)])
     text = ""
 
@@ -104,8 +104,8 @@ def measured(size: int, folder: Path) -> Row:
         nonlocal text
         text = render(run_of(timeline))
 
-    report_s = _seconds(report)
-    compress_s = _seconds(lambda: compress(file))
+    report_s = seconds(report)
+    compress_s = seconds(lambda: compress(file))
     return {
         "requests": size,
         "held_mb": round(held, 1),
@@ -170,7 +170,7 @@ def looked(timeline: Timeline, objectives: Sequence[ShareObjective], looks: int 
         for number in range(looks):
             look(first + each * (number + 1))
 
-    return _seconds(all_looks) / looks
+    return seconds(all_looks) / looks
 
 
 def run_of(timeline: Timeline) -> RunRecord:
@@ -186,13 +186,14 @@ def run_of(timeline: Timeline) -> RunRecord:
     return RunRecord(run="benchmark", started="", seed=1, harness=__version__, experiments=[experiment])
 
 
-def _seconds(what: Callable[[], object]) -> float:
+def seconds(what: Callable[[], object]) -> float:
+    """Return the seconds of the CPU that a call takes."""
     begun = time.process_time()
     what()
     return time.process_time() - begun
 
 
-def _memory(field: str) -> float:
+def memory(field: str) -> float:
     """Return a number of this process' memory in megabytes, as the kernel counts it."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024

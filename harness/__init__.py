@@ -1,28 +1,21 @@
 """Run experiments on a live Kubernetes cluster and judge each outage against SLOs.
 
-The names in ``__all__`` are the public interface, for tests, conftest files and kinds in other packages; every other
-module is private and may change without notice. A name is imported at its first use, so ``import harness`` is cheap.
+The names in ``__all__`` are public, every other module may change without notice. A name is imported at its first use.
 
 Faults of other packages
     Subclass ``Fault`` (with ``PodTarget`` or ``WorkloadTarget``) and use ``FaultContext``, ``Evidence``, ``Victim``,
     ``Strike``, ``Journal``, ``check_victims`` and, for the API server, ``KubeApi``, ``Object`` (a decoded JSON object),
     ``Resource`` and its constants (``PODS``, ``SERVICES``, ``CONFIG_MAPS``, ``DEPLOYMENTS``, ``STATEFUL_SETS``,
     ``DAEMON_SETS``, ``NODES``), ``Permission``, ``allow`` and ``EXEC_VERBS`` (the verbs that running a command needs).
-    An override of ``needs_of`` reads the ``WorkloadManifests`` and yields each ``Need`` (a place and a text).
-Objectives of other packages
-    Subclass ``Objective`` or ``LiveObjective``; return a ``Finding`` with a ``Verdict``, judged from the ``Timeline``
-    and its samples. ``Due`` maps a phase to the number of requests that can be due in it.
-Probes of other packages
-    Subclass ``SnapshotProbe`` and append an ``Observation`` to the timeline of the ``ProbeContext``.
+    An override of ``needs_of`` reads the ``WorkloadManifests`` and yields each ``Need``.
+Objectives and probes of other packages
+    Subclass ``Objective`` or ``LiveObjective`` and return a ``Finding``; ``Due`` maps a phase to the number of requests
+    that can be due in it. Subclass ``SnapshotProbe`` and append an ``Observation`` to the ``Timeline`` of its context.
 Load behaviours
-    Subclass ``Behaviour``; a request's outcome is ``OK`` or a short reason.
-Python tests
-    The ``experiment`` fixture is a ``PythonExperiment``; it takes the built-in faults and objectives (``PodKill``,
-    ``Availability`` and so on). ``PrometheusObjective`` judges PromQL, ``PrometheusClient`` is the ``prometheus``
-    fixture's type.
-Tests of custom kinds
-    ``FakeCluster`` is a cluster in memory and ``FakeClock`` a clock without waiting.
-Parameters
+    Subclass ``Behaviour``; a request's outcome is ``OK`` or a short reason. Clients of a database subclass
+    ``Registers``: the ``Outcome`` is ``ok``, ``failed`` or ``unknown``, ``NOTHING`` the value of an unwritten key.
+Python tests and parameters
+    The ``experiment`` fixture is a ``PythonExperiment``; ``FakeCluster`` and ``FakeClock`` are for tests of your kinds.
     ``Duration`` (seconds or ``20s``), ``Share`` (0 to 1 or ``99%``) and ``Selector`` (``app=shop``) are pydantic types.
 """
 
@@ -89,6 +82,7 @@ if TYPE_CHECKING:
     from harness.faults.scale import Scale
     from harness.faults.targets import PodTarget, Selector, WorkloadTarget
     from harness.model.finding import Finding
+    from harness.model.operation import NOTHING, Outcome
     from harness.model.quantities import Duration, Share
     from harness.model.requests import Requests, RequestSample
     from harness.model.timeline import (
@@ -105,6 +99,7 @@ if TYPE_CHECKING:
     from harness.objectives.alert import Alert
     from harness.objectives.availability import Availability
     from harness.objectives.base import Due, LiveObjective, Objective
+    from harness.objectives.consistency import Consistency
     from harness.objectives.drained import Drained
     from harness.objectives.durability import Durability
     from harness.objectives.error_rate import ErrorRate
@@ -130,6 +125,7 @@ if TYPE_CHECKING:
     from harness.safety.guard.blast import Strike
     from harness.safety.undo.journal import Journal
     from harness.traffic.load.behaviour import OK, Behaviour, Call, Client, Reply
+    from harness.traffic.load.registers import Registers
     from harness.traffic.prober.declaration import Probing
 
 __version__ = "0.1.0"
@@ -140,6 +136,7 @@ __all__ = [
     "DEPLOYMENTS",
     "EXEC_VERBS",
     "NODES",
+    "NOTHING",
     "OK",
     "PODS",
     "SERVICES",
@@ -160,6 +157,7 @@ __all__ = [
     "ClusterError",
     "ClusterRefused",
     "ClusterUnreachable",
+    "Consistency",
     "ContainerKill",
     "Cordon",
     "Drain",
@@ -200,6 +198,7 @@ __all__ = [
     "Objective",
     "Observation",
     "OomKill",
+    "Outcome",
     "Pause",
     "Permission",
     "Phase",
@@ -218,6 +217,7 @@ __all__ = [
     "PrometheusUnusable",
     "PythonExperiment",
     "RecoveryTime",
+    "Registers",
     "Replicas",
     "Reply",
     "RequestSample",
@@ -253,7 +253,7 @@ __all__ = [
     "check_victims",
 ]
 
-# The module of each name: the same as the imports above, which only type checkers execute (a test compares the two).
+# The module of each name: those of the imports above, which only type checkers execute (a test compares the two).
 _NAMES = {
     "harness.cluster.fake.cluster": "FakeCluster",
     "harness.cluster.kube.client": "KubeApi Object",
@@ -292,6 +292,7 @@ _NAMES = {
     "harness.faults.scale": "Scale",
     "harness.faults.targets": "PodTarget Selector WorkloadTarget",
     "harness.model.finding": "Finding",
+    "harness.model.operation": "NOTHING Outcome",
     "harness.model.quantities": "Duration Share",
     "harness.model.requests": "RequestSample Requests",
     "harness.model.timeline": "Injection Interval LoadSummary Observation Phase ProbeStream Timeline Victim",
@@ -299,6 +300,7 @@ _NAMES = {
     "harness.objectives.alert": "Alert",
     "harness.objectives.availability": "Availability",
     "harness.objectives.base": "Due LiveObjective Objective",
+    "harness.objectives.consistency": "Consistency",
     "harness.objectives.drained": "Drained",
     "harness.objectives.durability": "Durability",
     "harness.objectives.error_rate": "ErrorRate",
@@ -322,6 +324,7 @@ _NAMES = {
     "harness.safety.guard.blast": "Strike",
     "harness.safety.undo.journal": "Journal",
     "harness.traffic.load.behaviour": "OK Behaviour Call Client Reply",
+    "harness.traffic.load.registers": "Registers",
     "harness.traffic.prober.declaration": "Probing",
 }
 _HOMES = {name: (module, name) for module, names in _NAMES.items() for name in names.split()} | {
@@ -334,12 +337,10 @@ if not TYPE_CHECKING:  # or type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         """Import a public name at its first use (PEP 562). Raises AttributeError for any other name."""
-        if name not in _HOMES:
+        module, attribute = _HOMES.get(name, ("", ""))
+        if not module:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module, attribute = _HOMES[name]
-        value: object = getattr(importlib.import_module(module), attribute)
-        globals()[name] = value
-        return value
+        return globals().setdefault(name, getattr(importlib.import_module(module), attribute))
 
 
 def __dir__() -> list[str]:

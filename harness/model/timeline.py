@@ -47,6 +47,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from harness.model.clock_errors import Calibration
+from harness.model.history import History
 from harness.model.requests import Requests
 
 State = TypeVar("State")
@@ -218,6 +219,8 @@ class Timeline:
     phases: list[Phase] = field(default_factory=list)
     injections: list[Injection] = field(default_factory=list)
     requests: Requests = field(default_factory=Requests)
+    # What each load did to a database, by its name (empty for the only one): filled once the loads have ended.
+    histories: Mapping[str, History] = field(default_factory=dict)
     load: LoadSummary | None = None
     # By name, if the experiment has several loads: the place of each is the source of its requests.
     loads: Mapping[str, LoadSummary | None] = field(default_factory=dict)
@@ -283,7 +286,13 @@ class Timeline:
             return self
         if name not in self.loads:
             raise LookupError(f"no load {name!r}")
-        return replace(self, requests=self.requests_of(name, self.requests), load=self.loads[name], loads={})
+        return replace(
+            self,
+            requests=self.requests_of(name, self.requests),
+            histories={"": self.histories[name]} if name in self.histories else {},
+            load=self.loads[name],
+            loads={},
+        )
 
     def requests_of(self, name: str, among: Requests) -> Requests:
         """Return those of some requests of this timeline that are of one load; without a name: all."""

@@ -228,9 +228,12 @@ class Arm:
             self.timeline.loads = {name: self.timeline.loads.get(name) for name in self._loads}
 
     def stop_load(self) -> None:
-        """Stop the loads and give the timeline their requests and summaries."""
+        """Stop the loads and give the timeline their requests, operations on databases, and summaries."""
         found = {name: load.stop() for name, load in self._loads.items()}
         self.read_requests()
+        self.timeline.histories = {
+            name: load.history(self.timeline.origin, found[name].clock_error) for name, load in self._loads.items()
+        }
         if "" in found:
             self.timeline.load = found[""]
         elif found:

@@ -16,6 +16,7 @@ from harness.engine.steps.cluster_load import ClusterLoad, start_in_cluster
 from harness.engine.steps.reach import Finder, described
 from harness.engine.steps.run import Run
 from harness.experiment.load import Load
+from harness.model.history import History
 from harness.model.request_store import RequestStore
 from harness.model.requests import Requests
 from harness.model.timeline import LoadSummary
@@ -179,6 +180,10 @@ class TargetLoad:
     def read_into(self, store: RequestStore, source: int) -> None:
         """Append the requests that are new since the last call to a store, as those of a source."""
         self._running.read_into(store, source)
+
+    def history(self, origin: float, error: float) -> History:
+        """Return the operations on a database so far, with clocks that are wrong by up to ``error`` seconds."""
+        return self._running.history(origin, error)
 
     def stop(self) -> LoadSummary:
         """Stop the load and return its summary; repeated calls are allowed."""

@@ -29,6 +29,7 @@ from typing import Annotated, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from harness.model.operation import NOTHING, Kind, Outcome
 from harness.model.quantities import Duration
 
 OK = "ok"
@@ -53,6 +54,13 @@ class Call(Protocol):
     """One measured request in progress. Set ``outcome`` to a short description if it did not end with ``ok``."""
 
     outcome: str
+
+
+class Pending(Protocol):
+    """One operation on a database in progress. Set ``outcome``, which is ``unknown`` at first, and what was read."""
+
+    outcome: Outcome
+    value: int
 
 
 def below_400(reply: Reply) -> str:
@@ -108,6 +116,15 @@ class Client(Protocol):
 
     def measure(self, kind: str, name: str, key: str = "") -> AbstractContextManager[Call]:
         """Time a request of any other protocol. An OSError inside is caught and recorded as the outcome."""
+
+    def operation(
+        self, client: int, kind: Kind, key: str, value: int = NOTHING, expected: int = NOTHING
+    ) -> AbstractContextManager[Pending]:
+        """Return a context for one operation on a database, for the objective ``consistency``; send its requests in it.
+
+        ``client`` is the number of a client that has one operation at a time, and none after an unknown one. See
+        ``Registers``, which chooses clients, keys and values.
+        """
 
 
 class Behaviour(BaseModel):

@@ -19,6 +19,7 @@ import numpy as np
 from harness.common.clock import Clock
 from harness.common.errors import HarnessError, Inconclusive, TimedOut
 from harness.common.waiting import wait_until
+from harness.model.history import History, HistoryStore
 from harness.model.phase_names import PHASES
 from harness.model.request_store import RequestStore
 from harness.model.requests import Requests
@@ -27,7 +28,7 @@ from harness.traffic.load.command import clean_environment, locust_command
 from harness.traffic.load.plan import LoadPlan, Settings
 from harness.traffic.load.reader import RecordReader
 from harness.traffic.load.secrets import check_secrets
-from harness.traffic.load.wire import STOPPED, EnterPhase, Request, Stop
+from harness.traffic.load.wire import STOPPED, EnterPhase, Request, Stop, operation_line
 from harness.traffic.process import Child
 from harness.traffic.tail import compress
 
@@ -120,6 +121,7 @@ class RunningLoad:
         self._lead = lead
         self._started = clock.monotonic()
         self._requests = RequestStore()
+        self._operations = HistoryStore()
         self._summary: LoadSummary | None = None
 
     @classmethod
@@ -208,6 +210,15 @@ class RunningLoad:
             new.sort(key=lambda row: row[2])
         store.append(new, source)
 
+    def history(self, origin: float, error: float = 0.0) -> History:
+        """Return all operations on a database so far; see ``History.of``. The workers' clients are numbered in turn."""
+        for number, worker in enumerate(self._workers):
+            worker.reader.poll()
+            self._operations.append(
+                [(row[0] * len(self._workers) + number, *row[1:]) for row in worker.reader.take_operations()]
+            )
+        return History.of(self._operations, origin, error)
+
     def stop(self) -> LoadSummary:
         """Stop the workers (stop command, then TERM, then KILL, each with a time limit) and summarise their load.
 
@@ -223,7 +234,7 @@ class RunningLoad:
                 worker.reader.poll()
             self._summary = summarise([worker.reader for worker in self._workers], failed or self.failure() or "")
             if len(self._workers) > 1:
-                merge(self.requests(0.0), records_file(self._folder))
+                merge(self.requests(0.0), self.history(0.0), records_file(self._folder))
             for file in {*(worker.reader.file for worker in self._workers), records_file(self._folder)}:
                 compress(file)
         return self._summary
@@ -265,13 +276,15 @@ def worker_name(settings: Settings) -> str:
     return f"worker {settings.worker + 1} of {settings.workers}" if settings.workers > 1 else "the process"
 
 
-def merge(requests: Requests, file: Path) -> None:
-    """Write the requests of all workers to one record file, in the order of their intended starts."""
+def merge(requests: Requests, history: History, file: Path) -> None:
+    """Write the requests of all workers to one record file, in the order of their intended starts, then operations."""
     ordered = requests.take(np.argsort(requests.intended, kind="stable"))
     with file.open("wb") as stream:
         for one in ordered:
             times = one.intended, one.started, one.finished
             stream.write(Request(*times, one.outcome, one.name, one.key).line())
+        for done in history:
+            stream.write(operation_line(done))
 
 
 def summarise(readers: Sequence[RecordReader], failed: str) -> LoadSummary:

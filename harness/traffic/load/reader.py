@@ -8,18 +8,23 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from harness.model.history import KINDS, OUTCOMES, OperationRow
+from harness.model.operation import NOTHING
 from harness.model.request_store import Row
 from harness.traffic.load.behaviour import OK
 from harness.traffic.tail import GrowingRecord
 
 # Seconds. A request that starts later than this after its intended start counts as late.
 LATE = 0.1
+# For a column of numpy.
+_TOO_LARGE = 1 << 63
 
 
 @dataclass
@@ -48,6 +53,7 @@ class RecordReader:
     def __post_init__(self) -> None:
         self._growing = GrowingRecord(self.file, self._take)
         self._new: list[Row] = []
+        self._operations: list[OperationRow] = []
 
     @property
     def damaged(self) -> int:
@@ -63,6 +69,11 @@ class RecordReader:
         new, self._new = self._new, []
         return new
 
+    def take_operations(self) -> list[OperationRow]:
+        """Return the operations on a database that were read since the last call; times are monotonic seconds."""
+        new, self._operations = self._operations, []
+        return new
+
     def _take(self, line: bytes) -> None:
         kind, *values = orjson.loads(line)
         match kind:
@@ -76,6 +87,8 @@ class RecordReader:
                 self._new.append((intended, started, finished, ok, *texts))
                 self.failed += not ok
                 self.late += started - intended > LATE
+            case "operation":
+                self._operations.append(_operation(values))
             case "dropped":
                 _, reason = values
                 self.drops[reason] += 1
@@ -106,3 +119,16 @@ class RecordReader:
                 self.notes.append(what)
             case _:
                 raise ValueError(kind)
+
+
+def _operation(values: Sequence[Any]) -> OperationRow:
+    """Return a row. Raises ValueError or TypeError for what is no operation."""
+    client, invoked, completed, kind, key, value, expected, outcome = values
+    if kind not in KINDS or outcome not in OUTCOMES or not isinstance(key, str):
+        raise ValueError(f"found {kind!r} with the outcome {outcome!r}, expected an operation")
+    if not all(type(number) is int and NOTHING <= number < _TOO_LARGE for number in (client, value, expected)):
+        raise ValueError(f"found {value!r} and {expected!r}, expected whole numbers of 63 bits")
+    ended = math.inf if completed is None else completed
+    # The sum raises an error if one of them is no number.
+    math.isfinite(0.0 + invoked + ended)
+    return client, invoked, ended, kind, sys.intern(key), value, expected, outcome

@@ -12,6 +12,7 @@ started. Several workers must have a command before that time, so that all of th
 From the process, appended to its record file; times are CLOCK_MONOTONIC seconds, which all processes share::
 
     ["request", intended, started, finished, outcome, name, key]
+    ["operation", client, invoked, completed, kind, key, value, expected, outcome]   see harness.model.operation
     ["dropped", intended, reason]        due but never started
     ["waiting", at, outcome]             the target does not answer the probe yet
     ["ready", at, metrics port or null]
@@ -33,6 +34,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
+
+from harness.model.operation import Operation
 
 STOPPED = "stopped by the harness"
 
@@ -88,6 +91,14 @@ class Request(NamedTuple):
     def line(self) -> bytes:
         times = round(self.intended, 6), round(self.started, 6), round(self.finished, 6)
         return _line(["request", *times, self.outcome, self.name, self.key])
+
+
+def operation_line(done: Operation) -> bytes:
+    """Format an operation on a database. Its times are not rounded: who came first may depend on a microsecond.
+
+    An infinite completion is null."""
+    times = done.client, done.invoked, done.completed
+    return _line(["operation", *times, done.kind, done.key, done.value, done.expected, done.outcome])
 
 
 def record_line(kind: str, *values: object) -> bytes:

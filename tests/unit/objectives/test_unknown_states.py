@@ -12,10 +12,12 @@ import pytest
 
 from harness.experiment.registry import objectives
 from harness.model.finding import Finding
+from harness.model.timeline import LoadSummary
 from harness.model.verdict import Verdict
 from harness.objectives.alert import Alert
 from harness.objectives.availability import Availability
 from harness.objectives.base import Objective
+from harness.objectives.consistency import Consistency
 from harness.objectives.drained import Drained
 from harness.objectives.durability import Durability
 from harness.objectives.error_rate import ErrorRate
@@ -35,6 +37,7 @@ from harness.objectives.scale_out import ScaleOut
 from harness.objectives.scaling_steps import ScalingSteps
 from harness.objectives.versions import Versions
 from tests.unit.objectives import (
+    test_consistency,
     test_drained,
     test_liveness_restart,
     test_log_lines,
@@ -401,6 +404,17 @@ OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
             "not read": Story().injected(10.0),
             "read too early": test_log_lines.story(read_at=30.0),
             "read in part": test_log_lines.story(complete=False),
+        },
+    ),
+    (
+        Consistency(withoutWrites="5s"),
+        test_consistency.story(test_consistency.written()),
+        {
+            "nothing recorded": test_consistency.story([]),
+            "record incomplete": test_consistency.story(
+                test_consistency.written(), LoadSummary(error="load: the process ended with exit code 1")
+            ),
+            "load not ended": test_consistency.story(test_consistency.written(), ended=False),
         },
     ),
     (

@@ -7,17 +7,19 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import gevent
 from gevent.event import Event
 
+from harness.model.operation import NOTHING, Kind, Operation, Outcome
 from harness.traffic.load.behaviour import OK, Reply, below_400
 from harness.traffic.load.generator.connections import ConnectTimeout, HandshakeTimeout
 from harness.traffic.load.generator.http_connections import HttpConnections
 from harness.traffic.load.generator.recorder import Recorder
-from harness.traffic.load.wire import Request
+from harness.traffic.load.wire import Request, operation_line
 from harness.traffic.target.tls import tls_outcome
 
 # In this order, since the first two are TimeoutErrors too.
@@ -81,6 +83,28 @@ class MeasuredCall:
         request = Request(self._intended, self._started, finished, self.outcome, self._name, self._key)
         self._client.ended(self._kind, request, limit)
         return True
+
+
+class PendingOperation:
+    """See ``harness.traffic.load.behaviour.Pending``."""
+
+    __slots__ = ("_begun", "_client", "_invoked", "outcome", "value")
+
+    def __init__(self, client: ArrivalClient, begun: Operation) -> None:
+        self._client, self._begun = client, begun
+        self.outcome: Outcome = begun.outcome
+        self.value = begun.value
+
+    def __enter__(self) -> Self:
+        self._invoked = self._client.now()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        now = self._client.now()
+        ended = replace(self._begun, invoked=self._invoked, completed=now, value=self.value, outcome=self.outcome)
+        self._client.did(ended)
 
 
 class ArrivalClient:
@@ -150,6 +174,17 @@ class ArrivalClient:
     def measure(self, kind: str, name: str, key: str = "") -> MeasuredCall:
         """See ``harness.traffic.load.behaviour.Client``."""
         return MeasuredCall(self, kind, name, key)
+
+    def operation(
+        self, client: int, kind: Kind, key: str, value: int = NOTHING, expected: int = NOTHING
+    ) -> PendingOperation:
+        """See ``harness.traffic.load.behaviour.Client``."""
+        return PendingOperation(self, Operation(client, 0.0, 0.0, kind, key, value, expected, "unknown"))
+
+    def did(self, done: Operation) -> None:
+        """Record an operation on a database."""
+        if not self._is_probe:
+            self._recorder.write(operation_line(done))
 
     def intended_of_next(self, started: float) -> float:
         """Return the intended start of the next request: the arrival's for the first request, else ``started``."""

@@ -59,7 +59,7 @@ def test_unknown_behaviour_is_reported_with_the_available_ones(folder: Path, cat
     (folder / "mine.py").write_text(BEHAVIOUR)
     with pytest.raises(InputError) as caught:
         catalogue.behaviour("mqtt", {})
-    known = "etcd_put, grpc, http, mine, redis_push, session, tcp, websocket"
+    known = "etcd_put, etcd_registers, grpc, http, mine, redis_push, session, tcp, websocket"
     assert problem(caught) == f"found the load behaviour 'mqtt', expected one of: {known}"
 
 

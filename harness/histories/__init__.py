@@ -1,0 +1,1 @@
+"""Checkers of histories: pure functions from the operations of clients to the anomalies in them."""
