@@ -69,11 +69,13 @@ if TYPE_CHECKING:
     from harness.faults.node_pause import NodePause
     from harness.faults.node_service import NodeService
     from harness.faults.node_stop import NodeStop
+    from harness.faults.node_stress import NodeStress
     from harness.faults.oom_kill import OomKill
     from harness.faults.pause import Pause
     from harness.faults.pod_evict import PodEvict
     from harness.faults.pod_kill import PodKill
     from harness.faults.pod_request import PodHttp, PodRequest
+    from harness.faults.pod_stress import PodStress
     from harness.faults.process_hang import ProcessHang
     from harness.faults.restart import Restart
     from harness.faults.resume import Resume
@@ -193,6 +195,7 @@ __all__ = [
     "NodePause",
     "NodeService",
     "NodeStop",
+    "NodeStress",
     "NotYet",
     "Object",
     "Objective",
@@ -206,6 +209,7 @@ __all__ = [
     "PodHttp",
     "PodKill",
     "PodRequest",
+    "PodStress",
     "PodTarget",
     "ProbeContext",
     "ProbeStream",
@@ -279,6 +283,7 @@ _NAMES = {
     "harness.faults.node_pause": "NodePause",
     "harness.faults.node_service": "NodeService",
     "harness.faults.node_stop": "NodeStop",
+    "harness.faults.node_stress": "NodeStress",
     "harness.faults.oom_kill": "OomKill",
     "harness.faults.pod_evict": "PodEvict",
     "harness.faults.pod_kill": "PodKill",
@@ -288,6 +293,7 @@ _NAMES = {
     "harness.faults.resume": "Resume",
     "harness.faults.rollback": "Rollback",
     "harness.faults.rollout": "Rollout",
+    "harness.faults.pod_stress": "PodStress",
     "harness.faults.process_hang": "ProcessHang",
     "harness.faults.scale": "Scale",
     "harness.faults.targets": "PodTarget Selector WorkloadTarget",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster.fake.cluster import FakeCluster
-from harness.cluster.fake.controllers import DeploymentController, Kubelet
+from harness.cluster.fake.controllers import EPHEMERAL, DeploymentController, Kubelet
 from harness.cluster.fake.ports import HttpPort, PodRequest
 from harness.cluster.fake.server import ExecHandler
 from harness.cluster.kube.client import KubeApi, Object
@@ -27,6 +27,7 @@ from harness.cluster.kube.transport import ExecResult
 from harness.common.clock import FakeClock
 from harness.faults.base import FaultContext
 from harness.faults.process_hang import ARM_SCRIPT, DISARM_SCRIPT, SIGNAL_SCRIPT
+from harness.faults.stress import GO_SCRIPT, READ_SCRIPT, STOP_SCRIPT
 from harness.safety.undo.journal import Journal
 
 NAMESPACE = "shop"
@@ -147,6 +148,39 @@ class FakeProcesses:
 
 
 @dataclass
+class FakeStress:
+    """Handles the scripts of the faults that use up resources: what runs by pod, and what the kernel counts."""
+
+    world: World
+    running: set[str] = field(default_factory=set)
+    started: ExecResult = field(default_factory=lambda: ExecResult("started\n", "", 0))
+    counters: str = "cpu-us 2500000\nmemory 67108864\nio 4194304\ntasks 120\npressure-cpu 34.20\n"
+    # Whether SIGTERM ends it.
+    ends: bool = True
+
+    def go(self, _namespace: str, pod: str, _container: str | None, _command: Sequence[str]) -> ExecResult:
+        """Start stress-ng."""
+        if self.started.stdout:
+            self.running.add(pod)
+        return self.started
+
+    def read(self, _namespace: str, pod: str, _container: str | None, _command: Sequence[str]) -> ExecResult:
+        """Return the counters of a pod."""
+        return ExecResult(self.counters if pod in self.running else "", "", 0)
+
+    def stop(self, namespace: str, pod: str, container: str | None, _command: Sequence[str]) -> ExecResult:
+        """End stress-ng, and with it the container."""
+        if self.ends:
+            self.running.discard(pod)
+            self.world.end_beside(pod, container or "", namespace)
+        return ExecResult("", "", 0)
+
+    def now(self) -> set[str]:
+        """Return the pods in which stress-ng runs."""
+        return self.running & set(self.world.pods())
+
+
+@dataclass
 class World:
     """The shop: three pods of ``deployment/podinfo`` in namespace ``shop``."""
 
@@ -160,6 +194,15 @@ class World:
     switched: set[str] = field(default_factory=set)
     requests: list[PodRequest] = field(default_factory=list)
     status: int = 200
+    stress: FakeStress = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stress = FakeStress(self)
+        self.containers.handlers |= {
+            GO_SCRIPT: self.stress.go,
+            READ_SCRIPT: self.stress.read,
+            STOP_SCRIPT: self.stress.stop,
+        }
 
     @classmethod
     def build(cls, folder: Path) -> World:
@@ -206,6 +249,18 @@ class World:
             for pod in self.cluster.server.store.list(PODS, namespace)
             for status in (pod.get("status") or {}).get("containerStatuses") or ()
         }
+
+    def end_beside(self, pod: str, container: str, namespace: str = NAMESPACE) -> None:
+        """End an ephemeral container."""
+
+        def end(item: Object) -> Object:
+            ended = {"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+            statuses = [
+                {**each, **ended} if each["name"] == container else each for each in item["status"].get(EPHEMERAL) or ()
+            ]
+            return {**item, "status": {**item["status"], EPHEMERAL: statuses}}
+
+        self.cluster.server.store.update(PODS, namespace, pod, end, "status")
 
     def restart_container(
         self,

@@ -54,6 +54,8 @@ PUBLISHED: Mapping[str, str] = {
     "vpa-updater": "registry.k8s.io/autoscaling/vpa-updater:1.8.1",
     "vpa-admission-controller": "registry.k8s.io/autoscaling/vpa-admission-controller:1.8.1",
     "redis": "docker.io/library/redis:7.0.15",
+    # The harness uses no newer option of it; its images have commits as tags.
+    "stress-ng": "ghcr.io/colinianking/stress-ng:e2f96874f951a72c1c83ff49098661f0e013ac40",
     "prometheus": "quay.io/prometheus/prometheus:v3.13.0"
     "@sha256:c6b27ea434f8389bfe233fbc7be381cf50587c286e871bc842008f5a1b1908a7",
 }

@@ -36,6 +36,7 @@ class Effect(StrEnum):
     WORKLOADS = "the spec of a workload is changed"
     CONTAINERS = "containers are restarted in their pods"
     PROCESSES = "processes in containers are stopped"
+    STRESS = "resources are used up"
     APPLICATIONS = "requests are sent to an application's own switches"
     NODES = "nodes are cordoned"
     MACHINES = "the machines below nodes are changed"

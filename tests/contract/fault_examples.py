@@ -95,6 +95,7 @@ EFFECTS: dict[Effect, Callable[[World], Any]] = {
     Effect.PROCESSES: lambda world: set(world.processes.stopped),
     Effect.APPLICATIONS: lambda world: set(world.switched),
     Effect.NODES: cordoned,
+    Effect.STRESS: lambda world: world.stress.now(),
     Effect.MACHINES: lambda world: set(world.cluster.machines.broken),
 }
 

@@ -36,9 +36,12 @@ FAULTS = {
     "processHang": "{selector: app=target, count: 1, process: podinfo}",
     "podRequest": "{selector: app=target, count: 1, request: {path: /readyz/disable, port: 9898},"
     " undo: {path: /readyz/enable, port: 9898}}",
+    "podStress": "{selector: app=target, count: 1, cpu: 1, memory: 16Mi}",
     "rollback": "{of: deployment/target}",
     "resume": "{of: deployment/target}",
 }
+# Refused in an existing namespace, since some of it would stay there.
+LASTING = {"podStress"}
 # The fault that must come before, and is in effect together with it.
 FIRST = {
     "rollback": "badRollout: {of: deployment/target, image: does-not:exist}",
@@ -54,6 +57,7 @@ NODE_FAULTS = {
     "nodeStop": "{hosting: app=target}",
     "nodePause": "{hosting: app=target}",
     "nodeCutOff": "{hosting: app=target}",
+    "nodeStress": "{hosting: app=target, cpu: 1, memory: 16Mi}",
     "nodeService": "{hosting: app=target, service: kubelet}",
 }
 EXPERIMENT = """\

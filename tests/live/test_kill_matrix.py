@@ -26,7 +26,7 @@ from harness.cluster.protocol import Cluster
 from harness.common.waiting import wait_until
 from tests.live.existing_namespaces import States, namespaces_with_a_workload, wait_ready
 from tests.live.kill_matrix import Kill, Range, Table, draw, guarded, part_of
-from tests.live.killed import CLOCK, FAULTS, NODE_FAULTS, NodeFacts, Traces
+from tests.live.killed import CLOCK, FAULTS, LASTING, NODE_FAULTS, NodeFacts, Traces
 
 pytestmark = [pytest.mark.live, pytest.mark.kill_matrix]
 
@@ -44,6 +44,7 @@ CHOSEN = ONLY.split(",") if ONLY else [*FAULTS, *NODE_FAULTS]
 if unknown := {*CHOSEN} - {*FAULTS, *NODE_FAULTS}:
     raise ValueError(f"KILL_FAULT: found {', '.join(unknown)}, expected some of {', '.join(FAULTS | NODE_FAULTS)}")
 POD_KINDS, NODE_KINDS = ([kind for kind in table if kind in CHOSEN] for table in (FAULTS, NODE_FAULTS))
+IN_PLACE_KINDS = [kind for kind in POD_KINDS if kind not in LASTING]
 # Sweeps wait for the Lease of a dead run to stand still, and a node may take a while to be Ready again.
 BY_ITSELF_SECONDS = 150.0
 
@@ -64,12 +65,12 @@ def test_sweep_leaves_nothing_after_a_kill_at_every_step(cluster: Cluster, tmp_p
     assert len(table.ended) <= 0.05 * len(kills), table.ended
 
 
-@pytest.mark.skipif(not POD_KINDS, reason=f"KILL_FAULT={ONLY} has only faults on nodes")
+@pytest.mark.skipif(not IN_PLACE_KINDS, reason=f"KILL_FAULT={ONLY} has no fault that existing namespaces permit")
 def test_existing_namespace_is_as_before_after_every_kill(cluster: Cluster, tmp_path: Path) -> None:
     before, table, begun = Traces.of(cluster.api), Table(), CLOCK.monotonic()
     with namespaces_with_a_workload(cluster, IN_PLACE_AT_ONCE) as names:
         place = Range(cluster, tmp_path, AT_A_TIME, existing=names)
-        kills = part_of(draw(place.places(POD_KINDS), RANDOM_KILLS, SHARE), PART)
+        kills = part_of(draw(place.places(IN_PLACE_KINDS), RANDOM_KILLS, SHARE), PART)
         for start in range(0, len(kills), len(names)):
             wait_ready(cluster.api, names)
             states = States.of(cluster.api, names)

@@ -19,6 +19,7 @@ from harness.cluster.kube.patches.strategic import copied
 from harness.cluster.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
 
 REVISION = "deployment.kubernetes.io/revision"
+EPHEMERAL = "ephemeralContainerStatuses"
 
 
 def spec_of(item: Object) -> Object:
@@ -58,6 +59,8 @@ class Kubelet:
         elif "status" not in pod:
             store.update(PODS, change.namespace, name, self._bind)
             store.update(PODS, change.namespace, name, lambda pod: self._run(store, pod), "status")
+        elif len(spec_of(pod).get("ephemeralContainers") or ()) > len(pod["status"].get(EPHEMERAL) or ()):
+            store.update(PODS, change.namespace, name, lambda pod: self._run_beside(store, pod), "status")
 
     def _bind(self, pod: Object) -> Object:
         return {**pod, "spec": {**spec_of(pod), "nodeName": self.node}}
@@ -76,6 +79,12 @@ class Kubelet:
             "startTime": store.now(),
         }
         return {**pod, "status": status | ({"initContainerStatuses": sidecars} if sidecars else {})}
+
+    def _run_beside(self, store: Store, pod: Object) -> Object:
+        known = {status["name"]: status for status in pod["status"].get(EPHEMERAL) or ()}
+        listed = spec_of(pod)["ephemeralContainers"]
+        statuses = [known.get(each["name"]) or self._container(store, each) for each in listed]
+        return {**pod, "status": {**pod["status"], EPHEMERAL: statuses}}
 
     def _container(self, store: Store, container: Object) -> Object:
         self._started += 1

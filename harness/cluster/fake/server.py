@@ -223,6 +223,7 @@ class FakeApiServer:
             ("PUT", "status"): self._replace,
             ("PATCH", ""): self._patch,
             ("PATCH", "status"): self._patch,
+            ("PATCH", "ephemeralcontainers"): self._patch,
             ("DELETE", ""): self._delete,
         }
         verb = verbs.get((request.method, place.part))

@@ -20,7 +20,10 @@ from harness.common.progress import Progress
 # Change it with anything below that changes the content of an image.
 FORMAT = "1"
 # Images of Debian packages: the version of what they are for, the packages, and the command.
-_DEBIAN = {"redis": ("7.0.15", ("redis-server", "redis-tools"), ("redis-server", "--protected-mode", "no"))}
+_DEBIAN = {
+    "redis": ("7.0.15", ("redis-server", "redis-tools"), ("redis-server", "--protected-mode", "no")),
+    "stress-ng": ("0.15.06", ("stress-ng",), ("stress-ng",)),
+}
 
 
 def extra_images() -> dict[str, Image]:

@@ -14,8 +14,19 @@ from harness.cluster.kube import published
 from harness.cluster.kube.client import Object
 from harness.common.shapes import listed, mapping
 
-# Kinds to apply first among the usual ones, because other objects use them.
-_FIRST = ["ServiceAccount", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ConfigMap", "Secret"]
+# Kinds to apply first among the usual ones, because other objects use them. A pod that is created before the LimitRange
+# of its namespace never gets its defaults.
+_FIRST = [
+    "LimitRange",
+    "ResourceQuota",
+    "ServiceAccount",
+    "Role",
+    "ClusterRole",
+    "RoleBinding",
+    "ClusterRoleBinding",
+    "ConfigMap",
+    "Secret",
+]
 _FIRST += ["PersistentVolumeClaim", "Service"]
 _DEFINITION = "CustomResourceDefinition"
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")

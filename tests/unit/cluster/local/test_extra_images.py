@@ -76,6 +76,7 @@ def test_it_does_not_count_as_a_build_of_the_cluster() -> None:
 
 def test_reference_is_recognised() -> None:
     assert extra_images.named(f"resilience.local/alertmanager:{VERSION}") == "alertmanager"
+    assert extra_images.named("resilience.local/stress-ng:0.15.06") == "stress-ng"
     assert extra_images.named("resilience.local/prometheus:3.13.0") == ""
 
 

@@ -35,10 +35,10 @@ WIDGET = thing("Widget", "example.org/v1")
 
 
 def test_usual_objects_are_sorted_by_what_they_need() -> None:
-    given = [WIDGET, thing("Deployment", "apps/v1"), thing("Service"), thing("ConfigMap"), thing("ServiceAccount")]
+    given = [WIDGET, thing("Deployment", "apps/v1"), thing("LimitRange"), thing("Service"), thing("ServiceAccount")]
     stages = Stages.of([*given, definition()])
     assert kinds(stages.definitions) == ["CustomResourceDefinition"]
-    assert kinds(stages.usual) == ["ServiceAccount", "ConfigMap", "Service", "Deployment", "Widget"]
+    assert kinds(stages.usual) == ["LimitRange", "ServiceAccount", "Service", "Deployment", "Widget"]
     assert stages.late == ()
 
 
