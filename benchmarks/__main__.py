@@ -16,7 +16,7 @@ from benchmarks import table
 from harness.common.errors import HarnessError
 from harness.common.progress import Lines
 
-NAMES = ("accuracy", "boot", "histories", "load", "requests", "scale", "workers")
+NAMES = ("accuracy", "boot", "greatest", "histories", "load", "requests", "scale", "workers")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
