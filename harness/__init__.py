@@ -110,7 +110,9 @@ if TYPE_CHECKING:
     from harness.objectives.latency import Latency
     from harness.objectives.liveness_restart import LivenessRestart
     from harness.objectives.log_lines import LogLines
+    from harness.objectives.pod_resources import PodResources
     from harness.objectives.prometheus import Prometheus as PrometheusObjective
+    from harness.objectives.recommendation import Recommendation
     from harness.objectives.recovery_time import RecoveryTime
     from harness.objectives.replicas import Replicas
     from harness.objectives.restarts import Restarts
@@ -209,6 +211,7 @@ __all__ = [
     "PodHttp",
     "PodKill",
     "PodRequest",
+    "PodResources",
     "PodStress",
     "PodTarget",
     "ProbeContext",
@@ -220,6 +223,7 @@ __all__ = [
     "PrometheusObjective",
     "PrometheusUnusable",
     "PythonExperiment",
+    "Recommendation",
     "RecoveryTime",
     "Registers",
     "Replicas",
@@ -315,6 +319,8 @@ _NAMES = {
     "harness.objectives.latency": "Latency",
     "harness.objectives.liveness_restart": "LivenessRestart",
     "harness.objectives.log_lines": "LogLines",
+    "harness.objectives.pod_resources": "PodResources",
+    "harness.objectives.recommendation": "Recommendation",
     "harness.objectives.recovery_time": "RecoveryTime",
     "harness.objectives.replicas": "Replicas",
     "harness.objectives.restarts": "Restarts",

@@ -121,6 +121,7 @@ def _targets(experiment: Experiment) -> Iterator[str]:
 
 def _notes(experiment: Experiment, sources: Sources) -> Iterator[str]:
     """Yield what is allowed, but probably a mistake."""
+    from harness.experiment.workload_checks.conflicts import scaled_twice
     from harness.judging.sample_sizes import sample_sizes
 
     if experiment.workload.note:
@@ -128,6 +129,7 @@ def _notes(experiment: Experiment, sources: Sources) -> Iterator[str]:
     yield from (
         f"{experiment.file}: {text}" for text in experiment.workload.isolated(f"rh-{experiment.name}-…").notes()
     )
+    yield from (f"{experiment.file}: {conflict}" for conflict in scaled_twice(experiment.workload.objects))
     file, name = experiment.file, experiment.name
     if name != file.stem:
         yield f"{file}: found metadata.name {name}, expected {file.stem}: reports and -k use the name"

@@ -14,6 +14,7 @@ from harness.common.errors import InputError, Problem
 from harness.common.labels import parse_selector
 from harness.experiment import target_checks
 from harness.experiment.alert_checks import alert_problems, title_problems
+from harness.experiment.container_checks import unknown_containers
 from harness.experiment.declaration import Declaration, Twin, describes
 from harness.experiment.fault_needs import Manifests
 from harness.experiment.forecast.forecast import forecast
@@ -84,7 +85,8 @@ class Coherence:
         found = alert_problems(objectives, self._declared.phases, len(self._declared.faults), workload)
         # A probe that could not be read is reported already, and an objective may name it.
         logs = logs_not_read(objectives, probes) if len(probes) == len(self._declared.probes) else ()
-        for place, message in (*found, *logs, *title_problems(objectives)):
+        names = unknown_containers(objectives, workload) if workload else ()
+        for place, message in (*found, *logs, *names, *title_problems(objectives)):
             self._add(place, message)
         self._check_limits(objectives)
         self._check_twins(objectives, workload)

@@ -6,7 +6,8 @@ the load generator's processes share one axis. A timeline is append-only; object
 Series that the built-in probes write, and their values (all JSON):
 
 ``pods``       subject ``<pod>``: {"event", "uid", "owner", "ready", "phase", "deleting", "node", "ip", "containers":
-               {name: {"id", "restarts", "ready", "waiting", "exit_code", "started"}}, "liveness": {name: {"delay",
+               {name: {"id", "restarts", "ready", "waiting", "exit_code", "started"}}, "requests": {name: {resource:
+               amount}} as the kubelet has applied them, "liveness": {name: {"delay",
                "period", "timeout", "failures", "grace"}} in seconds, "ready_since", "created", "labels",
                "images": [[image, id of what runs under this name] …]}
 ``endpoints``  subject ``<service>``: {"ready": [pod uid …], "serving": […], "all": […]}, "gone" without any slice
@@ -23,6 +24,8 @@ Series that the built-in probes write, and their values (all JSON):
                "<kind>/<name>", "ready": {container: {"readiness period": seconds …}} or None, "metrics":
                [{"resource", "container", "per_pod", "target"}], "external": whether it reads no such metric,
                "polling": seconds, of KEDA's, else None} (see ``harness.engine.steps.scaling_settings``)
+``recommendations`` subject ``vpa/<name>``: {"mode", "containers": {name: {"target", "lower", "upper", "uncapped":
+               each {resource: amount}}}, "conditions": …}
 ``podMetrics`` subject ``<pod>``: {"window", "containers": {name: {resource: amount}}}, ``wall``: when it was measured
 ``events``     subject ``<kind>/<name>``: {"reason", "message", "type", "count"}
 ``nodes``      subject ``<node>``: {"ready", "schedulable", "zone", "gone"}, "unknown" without reports of its kubelet

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from harness.model.finding import Finding
+from harness.model.phase_names import FAULT
 from harness.model.quantities import counted
 from harness.model.timeline import Timeline
 from harness.model.verdict import Verdict
@@ -24,7 +25,8 @@ _UNIT = "restarts"
 class Restarts(LiveObjective):
     """There are between ``min`` and ``max`` container restarts from the fault to the end of the run.
 
-    With ``onlyVictims`` all of them are in victims of the fault. A new pod counts its restarts from zero.
+    Without faults a ``max`` counts from the start of the fault phase. With ``onlyVictims`` all are in victims of
+    the fault. A new pod counts its restarts from zero.
     """
 
     kind: ClassVar[str] = "restarts"
@@ -62,10 +64,12 @@ class Restarts(LiveObjective):
 
     def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
         del phases  # counted from the fault to the end of the run
-        injected, events = timeline.injected(), pods_of(timeline, self.of)
-        if injected is None or not events:
-            return inconclusive(f"no pod of {self.of} was observed" if timeline.injections else "no fault was injected")
-        there = _last_alive(events, injected.low)
+        since, events = self._since(timeline), pods_of(timeline, self.of)
+        if since is None or not events:
+            return inconclusive(
+                "the run did not reach the fault phase" if events else f"no pod of {self.of} was observed"
+            )
+        there = _last_alive(events, since)
         if not there:
             return inconclusive(f"no pod of {self.of} existed after the fault, so no restart could be observed")
         counts = self._counts(timeline)
@@ -79,7 +83,7 @@ class Restarts(LiveObjective):
         # During a gap in the watch, pods may have restarted and been deleted. Only a violation by the restarts seen so
         # far is certain.
         proven = others or (self.max is not None and total > self.max)
-        if not proven and states_lost(timeline, "pods", injected.low):
+        if not proven and states_lost(timeline, "pods", since):
             seen = counted(total, "restart")
             finding = inconclusive(f"the watch on pods was interrupted: it saw {seen}, but more may have been missed")
         # The kubelet writes container statuses soon after a pod is bound to its node. Without them restarts cannot be
@@ -88,6 +92,14 @@ class Restarts(LiveObjective):
         if finding.verdict is Verdict.HELD and unreported:
             finding = inconclusive(f"no kubelet reported the containers of {', '.join(unreported)}")
         return replace(finding, samples=len(events))
+
+    def _since(self, timeline: Timeline) -> float | None:
+        """Return when counting starts, or None if it does not."""
+        injected, fault = timeline.injected(), timeline.phase(FAULT)
+        if injected is not None:
+            return injected.low
+        # Restarts that must happen are the effect of a fault.
+        return fault.start if fault and not self.min and not self.only_victims else None
 
     def _in_range(self, total: int) -> Finding:
         low, high = self.min or 0, self.max
@@ -101,13 +113,13 @@ class Restarts(LiveObjective):
 
     def _counts(self, timeline: Timeline) -> dict[str, int]:
         """Return the restarts since the fault by pod UID."""
-        injected = timeline.injected()
-        if injected is None:
+        since = self._since(timeline)
+        if since is None:
             return {}
         before: dict[str, int] = {}
         latest: dict[str, int] = {}
         for pod in pods_of(timeline, self.of):
-            into = before if pod.at < injected.low else latest
+            into = before if pod.at < since else latest
             into[pod.uid] = max(into.get(pod.uid, 0), _restarts(pod))
         return {uid: max(0, count - before.get(uid, 0)) for uid, count in latest.items()}
 

@@ -13,6 +13,7 @@ from harness.cluster.kube.client import Object
 from harness.cluster.kube.conditions import deletion_asked
 from harness.cluster.kube.owners import workload_of
 from harness.cluster.kube.resources import PODS
+from harness.model.amounts import amounts_of
 from harness.probes.base import Sighting, WatchProbe
 from harness.probes.conditions import conditions, moment, newest
 
@@ -38,6 +39,7 @@ class PodProbe(WatchProbe):
             "node": item.get("spec", {}).get("nodeName", ""),
             "ip": status.get("podIP", ""),
             "containers": {container["name"]: _container(container) for container in _long_running(item)},
+            "requests": dict(_requests(item)),
             "liveness": dict(_liveness(item.get("spec", {}))),
             "ready_since": ready.get("since") if is_ready else None,
             "created": moment(meta.get("creationTimestamp")),
@@ -72,6 +74,15 @@ def _liveness(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, int]]]:
                     "grace": grace,
                 },
             )
+
+
+def _requests(pod: Object) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield what is reserved for each container that the kubelet has reported, as it has applied it."""
+    wanted = {each["name"]: each.get("resources") for each in pod.get("spec", {}).get("containers") or ()}
+    for status in pod.get("status", {}).get("containerStatuses") or ():
+        # Kubelets that cannot resize a container do not report its resources: they are always those of the spec.
+        resources = status.get("resources") or wanted.get(status["name"]) or {}
+        yield status["name"], amounts_of(resources.get("requests"))
 
 
 def _long_running(pod: Object) -> list[dict[str, Any]]:

@@ -113,6 +113,8 @@ def watched() -> Story:
     for at, replicas, percent in ((1.0, 1, 20.0), (12.0, 3, 60.0), (30.0, 3, 5.0), (50.0, 2, 5.0)):
         sizes = {"current": replicas, "desired": replicas, "min": 1, "max": 4, "metrics": {"cpu": percent}}
         story.add("autoscalers", "hpa/podinfo", at, sizes)
+    advised = {"mode": "Off", "containers": {"app": {"target": {"cpu": 0.1}}}, "conditions": {}}
+    story.add("recommendations", "vpa/podinfo", 12.0, advised)
     settings = {"sync": 5.0, "tolerance": 0.1, "resolution": 10.0, "sampling": 5.0, "window": 0.0, "assumed": []}
     story.add("scaling", "hpa/podinfo", 0.5, {**settings, "target": PODINFO, "ready": {}, "metrics": [METRIC]})
     story.pod(12.5, "podinfo-n", "n", event="ADDED", since=12.5).endpoints(14.5, "a", "b", "c", "n")
@@ -153,7 +155,7 @@ def gaps(series: str) -> Iterator[Missing]:
     )
 
 
-WATCHES = ("pods", "endpoints", "workloads", "autoscalers")
+WATCHES = ("pods", "endpoints", "workloads", "autoscalers", "recommendations")
 MISSING = [
     *(each for series in WATCHES for each in gaps(series)),
     Missing("pods", "a pod on a node, no container statuses", "without container statuses", unreported),

@@ -32,6 +32,8 @@ CLASSES = [
     if member.__module__ == module.__name__
 ]
 WATCHES = [cls for cls in CLASSES if issubclass(cls, WatchProbe) and cls is not WatchProbe]
+# Of a workload with every kind of custom resource that is watched.
+EVERY = standard_probes([{"kind": "Rollout"}, {"kind": "VerticalPodAutoscaler"}])
 SNAPSHOTS = [cls for cls in CLASSES if issubclass(cls, SnapshotProbe) and hasattr(cls, "kind")]
 
 
@@ -56,14 +58,14 @@ def test_every_probe_module_describes_what_it_observes(module: Any) -> None:
 
 @pytest.mark.parametrize("cls", WATCHES, ids=lambda cls: cls.__name__)
 def test_every_watch_probe_is_registered_and_names_its_series(cls: type[WatchProbe]) -> None:
-    assert any(isinstance(probe, cls) for probe in standard_probes())
+    assert any(isinstance(probe, cls) for probe in EVERY)
     assert f"``{cls.series}``" in (cls.__doc__ or "")
     import harness.model.timeline
 
     assert f"``{cls.series}``" in (harness.model.timeline.__doc__ or "")
 
 
-@pytest.mark.parametrize("probe", standard_probes(), ids=label)
+@pytest.mark.parametrize("probe", EVERY, ids=label)
 @pytest.mark.parametrize("event", ["SYNC", "ADDED", "MODIFIED", "DELETED"])
 def test_watch_probe_reads_a_minimal_object_and_returns_json(probe: WatchProbe, event: str) -> None:
     bare = {"metadata": {"name": "a", "resourceVersion": "1", "labels": {"kubernetes.io/service-name": "a"}}}
@@ -79,10 +81,10 @@ def test_standard_probes_are_new_ones_for_every_run() -> None:
 
 
 def test_no_two_probes_watch_the_same_thing() -> None:
-    watched = [(probe.resource.plural, probe.selector) for probe in standard_probes()]
+    watched = [(probe.resource.plural, probe.selector) for probe in EVERY]
     assert len(watched) == len(set(watched))
-    assert all(isinstance(probe.resource, Resource) for probe in standard_probes())
-    assert {type(probe) for probe in standard_probes() if probe.series == "workloads"} == {WorkloadProbe}
+    assert all(isinstance(probe.resource, Resource) for probe in EVERY)
+    assert {type(probe) for probe in EVERY if probe.series == "workloads"} == {WorkloadProbe}
 
 
 @pytest.mark.parametrize("cls", SNAPSHOTS, ids=lambda cls: cls.__name__)

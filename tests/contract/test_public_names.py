@@ -19,18 +19,17 @@ from harness.experiment import registry
 ROOT = Path(__file__).resolve().parents[2]
 # Removing or renaming one breaks users' code: it needs an entry in CHANGELOG.md.
 NAMES = """
-    Alert ApiError Apply Availability BadRollout Behaviour Broken CONFIG_MAPS Call Capability CapabilityMissing
-    Client Clock Cluster ClusterError ClusterRefused ClusterUnreachable ContainerKill Cordon DAEMON_SETS DEPLOYMENTS
-    Drain Drained Due Durability Duration EXEC_VERBS ErrorRate Evidence ExecResult ExperimentRecord FakeClock
-    FakeCluster Fault FaultContext Finding HarnessError Identity Inconclusive Injection InputError Interval
-    Invariant Journal KubeApi Latency LiveObjective LivenessRestart LoadSummary LogLines NODES Need NodeCutOff
-    NodePause NodeService NodeStop NodeStress NotYet OK Object Objective Observation OomKill PODS Pause Permission
-    Phase PodEvict PodHttp PodKill PodRequest PodStress PodTarget ProbeContext ProbeStream Probing Problem
-    ProcessHang PrometheusClient PrometheusObjective PrometheusUnusable PythonExperiment RecoveryTime Replicas Reply
-    RequestSample Requests Resource Restart Restarts Resume Rollback RolledBack Rollout RolloutEnds RolloutHalts
-    RunRecord SERVICES STATEFUL_SETS Scale ScaleOut ScalingSteps Selector Share SnapshotProbe Strike TimedOut
-    Timeline Undecided UndoFailed Verdict Versions Victim WorkloadManifests WorkloadTarget __version__ allow
-    check_victims
+    Alert ApiError Apply Availability BadRollout Behaviour Broken CONFIG_MAPS Call Capability CapabilityMissing Client
+    Clock Cluster ClusterError ClusterRefused ClusterUnreachable ContainerKill Cordon DAEMON_SETS DEPLOYMENTS Drain
+    Drained Due Durability Duration EXEC_VERBS ErrorRate Evidence ExecResult ExperimentRecord FakeClock FakeCluster
+    Fault FaultContext Finding HarnessError Identity Inconclusive Injection InputError Interval Invariant Journal
+    KubeApi Latency LiveObjective LivenessRestart LoadSummary LogLines NODES Need NodeCutOff NodePause NodeService
+    NodeStop NodeStress NotYet OK Object Objective Observation OomKill PODS Pause Permission Phase PodEvict PodHttp
+    PodKill PodRequest PodResources PodStress PodTarget ProbeContext ProbeStream Probing Problem ProcessHang
+    PrometheusClient PrometheusObjective PrometheusUnusable PythonExperiment Recommendation RecoveryTime Replicas
+    Reply RequestSample Requests Resource Restart Restarts Resume Rollback RolledBack Rollout RolloutEnds RolloutHalts
+    RunRecord SERVICES STATEFUL_SETS Scale ScaleOut ScalingSteps Selector Share SnapshotProbe Strike TimedOut Timeline
+    Undecided UndoFailed Verdict Versions Victim WorkloadManifests WorkloadTarget allow check_victims __version__
 """
 OF_DATABASES = "Consistency NOTHING Outcome Registers"
 PUBLIC = [*NAMES.split(), *OF_DATABASES.split()]

@@ -92,10 +92,11 @@ class Story:
         started: float | None = None,
         liveness: dict[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
+        requests: Mapping[str, float] | None = None,
     ) -> Story:
         """One watch event of a pod; ``since`` is the Ready condition's time in timeline seconds, ``told`` the newest
         timestamp in the event. ``unreported``: the kubelet has not written container statuses. ``started`` is the
-        start of the container in timeline seconds, ``liveness`` the times of its probe."""
+        start of the container in timeline seconds, ``liveness`` the times of its probe, ``requests`` what it has."""
         state = {"id": f"{uid}-{container}", "restarts": restarts, "ready": ready, "waiting": None, "exit_code": None}
         state["started"] = WALL + started if started is not None else None
         value = {
@@ -107,6 +108,7 @@ class Story:
             "deleting": deleting,
             "node": node,
             "containers": {} if unreported else {"app": state},
+            "requests": {} if unreported else {"app": dict(requests or {"cpu": 0.1})},
             "liveness": {"app": liveness} if liveness else {},
             "ready_since": WALL + since if ready and since is not None else None,
             "labels": dict(labels or {"pod-template-hash": "1"}),

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from harness.cluster.kube.client import Object
 
-_SHORT_KINDS = {"horizontalpodautoscaler": "hpa", "persistentvolumeclaim": "pvc", "poddisruptionbudget": "pdb"}
+_SHORT_KINDS = {
+    "horizontalpodautoscaler": "hpa",
+    "persistentvolumeclaim": "pvc",
+    "poddisruptionbudget": "pdb",
+    "verticalpodautoscaler": "vpa",
+}
 
 
 def reference(item: Object) -> str:

@@ -85,7 +85,7 @@ def guessed(objects: Sequence[Object]) -> Iterator[str]:
 
 
 def defined_by(objects: Iterable[Object]) -> list[Resource]:
-    """Return the resources that CustomResourceDefinitions among the objects define, in each of their versions."""
+    """Return the resources that CustomResourceDefinitions among the objects define, in each version that is served."""
     found = []
     for spec in (item.get("spec") or {} for item in objects if item.get("kind") == "CustomResourceDefinition"):
         names, versions = spec.get("names") or {}, spec.get("versions") or []
@@ -94,7 +94,7 @@ def defined_by(objects: Iterable[Object]) -> list[Resource]:
             found += [
                 Resource(f"{spec['group']}/{version['name']}", names["plural"], names["kind"], namespaced)
                 for version in versions
-                if "name" in version
+                if "name" in version and version.get("served", True)
             ]
     return found
 

@@ -63,6 +63,9 @@ HTTP_ROUTES = Resource("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute"
 # Of Argo Rollouts. Only clusters with its CustomResourceDefinitions serve it.
 ROLLOUTS = Resource("argoproj.io/v1alpha1", "rollouts", "Rollout")
 
+# Of the Vertical Pod Autoscaler. Only clusters with its CustomResourceDefinitions serve it.
+VERTICAL_AUTOSCALERS = Resource("autoscaling.k8s.io/v1", "verticalpodautoscalers", "VerticalPodAutoscaler")
+
 # The kinds permitted in `of: <kind>/<name>` of an experiment.
 BUILT_IN_WORKLOADS = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS, "daemonset": DAEMON_SETS}
 WORKLOADS = {**BUILT_IN_WORKLOADS, "rollout": ROLLOUTS}

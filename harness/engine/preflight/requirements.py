@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.grants import granted_by
 from harness.cluster.kube.permissions import Permission, defined_by, denied
-from harness.cluster.kube.resources import Resource
+from harness.cluster.kube.resources import VERTICAL_AUTOSCALERS, Resource
 from harness.cluster.kube.services import NODE_PORT
 from harness.cluster.protocol import Capability, Cluster
 from harness.common.errors import CapabilityMissing
@@ -22,6 +22,7 @@ from harness.experiment.load_place import Place, is_generated_here, load_place, 
 from harness.experiment.manifests import Workload, images_in
 from harness.experiment.target_checks import out_of_reach
 from harness.experiment.target_checks import unreachable as why_not
+from harness.experiment.workload_checks.conflicts import scaled_twice
 from harness.probes.prometheus.query import SCRAPES_PER_WINDOW, SERIES, windows
 from harness.prometheus.client import Prometheus, PrometheusError
 from harness.traffic.target.declaration import Target
@@ -62,6 +63,8 @@ def require(run: Run, experiment: Experiment) -> None:
     unseen = _denied(run, experiment, useful_for(experiment, place=place))
     if unseen:
         run.progress(f"{experiment.title}: optional permissions denied, continuing without: {', '.join(unseen)}")
+    for conflict in scaled_twice(experiment.deployed):
+        run.progress(f"{experiment.title}: {conflict}")
 
 
 def permissions(experiment: Experiment, place: Place | None = None) -> frozenset[Permission]:
@@ -139,6 +142,8 @@ def _capabilities(experiment: Experiment, place: Place | None) -> Iterator[Capab
         spec = item.get("spec") or {}
         if any(_wants_default_class(claim) for claim in _claims(item, spec)):
             yield Capability.DYNAMIC_VOLUMES
+        if item["kind"] == VERTICAL_AUTOSCALERS.kind:
+            yield Capability.METRICS_SERVER
         if item["kind"] == "HorizontalPodAutoscaler":
             kinds = {metric.get("type") for metric in spec.get("metrics") or [{"type": "Resource"}]}
             if kinds & _OWN_METRICS:

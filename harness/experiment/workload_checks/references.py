@@ -21,6 +21,8 @@ from harness.experiment.workload_checks.pods import PodSource, makes_unknown_pod
 # Objects that Kubernetes creates in every namespace.
 _GIVEN = frozenset({("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")})
 _PUT_EVERYWHERE = frozenset({"ConfigMap", "Secret"})
+# By kind of autoscaler, the field that names the workload.
+_TARGETS = {"HorizontalPodAutoscaler": "scaleTargetRef", "VerticalPodAutoscaler": "targetRef"}
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
@@ -47,8 +49,8 @@ def wrong_links(objects: Sequence[Object], among: Sequence[Object]) -> Iterator[
     for item in objects:
         if item["kind"] == "Service":
             yield from _service(item, sources, unknown=unknown)
-        if item["kind"] == "HorizontalPodAutoscaler" and not makes_unknown_pods(among):
-            yield from _scaled(item, among)
+        if item["kind"] in _TARGETS and not makes_unknown_pods(among):
+            yield from _scaled(item, among, _TARGETS[item["kind"]])
     # Operators, and pods with permissions from a role binding, may create the missing objects at run time.
     if not any(map(creates_objects, among)):
         for source in sources:
@@ -115,12 +117,12 @@ def _service(service: Object, sources: Sequence[PodSource], *, unknown: bool) ->
             yield Finding(service, place, f"found the port {target} of its pods{_among(target, named)}")
 
 
-def _scaled(scaler: Object, objects: Sequence[Object]) -> Iterator[Finding]:
-    target = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
+def _scaled(scaler: Object, objects: Sequence[Object], field: str) -> Iterator[Finding]:
+    target = (scaler.get("spec") or {}).get(field) or {}
     name = f"{str(target.get('kind')).lower()}/{target.get('name')}"
     if not any(item["kind"] == target.get("kind") and reference(item) == name for item in objects):
         known = [reference(item) for item in objects if "template" in mapping(item.get("spec"))]
-        yield Finding(scaler, ("spec", "scaleTargetRef"), f"found {name}{_among(name, known)}")
+        yield Finding(scaler, ("spec", field), f"found {name}{_among(name, known)}")
 
 
 def _needed_objects(source: PodSource, objects: Sequence[Object]) -> Iterator[Finding]:

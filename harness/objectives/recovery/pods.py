@@ -23,7 +23,7 @@ class PodSample:
     ``ready`` is the Ready condition, False for a pod that is terminating or has ended; ``since`` is the condition's
     timestamp and ``newest`` the newest timestamp in the event, both in timeline seconds and cut to whole seconds by the
     API server. ``containers`` maps names to ids, ``started`` those that run to the start in timeline seconds,
-    ``liveness`` those with a liveness probe to its times; None if they were not recorded.
+    ``liveness`` those with a liveness probe to its times, ``requests`` all to their amounts; None if not recorded.
     """
 
     at: float
@@ -39,6 +39,7 @@ class PodSample:
     restarts: Mapping[str, int]
     started: Mapping[str, float]
     liveness: Mapping[str, Mapping[str, float]] | None
+    requests: Mapping[str, Mapping[str, float]] | None = None
 
     def restarted_since(self, before: PodSample) -> bool:
         """Return whether a container was replaced between two events of the same pod."""
@@ -129,4 +130,5 @@ def _pod(timeline: Timeline, seen: Observation) -> PodSample:
             if state.get("started") is not None
         },
         liveness=value.get("liveness"),
+        requests=value.get("requests"),
     )

@@ -97,3 +97,26 @@ def test_request_that_the_metric_needs_is_named(resources: dict[str, Any], named
     blind = autoscaled(1, {"ScalingActive": failing}, resources=resources)
     assert ("container app has no request for cpu" in blind.cause) is named
     assert bool(blind.patch) is named
+
+
+@pytest.mark.parametrize(("controlled", "named"), [(["cpu"], True), (["memory"], False)])
+def test_two_autoscalers_for_one_metric_are_named(controlled: list[str], named: bool) -> None:
+    target = {"kind": "Deployment", "name": "podinfo"}
+    horizontal = {"scaleTargetRef": target, "maxReplicas": 9}
+    policy = {"containerName": "*", "controlledResources": controlled}
+    vertical = {"targetRef": target, "resourcePolicy": {"containerPolicies": [policy]}}
+    items = [
+        {"kind": kind, "metadata": {"name": "podinfo"}, "spec": spec}
+        for kind, spec in (("HorizontalPodAutoscaler", horizontal), ("VerticalPodAutoscaler", vertical))
+    ]
+    story = Story()
+    for at, desired in ((12.0, 2), (14.0, 3), (16.0, 5)):
+        story.add("autoscalers", "hpa/podinfo", at, {"desired": desired, "conditions": {}})
+    advice = found([*workload(shop()), *items], KILL, story, "replicas")
+    assert ("two-autoscalers" in advice) is named
+    if named:
+        assert advice["two-autoscalers"].evidence == "hpa/podinfo changed its size 2 times"
+        other = [{"containerName": "*", "controlledResources": ["memory"]}]
+        assert advice["two-autoscalers"].patch == {
+            "vpa/podinfo": {"spec": {"resourcePolicy": {"containerPolicies": other}}}
+        }

@@ -150,6 +150,23 @@ def test_validate_notes_another_name_and_missing_twins(
     assert count == "1 experiment file: no problems found"
 
 
+def test_validate_notes_two_autoscalers_for_one_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(tmp_path)
+    target = "{apiVersion: apps/v1, kind: Deployment, name: shop}"
+    (tmp_path / "experiments/workloads/shop/scalers.yaml").write_text(
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: shop}\n"
+        f"spec: {{scaleTargetRef: {target}, maxReplicas: 3}}\n---\n"
+        "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: shop}\n"
+        f"spec: {{targetRef: {target}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["validate"]) == 0
+    said = capsys.readouterr().out
+    assert ".yaml: hpa/shop and vpa/shop both scale deployment/shop by cpu: " in said
+
+
 def test_validate_notes_a_load_with_too_few_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,13 @@ def test_missing_data_is_inconclusive(story: Story) -> None:
     assert judge(story, min=1, max=1)[0] is INCONCLUSIVE
 
 
+@pytest.mark.parametrize(("restarts", "verdict"), [(0, HELD), (1, BROKEN)])
+def test_maximum_needs_no_fault(restarts: int, verdict: Verdict) -> None:
+    story = Story().pod(1.0, "podinfo-a", "a").pod(20.0, "podinfo-a", "a", restarts=restarts)
+    assert judge(story, max=0)[0] is verdict
+    assert judge(story, max=0, min=0, onlyVictims=True)[0] is INCONCLUSIVE
+
+
 def test_excess_restarts_stay_broken_after_a_watch_gap() -> None:
     assert judge(hung(3).gap("pods", 30.0), max=2)[0] is BROKEN
 

@@ -41,6 +41,8 @@ from tests.unit.objectives import (
     test_drained,
     test_liveness_restart,
     test_log_lines,
+    test_pod_resources,
+    test_recommendation,
     test_scale_out,
     test_scaling_steps,
     test_versions,
@@ -378,6 +380,24 @@ OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
             "autoscaler not watched": Story(),
             "settings not read": test_scaling_steps.sizes(*test_scaling_steps.SPIKE, settings=None),
             "states lost": test_scaling_steps.sizes(*test_scaling_steps.SPIKE).gap("autoscalers", 30.0, 31.0, False),
+        },
+    ),
+    (
+        test_recommendation.objective(),
+        test_recommendation.advised((5.0, 0.15)),
+        {
+            "not watched": test_recommendation.advised(),
+            "the watch has ended": test_recommendation.advised((5.0, None)).gap("recommendations", 20.0),
+            "states lost": test_recommendation.advised((5.0, 0.15)).gap("recommendations", 20.0, 21.0, complete=False),
+        },
+    ),
+    (
+        test_pod_resources.objective(cpu={"atLeast": "300m"}),
+        test_pod_resources.story(),
+        {
+            "pods not watched": Story(fault=50),
+            "not reported": test_pod_resources.story().pod(20.0, "podinfo-a", "a", unreported=True),
+            "states lost": test_pod_resources.story().gap("pods", 20.0, 21.0, complete=False),
         },
     ),
     (

@@ -88,6 +88,7 @@ def test_a_ready_pod() -> None:
                 "started": parse_kubernetes_time(READY),
             }
         },
+        "requests": {"podinfo": {}},
         "liveness": {},
         "ready_since": parse_kubernetes_time(READY),
         "created": parse_kubernetes_time(CREATED),
@@ -172,3 +173,20 @@ def test_sidecars_count_as_containers_and_init_containers_do_not() -> None:
     containers = seen(pod(spec__initContainers=specs, status__initContainerStatuses=statuses)).value["containers"]
     assert sorted(containers) == ["podinfo", "proxy"]
     assert containers["proxy"]["restarts"] == 2
+
+
+SPEC = {"containers": [{"name": "podinfo", "resources": {"requests": {"cpu": "250m"}}}]}
+APPLIED = {"name": "podinfo", "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "found"),
+    [
+        ([APPLIED], {"podinfo": {"cpu": 0.1, "memory": 64 * 2**20}}),
+        ([{"name": "podinfo"}], {"podinfo": {"cpu": 0.25}}),
+        ([], {}),
+    ],
+    ids=["resized", "not reported by the kubelet", "not started"],
+)
+def test_requests_are_those_that_the_kubelet_applied(statuses: Any, found: Any) -> None:
+    assert seen(pod(spec=SPEC, status__containerStatuses=statuses)).value["requests"] == found

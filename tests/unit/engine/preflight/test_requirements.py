@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from harness.cluster.fake.cluster import FakeCluster
+from harness.cluster.kube.resources import VERTICAL_AUTOSCALERS
 from harness.cluster.protocol import Capability
 from harness.common.errors import CapabilityMissing
 from harness.engine.preflight.facts import Facts
@@ -123,3 +125,21 @@ def test_reading_the_objects_of_a_target_is_permitted() -> None:
         "get httproutes.gateway.networking.k8s.io in the experiment's namespace",
         "get gateways.gateway.networking.k8s.io in the experiment's namespace",
     }
+
+
+@pytest.mark.parametrize(("controlled", "named"), [("cpu", True), ("memory", False)])
+def test_two_autoscalers_for_one_metric_are_named(tmp_path: Path, controlled: str, named: bool) -> None:
+    stage = Stage(tmp_path)
+    stage.cluster = FakeCluster(stage.clock, extra=[VERTICAL_AUTOSCALERS])
+    file = write_project(tmp_path)
+    target = "{apiVersion: apps/v1, kind: Deployment, name: shop}"
+    policy = f"{{containerPolicies: [{{containerName: '*', controlledResources: [{controlled}]}}]}}"
+    (tmp_path / "experiments" / "workloads" / "shop" / "scalers.yaml").write_text(
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: shop}\n"
+        f"spec: {{scaleTargetRef: {target}, maxReplicas: 3}}\n---\n"
+        "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: shop}\n"
+        f"spec: {{targetRef: {target}, resourcePolicy: {policy}}}\n"
+    )
+    require(stage.run(), load_experiment(file, Sources.for_root(tmp_path)))
+    text = "one-killed: hpa/shop and vpa/shop both scale deployment/shop by cpu"
+    assert any(line.startswith(text) for line in stage.said) is named
