@@ -114,7 +114,8 @@ class Runner:
         first = self._chosen([number for number, timing in enumerate(timings) if timing.immediate])
         self._check_abort_conditions()
         with live.phase(FAULT, length) as phase:
-            schedule = Composition(timings, phase.start, phase.start + length.at_most, self._rng)
+            until = phase.start + length.at_most
+            schedule = Composition(timings, phase.start, until, self._rng, live.effects.proven)
             self._inject(schedule, first)
             schedule.until = live.now + length.at_most
             self._play(schedule)

@@ -124,7 +124,7 @@ class Timing(_Part):
     after: DnsLabel | None = Field(
         default=None,
         description="name of another fault that must be over first: undone if it has `for`, else injected for the last "
-        "time",
+        "time; its evidence must have been found",
     )
     when: Condition | None = Field(default=None, description="a condition that must be met first")
 

@@ -8,8 +8,10 @@ from harness.common.errors import ApiError
 from harness.common.waiting import wait_until
 from harness.faults.base import FaultContext
 
-# For how long a change is retried that conflicts with changes of the object's status.
+# For how long a change is retried that conflicts with changes of the object's status, and the pause in between. It is
+# short, since during a rollout the status may change several times a second, each time since the last look.
 CONFLICT_SECONDS = 5.0
+PAUSE_SECONDS = 0.01
 
 
 def patch_unchanged(
@@ -38,4 +40,5 @@ def patch_unchanged(
             at = now
             return None, str(error)
 
-    return wait_until(f"{found['kind'].lower()}/{name} to take the change", change, CONFLICT_SECONDS, context.clock)
+    what = f"{found['kind'].lower()}/{name} to take the change"
+    return wait_until(what, change, CONFLICT_SECONDS, context.clock, every=PAUSE_SECONDS)

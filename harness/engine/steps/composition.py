@@ -16,6 +16,8 @@ from harness.model.quantities import show_seconds
 
 Met = Callable[[Condition], bool]
 Held = Callable[[Timing], bool]
+# Whether the last injection of a fault took effect, by the index of the fault.
+Proven = Callable[[int], bool]
 # Seconds. What is due so soon is due now: a wait for less than that may not advance the clock.
 _SOON = 0.001
 
@@ -51,23 +53,28 @@ class _Part:
 class Composition:
     """The schedule of the faults from the beginning of the fault phase on, at ``begun``, until ``until``.
 
-    The owner may move ``until``. ``rng`` draws the delays of ``jitter``."""
+    The owner may move ``until``. ``rng`` draws the delays of ``jitter``. A fault after another one waits until
+    ``proven`` returns True for that one: on a slow cluster it might otherwise come before the effect that it follows.
+    """
 
-    def __init__(self, timings: Sequence[Timing], begun: float, until: float, rng: random.Random) -> None:
+    def __init__(
+        self, timings: Sequence[Timing], begun: float, until: float, rng: random.Random, proven: Proven = lambda _: True
+    ) -> None:
         self._parts = [
             _Part(timing, [rng.uniform(0.0, timing.jitter or 0.0) for _ in range(timing.times)]) for timing in timings
         ]
         self._by_name: Mapping[str, _Part] = {part.timing.name: part for part in self._parts if part.timing.name}
-        self._begun, self.until = begun, until
+        self._indexes = {part.timing.name: number for number, part in enumerate(self._parts)}
+        self._begun, self.until, self._proven = begun, until, proven
 
     def look(self, now: float, met: Met) -> None:
         """Start the times of the faults whose condition is met. Raises Inconclusive for one that came too late."""
         for part in self._parts:
             if part.begun is not None:
                 continue
-            before = self._by_name.get(part.timing.after or "")
-            if before and not before.over:
+            if not self._follows(part):
                 continue
+            before = self._by_name.get(part.timing.after or "")
             since = before.over_at if before else self._begun
             part.waiting_since = since
             condition = part.timing.when
@@ -113,9 +120,14 @@ class Composition:
         return min((at for at in self._times() if at > now + _SOON), default=math.inf)
 
     def waits(self, met: Met) -> bool:
-        """Return whether a condition that is waited for is met."""
-        waiting = (part for part in self._parts if part.begun is None and part.waiting_since is not None)
-        return any(part.timing.when is not None and met(part.timing.when) for part in waiting)
+        """Return whether a condition that is waited for is met, or a fault that is waited for took effect."""
+        waiting = (part for part in self._parts if part.begun is None and self._follows(part))
+        return any(part.timing.when is None or met(part.timing.when) for part in waiting)
+
+    def _follows(self, part: _Part) -> bool:
+        """Return whether the fault that a part comes after is over and took effect; True if it comes after none."""
+        after = part.timing.after
+        return after is None or (self._by_name[after].over and self._proven(self._indexes[after]))
 
     def _times(self) -> Iterator[float]:
         for part in self._parts:

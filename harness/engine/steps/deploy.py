@@ -34,6 +34,8 @@ _FINAL = re.compile(
     r"access denied|access forbidden|403 forbidden|insufficient_scope|does not exist",
     re.IGNORECASE,
 )
+# Seconds between two looks at the pods of a workload that is not ready yet.
+PODS_SEEN_EVERY = 1.0
 
 
 # Permissions for any workload; ``needed_for`` adds those for its kinds.
@@ -173,23 +175,35 @@ def wait_for_workload(
     wait.
     """
     waiting = [item for item in objects if item["kind"].lower() in WORKLOADS or jobs.is_awaited(item)]
+    last, due = namespace, clock.monotonic()
 
     def look() -> tuple[bool | None, str]:
+        nonlocal last, due
         meanwhile()
         for item in waiting:
-            place = item["metadata"].get("namespace") or namespace
-            why = _why_incomplete(api, item, place)
+            last = item["metadata"].get("namespace") or namespace
+            why = _why_incomplete(api, item, last)
             if why is not None:
-                pods = api.list(PODS, place).items
-                for reason in (reason for pod in pods for reason in never_pulled(pod)):
-                    raise Inconclusive(f"the workload cannot become ready: {reason}")
-                return None, f"{why}{why_not_ready(api, place, pods)}"
+                # Pods are large and many, and an image that cannot be pulled is not urgent.
+                if clock.monotonic() >= due:
+                    due = clock.monotonic() + PODS_SEEN_EVERY
+                    _check_images(api.list(PODS, last).items)
+                return None, why
         return True, ""
 
     try:
         wait_until("workload ready", look, allowed.seconds, clock)
     except TimedOut as error:
-        raise Inconclusive(f"the workload did not become ready within {allowed}: {error.last}") from error
+        pods = api.list(PODS, last).items
+        _check_images(pods)
+        why = f"{error.last}{why_not_ready(api, last, pods)}"
+        raise Inconclusive(f"the workload did not become ready within {allowed}: {why}") from error
+
+
+def _check_images(pods: Sequence[Object]) -> None:
+    """Raise Inconclusive if an image of a pod can never be pulled."""
+    for reason in (reason for pod in pods for reason in never_pulled(pod)):
+        raise Inconclusive(f"the workload cannot become ready: {reason}")
 
 
 def _why_incomplete(api: KubeApi, item: Object, namespace: str) -> str | None:

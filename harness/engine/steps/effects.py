@@ -114,6 +114,11 @@ class Effects:
             proof = replace(injection, proven=evidence.proven, evidence=evidence.text)
             self.timeline.injections[index] = proof
 
+    def proven(self, number: int) -> bool:
+        """Return whether the last injection of the fault with this index in the experiment has evidence."""
+        found = [injection for injection in self.timeline.injections if injection.number == number]
+        return bool(found) and found[-1].proven
+
     def undo_one(self, index: int) -> None:
         """Look for evidence of one injection for the last time, and undo it alone. Raises UndoFailed."""
         self.prove(last=True, only=index)

@@ -120,6 +120,20 @@ def test_condition_is_not_looked_at_before_its_turn() -> None:
     assert schedule.next(10.0) == 15.0
 
 
+def test_fault_after_another_waits_for_its_evidence() -> None:
+    proven: set[int] = set()
+    faults = [timing(name="paused", at=3), timing(after="paused", at=7)]
+    schedule = Composition(faults, 0.0, 30.0, random.Random(7), lambda number: number in proven)
+    schedule.look(3.0, never)
+    schedule.inject(0, 0, 3.0)
+    schedule.look(12.0, never)
+    assert (schedule.due(12.0, free), schedule.waits(never), schedule.next(12.0)) == ([], False, math.inf)
+    proven.add(0)
+    assert schedule.waits(never)
+    schedule.look(12.5, never)
+    assert schedule.due(12.5, free) == [1]
+
+
 def test_nothing_is_due_without_faults() -> None:
     assert scheduled([], 0.0, 30.0).next(0.0) == math.inf
 
