@@ -14,9 +14,9 @@ import re
 from harness.cluster.fake.store import Change, Store
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.conditions import holds
-from harness.cluster.kube.owners import HASH_LABEL, is_owned_by
+from harness.cluster.kube.owners import HASH_LABEL
 from harness.cluster.kube.patches.strategic import copied
-from harness.cluster.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
+from harness.cluster.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 
 REVISION = "deployment.kubernetes.io/revision"
 EPHEMERAL = "ephemeralContainerStatuses"
@@ -51,7 +51,7 @@ class Kubelet:
     def react(self, store: Store, change: Change) -> None:
         name = change.object["metadata"]["name"]
         # Changes are queued, so the pod may have been removed since this one.
-        pod = _find(store, PODS, change.namespace, name) if change.resource == PODS else None
+        pod = store.find(PODS, change.namespace, name) if change.resource == PODS else None
         if pod is None:
             return
         if "deletionTimestamp" in pod["metadata"]:
@@ -107,17 +107,17 @@ class DeploymentController:
             self._sync(store, change.namespace, change.object["metadata"]["name"])
         elif change.resource == PODS:
             owner = _owner(change.object, "ReplicaSet")
-            replica_set = _find(store, REPLICA_SETS, change.namespace, owner) if owner else None
+            replica_set = store.find(REPLICA_SETS, change.namespace, owner) if owner else None
             deployment = _owner(replica_set, "Deployment") if replica_set else None
             if deployment:
                 self._sync(store, change.namespace, deployment)
 
     def _sync(self, store: Store, namespace: str, name: str) -> None:
-        deployment = _find(store, DEPLOYMENTS, namespace, name)
+        deployment = store.find(DEPLOYMENTS, namespace, name)
         if deployment is None or "deletionTimestamp" in deployment["metadata"]:
             return
         current = self._current_set(store, deployment)
-        sets = _owned(store, REPLICA_SETS, namespace, deployment["metadata"]["uid"])
+        sets = store.owned(REPLICA_SETS, namespace, deployment["metadata"]["uid"])
         old = [item for item in sets if item["metadata"]["uid"] != current["metadata"]["uid"]]
         self._roll(store, deployment, current, old)
         for item in sets:
@@ -128,9 +128,9 @@ class DeploymentController:
         namespace, template = deployment["metadata"]["namespace"], template_of(deployment)
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
         name = f"{deployment['metadata']['name']}-{digest}"
-        sets = _owned(store, REPLICA_SETS, namespace, deployment["metadata"]["uid"])
+        sets = store.owned(REPLICA_SETS, namespace, deployment["metadata"]["uid"])
         newest = max((int(item["metadata"]["annotations"][REVISION]) for item in sets), default=0)
-        found = _find(store, REPLICA_SETS, namespace, name)
+        found = store.find(REPLICA_SETS, namespace, name)
         if found is None:
             found = store.create(REPLICA_SETS, namespace, _replica_set(deployment, name, digest, newest + 1))
             newest += 1
@@ -210,16 +210,12 @@ def _scale(store: Store, namespace: str, item: Object, replicas: int) -> None:
 
 
 def _pods(store: Store, namespace: str, replica_set: Object) -> list[Object]:
-    pods = _owned(store, PODS, namespace, replica_set["metadata"]["uid"])
+    pods = store.owned(PODS, namespace, replica_set["metadata"]["uid"])
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
 def _ready(store: Store, namespace: str, replica_set: Object) -> list[Object]:
     return [pod for pod in _pods(store, namespace, replica_set) if holds(pod, "Ready")]
-
-
-def _owned(store: Store, resource: Resource, namespace: str, uid: str) -> list[Object]:
-    return [item for item in store.list(resource, namespace) if is_owned_by(item, uid)]
 
 
 def _owner(item: Object, kind: str) -> str:
@@ -236,11 +232,6 @@ def _reference(owner: Object) -> Object:
 def _annotated(item: Object, revision: int) -> Object:
     annotations = {**(item["metadata"].get("annotations") or {}), REVISION: str(revision)}
     return {**item, "metadata": {**item["metadata"], "annotations": annotations}}
-
-
-def _find(store: Store, resource: Resource, namespace: str, name: str) -> Object | None:
-    found = [item for item in store.list(resource, namespace) if item["metadata"]["name"] == name]
-    return found[0] if found else None
 
 
 def _share(value: int | str | None, whole: int) -> float:

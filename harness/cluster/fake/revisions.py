@@ -8,7 +8,6 @@ import json
 from harness.cluster.fake.controllers import template_of
 from harness.cluster.fake.store import Change, Store
 from harness.cluster.kube.client import Object
-from harness.cluster.kube.owners import is_owned_by
 from harness.cluster.kube.resources import CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS
 
 
@@ -21,7 +20,7 @@ class Revisions:
         workload, namespace = change.object, change.namespace
         metadata, template = workload["metadata"], template_of(workload)
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
-        known = [item for item in store.list(CONTROLLER_REVISIONS, namespace) if is_owned_by(item, metadata["uid"])]
+        known = store.owned(CONTROLLER_REVISIONS, namespace, metadata["uid"])
         newest = max((item["revision"] for item in known), default=0)
         name = f"{metadata['name']}-{digest}"
         found = next((item for item in known if item["metadata"]["name"] == name), None)

@@ -8,7 +8,7 @@ import json
 from harness.cluster.fake.controllers import template_of
 from harness.cluster.fake.store import Change, Store
 from harness.cluster.kube.client import Object
-from harness.cluster.kube.owners import ROLLOUT_HASH_LABEL, is_owned_by
+from harness.cluster.kube.owners import ROLLOUT_HASH_LABEL
 from harness.cluster.kube.resources import REPLICA_SETS, ROLLOUTS
 
 REVISION = "rollout.argoproj.io/revision"
@@ -23,7 +23,7 @@ class Rollouts:
         rollout, namespace = change.object, change.namespace
         metadata, template = rollout["metadata"], _with_defaults(template_of(rollout))
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
-        known = [item for item in store.list(REPLICA_SETS, namespace) if is_owned_by(item, metadata["uid"])]
+        known = store.owned(REPLICA_SETS, namespace, metadata["uid"])
         newest = max((int(item["metadata"]["annotations"][REVISION]) for item in known), default=0)
         name = f"{metadata['name']}-{digest}"
         found = next((item for item in known if item["metadata"]["name"] == name), None)

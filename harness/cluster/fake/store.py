@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.cluster.kube.client import Object
+from harness.cluster.kube.owners import is_owned_by
 from harness.cluster.kube.patches.strategic import copied
 from harness.cluster.kube.resources import NAMESPACES, PODS, Resource
 from harness.common.clock import Clock, iso
@@ -68,6 +69,23 @@ class Store:
                 return copied(self._objects[self._key(resource, namespace, name)][1])
             except KeyError:
                 raise ApiError(404, "NotFound", f'{resource.plural} "{name}" not found') from None
+
+    def find(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """Return an object, None if it does not exist."""
+        with self.changed:
+            found = self._objects.get(self._key(resource, namespace, name))
+            return copied(found[1]) if found else None
+
+    def owned(self, resource: Resource, namespace: str, uid: str) -> list[Object]:
+        """Return the objects of a namespace that the object with this UID controls, sorted by name."""
+        # Chosen before they are copied: a controller looks for its pods at each change of the cluster.
+        with self.changed:
+            found = [
+                copied(item)
+                for kind, item in self._objects.values()
+                if kind == resource and item["metadata"].get("namespace", "") == namespace and is_owned_by(item, uid)
+            ]
+        return sorted(found, key=_identity)
 
     def list(self, resource: Resource, namespace: str | None = None, selector: str = "") -> list[Object]:
         """Return objects sorted by namespace and name; of all namespaces if none is given."""
