@@ -29,6 +29,7 @@ from harness.experiment.files import experiment_files
 from harness.experiment.load import Load
 from harness.experiment.loading import load_experiment
 from harness.experiment.sources import Sources
+from harness.experiment.workload_checks.pods import pod_sources
 from harness.faults.container_end import MAIN_SCRIPT
 from harness.faults.oom_kill import FILL_SCRIPT
 from harness.probes.prometheus.query import SERIES
@@ -43,12 +44,20 @@ NEEDED = frozenset().union(*(needed_for(each, required_capabilities(each)) for e
 # What may not be listed for the check of residue is noted in the record, and stops nothing.
 OPTIONAL = residue.PERMISSIONS
 # The fake cluster has neither a controller of StatefulSets nor nodes to break or to be spread over.
+
+
+def _init_containers(experiment: Experiment) -> set[str]:
+    return {str(each["name"]) for source in pod_sources(experiment.workload.objects) for each in source.initial}
+
+
 PLAYABLE = [
     experiment
     for experiment in CATALOGUE
     if not experiment.disruptive
     and not any(getattr(fault, "zone", "") for fault in experiment.faults)
     and {item["kind"] for item in experiment.workload.objects} <= {"Deployment", "Service"}
+    # A fake cluster runs no init containers.
+    and not any(getattr(fault, "container", "") in _init_containers(experiment) for fault in experiment.faults)
 ]
 
 
