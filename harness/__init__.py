@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from harness.faults.container_kill import ContainerKill
     from harness.faults.cordon import Cordon
     from harness.faults.drain import Drain
+    from harness.faults.metrics_outage import MetricsOutage
     from harness.faults.needs import Need, WorkloadManifests
     from harness.faults.node_cut_off import NodeCutOff
     from harness.faults.node_pause import NodePause
@@ -192,6 +193,7 @@ __all__ = [
     "LivenessRestart",
     "LoadSummary",
     "LogLines",
+    "MetricsOutage",
     "Need",
     "NodeCutOff",
     "NodePause",
@@ -283,6 +285,7 @@ _NAMES = {
     "harness.faults.cordon": "Cordon",
     "harness.faults.drain": "Drain",
     "harness.faults.needs": "Need WorkloadManifests",
+    "harness.faults.metrics_outage": "MetricsOutage",
     "harness.faults.node_cut_off": "NodeCutOff",
     "harness.faults.node_pause": "NodePause",
     "harness.faults.node_service": "NodeService",

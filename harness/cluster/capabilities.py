@@ -5,12 +5,11 @@ from __future__ import annotations
 from harness.cluster.kube.client import KubeApi
 from harness.cluster.kube.conditions import holds
 from harness.cluster.kube.permissions import allow
-from harness.cluster.kube.resources import API_SERVICES, STORAGE_CLASSES
+from harness.cluster.kube.resources import API_SERVICES, METRICS_API, STORAGE_CLASSES
 from harness.cluster.protocol import Capability
 from harness.common.errors import ApiError
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-_METRICS = "v1beta1.metrics.k8s.io"
 
 # Optional: without a permission the capability counts as missing.
 PERMISSIONS = {
@@ -31,7 +30,7 @@ def served_by_api(api: KubeApi) -> set[Capability]:
 
 def _metrics_available(api: KubeApi) -> bool:
     try:
-        service = api.find(API_SERVICES, _METRICS)
+        service = api.find(API_SERVICES, METRICS_API)
     except ApiError as error:
         if error.status == 403:
             return False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.cluster.kube.objects import reference
 from harness.common.labels import parse_selector
 from harness.experiment.manifests import Workload
 from harness.experiment.workload_checks.pods import PodSource, makes_unknown_pods, pod_sources
+from harness.faults.base import Effect, Fault
+from harness.safety.guard.safety import Safety
 
 
 class Manifests:
@@ -31,3 +33,13 @@ class Manifests:
 
     def of(self, name: str) -> Sequence[PodSource]:
         return [source for source in self._sources if reference(source.item) == name]
+
+
+def undeclared_reach(fault: Fault, *, disruptive: bool, safety: Safety) -> Iterator[str]:
+    """Yield what an experiment must declare because a fault hits more than the experiment's own namespace."""
+    if fault.disruptive and not disruptive:
+        hits = f"{fault.kind} hits more than the experiment's own namespace"
+        yield f"{hits}: expected disruptive: true at the top level"
+    if getattr(fault, "effect", None) is Effect.METRICS_API and safety.metrics_api == "spared":
+        hits = f"{fault.kind} takes metrics away from every autoscaler of the cluster"
+        yield f"{hits}: expected safety: {{metricsApi: allowed}} at the top level"

@@ -16,7 +16,7 @@ from harness.experiment import target_checks
 from harness.experiment.alert_checks import alert_problems, title_problems
 from harness.experiment.container_checks import unknown_containers
 from harness.experiment.declaration import Declaration, Twin, describes
-from harness.experiment.fault_needs import Manifests
+from harness.experiment.fault_needs import Manifests, undeclared_reach
 from harness.experiment.forecast.forecast import forecast
 from harness.experiment.load import Load
 from harness.experiment.log_checks import logs_not_read
@@ -137,9 +137,8 @@ class Coherence:
 
     def _check_faults(self, faults: Iterable[Fault], workload: Workload) -> None:
         for index, fault in enumerate(faults):
-            if fault.disruptive and not self._declared.disruptive:
-                hits = f"{fault.kind} hits more than the experiment's own namespace"
-                self._add(("faults", index, fault.kind), f"{hits}: expected disruptive: true at the top level")
+            for message in undeclared_reach(fault, disruptive=self._declared.disruptive, safety=self._declared.safety):
+                self._add(("faults", index, fault.kind), message)
             if len(homes := homes_of(fault, workload)) > 1:
                 message = f"matches pods in the namespaces {' and '.join(homes)}, expected pods of one namespace"
                 self._add(("faults", index, fault.kind), f"{message}: make one fault for each")

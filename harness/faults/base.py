@@ -40,6 +40,7 @@ class Effect(StrEnum):
     APPLICATIONS = "requests are sent to an application's own switches"
     NODES = "nodes are cordoned"
     MACHINES = "the machines below nodes are changed"
+    METRICS_API = "the metrics of pods are served by another Service, or by none"
 
 
 @dataclass(frozen=True, slots=True)

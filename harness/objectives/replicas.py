@@ -71,7 +71,7 @@ class Replicas(LiveObjective):
 
     ``reaches`` must happen ``within`` a time limit from the start of the fault phase. ``neverAbove`` and ``neverBelow``
     apply from there to the end. ``settlesTo`` must happen ``settlesWithin`` a time limit from the start of the recovery
-    phase.
+    phase. An autoscaler that had lost its metrics must compute again ``resumesWithin`` a time limit from there.
     """
 
     kind: ClassVar[str] = "replicas"
@@ -102,14 +102,23 @@ class Replicas(LiveObjective):
         default=None, description="the time limit for settlesTo, from the start of the recovery phase"
     )
 
+    resumes_within: Limit | None = Field(
+        default=None,
+        description="for an autoscaler that could not compute its desired replicas: the time limit for computing them "
+        "again, from the start of the recovery phase",
+    )
+
     @model_validator(mode="after")
     def _requirements_are_complete(self) -> Self:
         if (self.reaches is None) != (self.within is None):
             raise ValueError("found one of reaches and within, expected both or neither")
         if (self.settles_to is None) != (self.settles_within is None):
             raise ValueError("found one of settlesTo and settlesWithin, expected both or neither")
-        if {self.reaches, self.never_above, self.never_below, self.settles_to} == {None}:
-            raise ValueError("found no requirement, expected reaches, neverAbove, neverBelow or settlesTo")
+        if {self.reaches, self.never_above, self.never_below, self.settles_to, self.resumes_within} == {None}:
+            expected = "reaches, neverAbove, neverBelow, settlesTo or resumesWithin"
+            raise ValueError(f"found no requirement, expected {expected}")
+        if self.resumes_within is not None and not self.of.startswith("hpa/"):
+            raise ValueError(f"found resumesWithin for {self.of}, expected it only for hpa/NAME")
         low, high = self.never_below or 0, self.never_above
         for name, wanted in (("reaches", self.reaches), ("settlesTo", self.settles_to)):
             if wanted is not None and (wanted < low or (high is not None and wanted > high)):
@@ -123,12 +132,14 @@ class Replicas(LiveObjective):
     @property
     def checks_control(self) -> bool:
         # The number may change only because of the fault, so a control arm need not reach or settle to anything.
-        return self.reaches is None and self.settles_to is None
+        return self.reaches is None and self.settles_to is None and self.resumes_within is None
 
     def unready(self, timeline: Timeline) -> str:
         return unknown_now(timeline, self._series, self.of, self._keys)
 
     def pending(self, timeline: Timeline) -> str:
+        if self.resumes_within is not None and (unknown := unknown_now(timeline, self._series, self.of, self._keys)):
+            return f"{self.of} does not compute its desired replicas: {unknown}"
         sizes = self._sizes(timeline, 0.0)
         if self.settles_to is None or not sizes or sizes[-1].is_at(self.settles_to):
             return ""
@@ -165,6 +176,11 @@ class Replicas(LiveObjective):
             if recovery is not None:
                 settled = self._settled(timeline, sizes, recovery, self.settles_to, self.settles_within)
             parts.append(settled)
+        if self.resumes_within is not None:
+            resumed = inconclusive("the run did not reach the recovery phase")
+            if recovery is not None:
+                resumed = self._resumed(timeline, fault, recovery, self.resumes_within)
+            parts.append(resumed)
         return replace(combined(parts), samples=len(sizes))
 
     @property
@@ -227,6 +243,30 @@ class Replicas(LiveObjective):
                     )
                 )
         return found
+
+    def _resumed(self, timeline: Timeline, fault: Phase, recovery: Phase, limit: float) -> Finding:
+        # Also short times without a number, which do not matter elsewhere.
+        found = [
+            CountSample(status.at, status.count("desired"), status)
+            for status in statuses(timeline, self._series, self.of)
+            if status.at >= fault.start
+        ]
+        unknown = [index for index, count in enumerate(found) if isinstance(count.number, Unknown)]
+        if not unknown:
+            return inconclusive(f"{self.of} was not observed without its desired replicas, so it did not resume")
+        last = found[unknown[-1]]
+        what, since = f"{self.of} computed its desired replicas again", "the start of the recovery phase"
+        if last is not found[-1]:
+            took = max(0.0, found[unknown[-1] + 1].at - recovery.start)
+            finding = within(what, Interval(took, took), limit, since)
+            if finding.verdict is Verdict.HELD and states_lost(timeline, self._series, found[unknown[-1] + 1].at):
+                missed = "but the watch was interrupted afterwards, so a later loss may have been missed"
+                return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{finding.reason}, {missed}")
+            return finding
+        if watch_open_ended(timeline, self._series):
+            return inconclusive(f"the watch on {self._series} was interrupted before {self.of} computed again")
+        finding = never(what, watched_until(timeline) - recovery.start, limit, since)
+        return replace(finding, reason=f"{finding.reason}{why(last)}")
 
     def _settled(self, timeline: Timeline, sizes: list[_Size], recovery: Phase, wanted: int, limit: float) -> Finding:
         what, since = f"{self.of} settled to {wanted} replicas", "the start of the recovery phase"

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.patches.strategic import copied
-from harness.cluster.kube.resources import DEPLOYMENTS, NODES
+from harness.cluster.kube.resources import API_SERVICES, DEPLOYMENTS, NODES
 from harness.cluster.kube.transport import ExecResult
 from harness.common.errors import Inconclusive
 from harness.experiment import registry
 from harness.faults.base import Effect, Fault
 from harness.faults.container_end import MAIN_SCRIPT
 from harness.faults.oom_kill import FILL_SCRIPT
+from tests.fake_metrics import metrics_server
 from tests.fake_world import NAMESPACE, UnknownScriptError, World
 from tests.live.killed import FAULTS, NODE_FAULTS
 
@@ -73,6 +74,7 @@ PREPARE: dict[str, Callable[[World], None]] = {
     "resume": _paused,
     "rollback": _two_revisions,
     "oomKill": _memory_runs_out,
+    "metricsOutage": metrics_server,
 }
 
 
@@ -87,6 +89,12 @@ def cordoned(world: World) -> set[str]:
     return {item["metadata"]["name"] for item in nodes if (item.get("spec") or {}).get("unschedulable")}
 
 
+def metrics_services(world: World) -> list[Any]:
+    """Return what serves the metrics of pods: the specs and annotations of all APIServices."""
+    found = world.cluster.server.store.list(API_SERVICES)
+    return [(item["spec"], item["metadata"].get("annotations") or {}) for item in found]
+
+
 # How each effect is read from the fake world.
 EFFECTS: dict[Effect, Callable[[World], Any]] = {
     Effect.PODS: World.pods,
@@ -97,6 +105,7 @@ EFFECTS: dict[Effect, Callable[[World], Any]] = {
     Effect.NODES: cordoned,
     Effect.STRESS: lambda world: world.stress.now(),
     Effect.MACHINES: lambda world: set(world.cluster.machines.broken),
+    Effect.METRICS_API: metrics_services,
 }
 
 

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from harness.cluster.fake.nodes import METHOD as MACHINE
 from harness.cluster.fake.server import Call
 from harness.cluster.kube.permissions import Permission, used
-from harness.cluster.kube.resources import DEPLOYMENTS, NAMESPACES, NODES, PODS
+from harness.cluster.kube.resources import API_SERVICES, AUTOSCALERS, DEPLOYMENTS, METRICS_API, NAMESPACES, NODES, PODS
 from harness.cluster.protocol import Cluster
 from harness.common.errors import ApiError, ClusterRefused, HarnessError, Inconclusive
 from harness.common.naming import SYSTEM_NAMESPACE
@@ -32,7 +32,16 @@ from harness.safety.cleanup import janitor
 from harness.safety.guard import PROTECTED_LABEL
 from harness.safety.undo.cluster_copy import PERMISSIONS
 from harness.safety.undo.journal import read_journal
-from tests.contract.fault_examples import EFFECTS, cordoned, effects, example, missing, missing_elsewhere, specs
+from tests.contract.fault_examples import (
+    EFFECTS,
+    cordoned,
+    effects,
+    example,
+    metrics_services,
+    missing,
+    missing_elsewhere,
+    specs,
+)
 from tests.fake_world import NAMESPACE, World
 
 KINDS = sorted(registry.faults())
@@ -175,7 +184,7 @@ def test_the_same_seed_chooses_the_same_victims(fault: Fault, world: World) -> N
 def test_victims_exist_and_carry_their_uid(fault: Fault, world: World) -> None:
     victims = fault.choose(world.context())
     store = world.cluster.server.store
-    items = [*store.list(DEPLOYMENTS, NAMESPACE), *store.list(NODES)]
+    items = [*store.list(DEPLOYMENTS, NAMESPACE), *store.list(NODES), *store.list(API_SERVICES)]
     known = set(world.pods().values()) | {item["metadata"]["uid"] for item in items}
     assert victims
     assert {victim.uid for victim in victims} <= known
@@ -192,6 +201,9 @@ def test_protected_victims_are_refused(fault: Fault, world: World) -> None:
     world.api.patch(DEPLOYMENTS, "podinfo", label, NAMESPACE)
     template = {"spec": {"template": label}}
     world.api.patch(DEPLOYMENTS, "podinfo", template, NAMESPACE)
+    if fault.effect is Effect.METRICS_API:
+        # It hits autoscalers, whatever they scale.
+        world.api.patch(AUTOSCALERS, "podinfo", label, NAMESPACE)
     with pytest.raises(ClusterRefused, match=PROTECTED_LABEL):
         fault.choose(world.context())
 
@@ -200,7 +212,7 @@ def test_the_undo_is_in_the_cluster_before_the_effect(fault: Fault, world: World
     context = world.context()
     victims = fault.choose(context)
     writes = [call for call in _calls(world, lambda: fault.inject(context, victims)) if call.writes]
-    own = [call.namespace == NAMESPACE or call.method == MACHINE or _is_node(call) for call in writes]
+    own = [call.namespace == NAMESPACE or call.method == MACHINE or _is_declared(fault, call) for call in writes]
     journal = [index for index, call in enumerate(writes) if call.path.startswith(_journal_path())]
     assert journal
     assert any(own)
@@ -245,7 +257,7 @@ def test_a_replaced_namesake_is_not_mistaken_for_the_victim(fault: Fault, world:
 
 def test_undo_puts_back_and_may_be_repeated(kind: str, fault: Fault, world: World) -> None:
     context = world.context()
-    before = specs(world)
+    before, metrics = specs(world), metrics_services(world)
     fault.inject(context, fault.choose(context))
     undo = registry.undo_actions()[kind]
     # From the file, as another process would after a crash.
@@ -256,6 +268,7 @@ def test_undo_puts_back_and_may_be_repeated(kind: str, fault: Fault, world: Worl
     assert world.processes.stopped == set()
     assert world.cluster.machines.broken == set()
     assert cordoned(world) == set()
+    assert metrics_services(world) == metrics
     again = _calls(world, lambda: [undo(world.cluster, entry.parameters) for entry in reversed(entries)])
     # Commands and requests to pods are safe to repeat; whether they are needed cannot be read from the cluster.
     assert [call for call in again if call.writes and call.method not in {"EXEC", "FORWARD"}] == []
@@ -304,7 +317,7 @@ def test_no_call_leaves_its_namespace(kind: str, fault: Fault, world: World) -> 
     for call in _calls(world, whole_life):
         discovery = call.method == "GET" and call.path in {"/api/v1", "/apis/apps/v1"}
         # What hits whole nodes looks at the whole cluster, and writes nowhere else either; machines are no namespace.
-        if fault.disruptive and (not call.writes or call.method == MACHINE or _is_node(call)):
+        if fault.disruptive and (not call.writes or call.method == MACHINE or _is_declared(fault, call)):
             continue
         assert discovery or call.namespace in {NAMESPACE, SYSTEM_NAMESPACE} or _is_own_namespace(call), call
 
@@ -353,7 +366,10 @@ def _journal_path() -> str:
     return f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
 
 
-def _is_node(call: Call) -> bool:
+def _is_declared(fault: Fault, call: Call) -> bool:
+    """Return whether a call writes to what the fault declares as its effect beyond the namespace."""
+    if fault.effect is Effect.METRICS_API:
+        return call.path == API_SERVICES.path(name=METRICS_API)
     return call.path.startswith("/api/v1/nodes/")
 
 

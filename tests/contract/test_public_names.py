@@ -30,6 +30,7 @@ NAMES = """
     Reply RequestSample Requests Resource Restart Restarts Resume Rollback RolledBack Rollout RolloutEnds RolloutHalts
     RunRecord SERVICES STATEFUL_SETS Scale ScaleOut ScalingSteps Selector Share SnapshotProbe Strike TimedOut Timeline
     Undecided UndoFailed Verdict Versions Victim WorkloadManifests WorkloadTarget allow check_victims __version__
+    MetricsOutage
 """
 OF_DATABASES = "Consistency NOTHING Outcome Registers"
 PUBLIC = [*NAMES.split(), *OF_DATABASES.split()]

@@ -59,6 +59,7 @@ NODE_FAULTS = {
     "nodeCutOff": "{hosting: app=target}",
     "nodeStress": "{hosting: app=target, cpu: 1, memory: 16Mi}",
     "nodeService": "{hosting: app=target, service: kubelet}",
+    "metricsOutage": "{of: hpa/target}",
 }
 EXPERIMENT = """\
 apiVersion: resilience/v1
@@ -67,11 +68,25 @@ metadata: {{name: {name}}}
 hypothesis: Killed at any step, nothing is left behind.
 workload: {workload}
 disruptive: {disruptive}
+safety: {{metricsApi: {metrics}}}
 phases: {{baseline: 100ms, fault: {fault}, recovery: 300ms, settle: 100ms}}
 faults:
 {faults}
 objectives:
   - recoveryTime: {{of: deployment/target, max: 60s}}
+"""
+METRICS = "metricsOutage"
+# The baseline waits until the autoscaler has read its metrics, about 20 s.
+AUTOSCALED = "  - replicas: {of: hpa/target, neverAbove: 2}\n"
+AUTOSCALER = """\
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: target}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: target}
+  minReplicas: 2
+  maxReplicas: 2
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: AverageValue, averageValue: "1"}}}]
 """
 # With an object that belongs to no namespace: it does not go with one.
 WORKLOAD = """\
@@ -117,13 +132,17 @@ class Victim:
         workload.mkdir(parents=True, exist_ok=True)
         (workload / "deployment.yaml").write_text(WORKLOAD)
         (workload / "role.yaml").write_text(STORAGE_CLASS.format(name=self.name))
+        if self.kind == METRICS:
+            (workload / "autoscaler.yaml").write_text(AUTOSCALER)
         text = EXPERIMENT.format(
             name=self.name,
-            fault="2s" if self.kind in FIRST else "300ms",
+            fault=_fault_phase(self.kind),
             faults=self._faults(),
             disruptive="true" if self.kind in NODE_FAULTS else "false",
             workload=f"{{existing: {{namespace: {self.existing}}}}}" if self.existing else "workloads/target",
+            metrics="allowed" if self.kind == METRICS else "spared",
         )
+        text += AUTOSCALED if self.kind == METRICS else ""
         (self.folder / "experiments" / f"{self.name}.yaml").write_text(text)
         (self.folder / "pytest.ini").write_text("[pytest]\n")
 
@@ -151,6 +170,13 @@ class Victim:
             text=True,
             start_new_session=True,
         )
+
+
+def _fault_phase(kind: str) -> str:
+    if kind == METRICS:
+        # An autoscaler looks every 5 s on the local cluster.
+        return "6s"
+    return "2s" if kind in FIRST else "300ms"
 
 
 def sweep(cluster: Cluster, reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

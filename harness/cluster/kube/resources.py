@@ -54,6 +54,8 @@ BUDGETS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
 STORAGE_CLASSES = Resource("storage.k8s.io/v1", "storageclasses", "StorageClass", namespaced=False)
 POD_METRICS = Resource("metrics.k8s.io/v1beta1", "pods", "PodMetrics")
 ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False)
+# The APIService through which every client reads the metrics of pods.
+METRICS_API = "v1beta1.metrics.k8s.io"
 API_SERVICES = Resource("apiregistration.k8s.io/v1", "apiservices", "APIService", namespaced=False)
 
 INGRESSES = Resource("networking.k8s.io/v1", "ingresses", "Ingress")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from harness.cluster.kube.client import KubeApi
 from harness.cluster.kube.completeness import is_complete
 from harness.cluster.kube.conditions import holds
-from harness.cluster.kube.resources import API_SERVICES, NODES, WORKLOADS, Resource
+from harness.cluster.kube.resources import API_SERVICES, METRICS_API, NODES, WORKLOADS, Resource
 from harness.cluster.kube.transport import Request, Transport
 from harness.cluster.local.plan import Plan
 from harness.cluster.local.processes import Programs
@@ -103,7 +103,7 @@ def unready_addons(api: KubeApi) -> list[str]:
 
 def unmeasured_nodes(api: KubeApi, plan: Plan) -> list[str]:
     """Return the nodes without metrics in metrics.k8s.io."""
-    service = api.get(API_SERVICES, "v1beta1.metrics.k8s.io")
+    service = api.get(API_SERVICES, METRICS_API)
     if not holds(service, "Available"):
         return ["metrics.k8s.io"]
     measured = {item["metadata"]["name"] for item in api.list(NODE_METRICS).items}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.fake.controllers import DeploymentController, spec_of
@@ -18,7 +18,16 @@ from harness.cluster.fake.rollouts import Rollouts
 from harness.cluster.fake.store import Store
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.permissions import defined_by, is_guess, resource_of
-from harness.cluster.kube.resources import BUDGETS, NAMESPACES, NODES, PODS, Resource
+from harness.cluster.kube.resources import (
+    API_SERVICES,
+    AUTOSCALERS,
+    BUDGETS,
+    METRICS_API,
+    NAMESPACES,
+    NODES,
+    PODS,
+    Resource,
+)
 from harness.cluster.protocol import Cluster
 from harness.common.clock import FakeClock
 from harness.common.errors import ApiError
@@ -46,10 +55,12 @@ def model_of(cluster: Cluster, objects: Sequence[Object], namespace: str) -> Fak
     defined = defined_by(objects)
     for item in objects:
         server.serve(_where(cluster, item, defined))
+    if any(item["kind"] == AUTOSCALERS.kind for item in objects):
+        server.seed(*_metrics_apis(cluster))
     # Budgets come last, since their status depends on the pods.
     for item in sorted(objects, key=lambda item: bool(item["kind"] == BUDGETS.kind)):
         placed = _with_status(item, store, namespace) if item["kind"] == BUDGETS.kind else item
-        _put(model, placed, namespace)
+        _put(model, _computing(placed) if item["kind"] == AUTOSCALERS.kind else placed, namespace)
     return model
 
 
@@ -94,6 +105,25 @@ def _with_status(budget: Object, store: Store, namespace: str) -> Object:
         desired = covered
     status = {"currentHealthy": covered, "desiredHealthy": desired, "expectedPods": covered, "observedGeneration": 1}
     return {**budget, "status": {**status, "disruptionsAllowed": max(0, covered - desired)}}
+
+
+def _metrics_apis(cluster: Cluster) -> Iterator[Object]:
+    """Yield what serves the metrics of pods; nothing if that may not be read."""
+    try:
+        found = cluster.api.find(API_SERVICES, METRICS_API)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return
+    if found:
+        yield found
+
+
+def _computing(autoscaler: Object) -> Object:
+    """Return an autoscaler with the status that its controller would set if it read every metric."""
+    metrics = spec_of(autoscaler).get("metrics") or [{"type": "Resource"}]
+    active = {"type": "ScalingActive", "status": "True"}
+    return {**autoscaler, "status": {"conditions": [active], "currentMetrics": metrics}}
 
 
 def _number(value: object, of: int) -> int:

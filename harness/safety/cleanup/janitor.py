@@ -10,6 +10,7 @@ from __future__ import annotations
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.permissions import EXEC_VERBS, allow
 from harness.cluster.kube.resources import (
+    API_SERVICES,
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DAEMON_SETS,
@@ -50,6 +51,8 @@ PERMISSIONS = (
     | allow(ROLLOUTS, "get", "patch")
     # Uncordoning.
     | allow(NODES, "get", "patch", place="cluster")
+    # Serving the metrics of pods again.
+    | allow(API_SERVICES, "get", "patch", place="cluster")
 )
 
 

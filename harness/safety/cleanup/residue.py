@@ -52,7 +52,7 @@ def _cluster_wide(group_version: str, plural: str, kind: str) -> Resource:
 _VOLUMES = _cluster_wide("v1", "persistentvolumes", "PersistentVolume")
 _REGISTRATION = "admissionregistration.k8s.io/v1"
 _RBAC = "rbac.authorization.k8s.io/v1"
-# Compared by existence and generation only.
+# Compared by existence and generation only, and an APIService also by its Service.
 _CLUSTER_WIDE = (
     _VOLUMES,
     STORAGE_CLASSES,
@@ -268,7 +268,11 @@ def _facts(resource: Resource, item: Object, scope: Scope, scaled: set[tuple[str
         return {"claimed by": claimed} if claimed in scope.namespaces or scope.strict else None
     if resource in _WORKLOADS:
         return _workload(resource, item, scope, scaled)
-    return {"generation": item["metadata"].get("generation", 1)}
+    facts: Facts = {"generation": item["metadata"].get("generation", 1)}
+    if resource == API_SERVICES:
+        # The API server does not count the generations of these objects.
+        facts["service"] = "/".join(str((item["spec"].get("service") or {}).get(key)) for key in ("namespace", "name"))
+    return facts
 
 
 def _node(item: Object) -> Facts:

@@ -15,7 +15,7 @@ from harness.model.timeline import Victim
 from harness.safety.guard import budgets
 from harness.safety.guard.policy import OPT_IN_LABEL, Policy
 from harness.safety.guard.replacement import unreplaced
-from harness.safety.guard.safety import ALLOW_LAST_REPLICA, Cap, Caps, Safety
+from harness.safety.guard.safety import ALLOW_LAST_REPLICA, ALLOW_METRICS_API, Cap, Caps, Safety
 
 # Nodes are read only if a fault hits nodes (which needs that permission anyway) or if there is a cap on zones.
 PERMISSIONS = allow(BUDGETS, "list") | allow(PODS, "list", place="cluster")
@@ -92,6 +92,8 @@ def refusals(
     if safety.budgets == "respected":
         found += budgets.exceeded(api, blast.taken(blast.unchecked))
     found += budgets.ambiguous(api, blast.taken(blast.evicted))
+    if safety.metrics_api == "spared":
+        found += _metrics_apis(strikes)
     return found
 
 
@@ -183,6 +185,11 @@ def _last_replicas(blast: Blast) -> Iterator[str]:
     for of, uids in sorted(healthy.items()):
         if uids <= blast.hit:
             yield (f"no healthy pod of {of} would be left ({len(uids)} of {len(uids)} hit): {ALLOW_LAST_REPLICA}")
+
+
+def _metrics_apis(strikes: Iterable[Strike]) -> Iterator[str]:
+    for name in sorted({victim.name for strike in strikes for victim in strike.victims if victim.kind == "APIService"}):
+        yield f"every autoscaler of the cluster would lose {name}: {ALLOW_METRICS_API}"
 
 
 def _namespaces(api: KubeApi, own: Sequence[str], blast: Blast, policy: Policy) -> Iterator[str]:

@@ -158,6 +158,7 @@ _STRICTER: dict[str, Callable[[Any, Any], Any]] = {
     "windows": _present(_one_value),
     "last_replica": _prefer("spared"),
     "budgets": _prefer("respected"),
+    "metrics_api": _prefer("spared"),
     "refuse_alerts": _present(_one_value),
     "existing": _existing,
     "copy_secrets": _secrets,

@@ -102,6 +102,11 @@ class Policy(_Part):
         description="declared: an experiment with safety.budgets: ignored may exceed disruption budgets; "
         "respected: none may",
     )
+    metrics_api: Literal["declared", "spared"] = Field(
+        default="declared",
+        description="declared: an experiment with safety.metricsApi: allowed may take the metrics of pods away from "
+        "every autoscaler of the cluster; spared: none may",
+    )
     refuse_alerts: Alerts | None = Field(
         default=None, description="alerts that prevent an experiment from starting while they fire"
     )
@@ -155,6 +160,8 @@ class Policy(_Part):
             found.append("the guard does not allow an experiment to hit a workload's last healthy pod")
         if self.budgets == "respected" and safety.budgets == "ignored":
             found.append("the guard does not allow an experiment to ignore disruption budgets")
+        if self.metrics_api == "spared" and safety.metrics_api == "allowed":
+            found.append("the guard does not allow an experiment to take metrics away from the cluster's autoscalers")
         return found
 
 
@@ -166,6 +173,7 @@ _STRICT = Policy(
     max_duration=900.0,
     last_replica="spared",
     budgets="respected",
+    metrics_api="spared",
     refuse_alerts=Alerts(),
 )
 

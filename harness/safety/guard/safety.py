@@ -22,6 +22,7 @@ def _permit(key: str, name: str, value: str) -> str:
 ALLOW_LAST_REPLICA = _permit("lastReplica", "last_replica", "allowed")
 IGNORE_BUDGETS = _permit("budgets", "budgets", "ignored")
 ALLOW_UNKNOWN_CONTROLLER = _permit("unknownController", "unknown_controller", "allowed")
+ALLOW_METRICS_API = _permit("metricsApi", "metrics_api", "allowed")
 
 
 class _Part(BaseModel):
@@ -94,5 +95,9 @@ class Safety(_Part):
         default="refused",
         description="whether pods may be hit whose controller is not built into Kubernetes, such as an operator's "
         "custom resource: it is unknown whether such a controller replaces a lost pod",
+    )
+    metrics_api: Literal["spared", "allowed"] = Field(
+        default="spared",
+        description="whether the metrics of pods may be taken away from every autoscaler of the cluster",
     )
     caps: Caps = Field(default=Caps(), description="the experiment's own limits, in addition to those of the guard")

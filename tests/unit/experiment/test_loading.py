@@ -58,6 +58,18 @@ def test_a_good_file_is_an_experiment(tmp_path: Path) -> None:
             "8: faults[0].nodeStop",
             "hits more than the experiment's own namespace: expected disruptive: true at the top level",
         ),
+        (
+            "podKill: {selector: app=shop, count: 1}",
+            "metricsOutage: {of: hpa/shop}",
+            "8: faults[0].metricsOutage",
+            "every autoscaler of the cluster: expected safety: {metricsApi: allowed} at the top level",
+        ),
+        (
+            "podKill: {selector: app=shop, count: 1}",
+            "metricsOutage: {of: hpa/shop, servedBy: service/late}",
+            "8: faults[0].metricsOutage.servedBy",
+            "found service/late, but the workload has only",
+        ),
         ("of: deployment/shop", "of: deployment/shp", "10: objectives[0].recoveryTime.of", "the workload has only"),
         ("workload: workloads/shop", "workload: workloads/shp", "5: workload", "expected a folder of manifests"),
         ("baseline: 1s", "baseline: soon", "6: phases.baseline", "expected a duration"),

@@ -173,6 +173,10 @@ def test_autoscaler_with_unknown_targets_is_never_settled() -> None:
         ({"of": HPA}, "found no requirement"),
         ({"of": HPA, "reaches": 3}, "found one of reaches and within"),
         ({"of": HPA, "neverAbove": 3, "within": "3s"}, "found one of reaches and within"),
+        (
+            {"of": "deployment/podinfo", "resumesWithin": "9s"},
+            "found resumesWithin for deployment/podinfo",
+        ),
         ({"of": HPA, "settlesTo": 3}, "found one of settlesTo and settlesWithin"),
         ({"of": HPA, "neverAbove": -1}, "greater than or equal to 0"),
         ({"of": HPA, "reaches": 5, "within": "9s", "neverAbove": 4}, "found reaches: 5, expected it between"),
@@ -255,3 +259,41 @@ def test_baseline_waits_for_the_first_autoscaler_reading() -> None:
     assert objective.unready(story.timeline) == ""
     assert objective.unready(Story().timeline) == ""
     assert Invariant(of="nodes", ready=">= 1").unready(Story().timeline) == ""
+
+
+LOST = STEADY | {"conditions": {"ScalingActive": {"status": "False", "reason": "FailedGetResourceMetric"}}}
+
+
+def outage(*back: float) -> Story:
+    """It cannot read its metrics from 15 s on, and can from each of these times on."""
+    story = sizes((1, 1, 1)).add("autoscalers", HPA, 15.0, LOST)
+    for at in back:
+        story.add("autoscalers", HPA, at, STEADY)
+    return story
+
+
+@pytest.mark.parametrize(
+    ("story", "verdict", "reason"),
+    [
+        (outage(34.0), HELD, "again 4 s after the start of the recovery phase"),
+        # Not for 20 s, which is a lapse elsewhere.
+        (outage(29.0), HELD, "0 ms after the start of the recovery phase"),
+        (outage(36.0), BROKEN, "again 6 s after the start of the recovery phase"),
+        (outage(), BROKEN, "ScalingActive is False: FailedGetResourceMetric"),
+        (outage(34.0).add("autoscalers", HPA, 50.0, LOST), BROKEN, "ScalingActive is False"),
+        (sizes(*RAMP), INCONCLUSIVE, "was not observed without its desired replicas, so it did not resume"),
+        (outage(34.0).gap("autoscalers", 40, 41, complete=False), INCONCLUSIVE, "a later loss may have been missed"),
+        (outage().gap("autoscalers", 40), INCONCLUSIVE, "was interrupted before hpa/podinfo computed again"),
+    ],
+)
+def test_autoscaler_resumes_once_it_computes_again(story: Story, verdict: Verdict, reason: str) -> None:
+    found = judge(story, resumesWithin="5s")
+    assert found[0] is verdict, found
+    assert reason in found[1]
+
+
+def test_recovery_waits_until_the_autoscaler_resumes() -> None:
+    objective = Replicas(of=HPA, resumesWithin="5s")
+    assert "does not compute its desired replicas: ScalingActive is False" in objective.pending(outage().timeline)
+    assert objective.pending(outage(34.0).timeline) == ""
+    assert not objective.checks_control

@@ -99,6 +99,7 @@ def story(subject: str, *seen: tuple[float, dict[str, Any]], state: State | None
 UP = (16.0, autoscaler(current=3, desired=3))
 RAMP = ((1.0, autoscaler()), UP, (22.0, autoscaler(current=4, desired=4)), (40.0, autoscaler()))
 STEADY = ((1.0, deployment()), (22.0, deployment()))
+LOST = condition("ScalingActive", "False", "FailedGetResourceMetric", "no metrics known for pod")
 EXCEEDED = condition("Progressing", "False", "ProgressDeadlineExceeded")
 ROLLOUT = (
     (1.0, deployment()),
@@ -186,6 +187,14 @@ ROWS: Mapping[str, Row] = {
         ((1.0, autoscaler()), (12.0, autoscaler(current=3, desired=3)), (40.0, autoscaler())),
         HPA_STATES,
         {"deleted": BROKEN},
+    ),
+    "replicas resumesWithin of an hpa": (
+        Replicas(of=HPA, resumesWithin="10s"),
+        HPA,
+        ((1.0, autoscaler()), (12.0, autoscaler(conditions=LOST)), (36.0, autoscaler())),
+        HPA_STATES,
+        # To compute again is a promise to be kept in time: what nobody saw is broken.
+        dict.fromkeys(HPA_STATES, BROKEN),
     ),
     "invariant desired of an hpa": (Invariant(of=HPA, desired="<= 5"), HPA, RAMP, HPA_STATES, {}),
     "replicas neverAbove of a workload": (Replicas(of=PODINFO, neverAbove=4), PODINFO, STEADY, WORKLOAD_STATES, {}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 from hypothesis import given
@@ -10,9 +12,12 @@ from hypothesis import strategies as st
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.kube import published
 from harness.cluster.kube.client import Object
-from harness.cluster.kube.resources import PODS, Resource
+from harness.cluster.kube.resources import API_SERVICES, PODS, Resource
 from harness.experiment.forecast.model import model_of
-from tests.fake_world import machine
+from harness.faults.metrics_outage import MetricsOutage
+from tests.fake_metrics import METRIC, api_service
+from tests.fake_metrics import autoscaler as measured
+from tests.fake_world import World, machine
 
 NAMESPACE = "rh-shop"
 TEMPLATE = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
@@ -104,3 +109,18 @@ def test_missing_fields_do_not_break_the_model(
     metadata = {"name": "a", "labels": labels, "annotations": None, "ownerReferences": None}
     model = model_of(cluster(), [{"apiVersion": kind[0], "kind": kind[1], "metadata": metadata, "spec": whole}], "x")
     assert model.server.store.list(model.server.resource_of(*kind))
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_outage_of_metrics_can_be_planned(permitted: bool, world: World) -> None:
+    real = cluster()
+    real.server.seed(api_service())
+    if not permitted:
+        real.server.fail_next(403, path="/apiservices")
+    scaler = {**measured(), "status": {}}
+    scaler["spec"] = {**scaler["spec"], "metrics": [METRIC]}
+    model = model_of(real, [scaler], NAMESPACE)
+    context = replace(world.context(NAMESPACE), cluster=model)
+    assert len(model.server.store.list(API_SERVICES)) == permitted
+    if permitted:
+        assert MetricsOutage(of="hpa/podinfo").choose(context)

@@ -10,12 +10,13 @@ import pytest
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.fake.nodes import FakeNodes
 from harness.cluster.fake.server import BUDGETS
-from harness.cluster.kube.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NODES, PODS, SERVICES
+from harness.cluster.kube.resources import API_SERVICES, CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NODES, PODS, SERVICES
 from harness.cluster.nodes.control import NodeTraces, Trace
 from harness.common.clock import FakeClock
 from harness.common.errors import ClusterBroken, LeftBehind, TimedOut
 from harness.common.naming import EXPERIMENT_LABEL, MANAGED_BY, RUN_LABEL
 from harness.safety.cleanup.residue import LeakCheck, Scope
+from tests.fake_metrics import API, api_service
 from tests.fake_world import bare_pod, deployment
 
 OURS = Scope("run1", "shop", ("rh-shop-run1",), strict=True)
@@ -54,6 +55,7 @@ def _volume(name: str, claimed_in: str) -> dict[str, Any]:
 @pytest.fixture
 def cluster(fake_clock: FakeClock) -> FakeCluster:
     made = FakeCluster(fake_clock)
+    made.server.seed(api_service())
     made.server.seed(_node(), deployment("web"), bare_pod("web-1"), _role("theirs"), namespace="production")
     return made
 
@@ -90,6 +92,10 @@ LEAKS: dict[str, tuple[Act, str]] = {
         "validatingadmissionpolicies/mine was not there before",
     ),
     "cluster role of nobody": (lambda cluster: cluster.server.seed(_role("x")), "clusterroles/x was not there before"),
+    "service of an API": (
+        _patched(API_SERVICES, API, {"spec": {"service": {"namespace": "rh-shop-run1", "name": "late"}}}),
+        f"apiservices/{API} .*service: kube-system/metrics-server → rh-shop-run1/late",
+    ),
     "replicas": (
         _patched(DEPLOYMENTS, "web", {"spec": {"replicas": 1}}, "production"),
         "deployments/production/web .*replicas: 3 → 1",

@@ -61,6 +61,16 @@ def test_last_healthy_pod_is_spared_unless_permitted(cluster: FakeCluster) -> No
     assert _refused(cluster, strike, safety=Safety(last_replica="allowed")) == []
 
 
+def test_metrics_of_the_cluster_are_spared_unless_permitted(cluster: FakeCluster) -> None:
+    strike = Strike("metricsOutage", (Victim("APIService", "v1beta1.metrics.k8s.io", "1"),))
+    (text,) = _refused(cluster, strike)
+    assert text.startswith("every autoscaler of the cluster would lose v1beta1.metrics.k8s.io: to permit this, add ")
+    assert "`safety: {metricsApi: allowed}`" in text
+    assert _refused(cluster, strike, safety=Safety(metrics_api="allowed")) == []
+    (text,) = _refused(cluster, strike, safety=Safety(metrics_api="allowed"), policy=Policy(metrics_api="spared"))
+    assert text == "the guard does not allow an experiment to take metrics away from the cluster's autoscalers"
+
+
 def test_two_faults_that_hit_half_each_hit_all(cluster: FakeCluster) -> None:
     """Each alone would be allowed."""
     first, second = _pods(cluster, "cart")

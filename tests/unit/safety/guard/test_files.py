@@ -31,6 +31,7 @@ def _both(root: Path, above: str, below: str) -> Policy:
         ("optIn: false", "optIn: true", "opt_in", True),
         ("lastReplica: spared", "lastReplica: declared", "last_replica", "spared"),
         ("budgets: respected", "budgets: declared", "budgets", "respected"),
+        ("metricsApi: spared", "metricsApi: declared", "metrics_api", "spared"),
         ("namespaces: ['sandbox-*']", "namespaces: ['*']", "namespaces", ["sandbox-*"]),
         ("namespaces: ['a-*', 'b-1']", "namespaces: ['b-*', 'a-1']", "namespaces", ["a-1", "b-1"]),
         ("contexts: [kind-*]", "contexts: [kind-a, prod]", "contexts", ["kind-a"]),

@@ -112,7 +112,9 @@ def test_allowing_another_cluster_keeps_the_guard_strict(tmp_path: Path) -> None
 
 def test_foreign_cluster_gets_the_strict_defaults() -> None:
     policy = GuardFile().policy_for(FOREIGN)
-    assert len(policy.safety_refusals(Safety(last_replica="allowed", budgets="ignored"))) == 2
+    permitted = Safety(last_replica="allowed", budgets="ignored", metrics_api="allowed")
+    assert len(policy.safety_refusals(permitted)) == 3
+    assert GuardFile().policy_for(OWNED).safety_refusals(permitted) == []
     assert policy.start_refusals(0.0, 901.0) == ["it may take 901 s, but the guard allows at most 900 s"]
     assert policy.opt_in
     assert policy.refuse_alerts
