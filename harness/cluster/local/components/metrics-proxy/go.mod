@@ -1,0 +1,3 @@
+module resilience-harness/metrics-proxy
+
+go 1.26.4
