@@ -206,19 +206,80 @@ def _cordon(subject: Subject, limits: Limits) -> Draft:
     )
 
 
+def _pod_stress(subject: Subject, limits: Limits) -> Draft:
+    several = (subject.replicas or 1) > 1
+    stressed = f"one of the pods of {subject.name}" if subject.replicas != 1 else f"the only pod of {subject.name}"
+    kept = Commented({"invariant": {"of": subject.name, "available": ">= 1"}}, "a stressed pod is slow, not gone")
+    return Draft(
+        f"While two processes use up CPU time in {stressed}, users are served in time.",
+        Commented(
+            {"podStress": {"selector": subject.selector, "count": 1, "cpu": 2}},
+            "stress-ng in an ephemeral container of the pod: it shares the requests and limits of the pod",
+        ),
+        (kept, *served(subject, limits)),
+        phase_lengths(15, limits.recovery),
+        "15 s with the stress, which ends when it is undone",
+        no_twin=NO_TWIN.format(what="stress that shares all that the pod has"),
+        safety={} if several else _LAST,
+    )
+
+
+def _node_stress(subject: Subject, limits: Limits) -> Draft:
+    kept = Commented({"invariant": {"of": subject.name, "available": ">= 1"}}, "its pods stay on the node")
+    return Draft(
+        f"While two processes use up CPU time on a node of {subject.name}, users are served in time.",
+        Commented(
+            {"nodeStress": {"hosting": subject.selector, "count": 1, "cpu": 2}},
+            "stress-ng in a pod on a node that runs such a pod; give the pods requests for what they need",
+        ),
+        (kept, *served(subject, limits)),
+        phase_lengths(15, limits.recovery),
+        "15 s with the stress, which ends when it is undone",
+        no_twin=NO_TWIN.format(what="a node that has CPU time left"),
+        disruptive=True,
+        # Which pods run on the node is known only in the cluster.
+        safety=_LAST,
+    )
+
+
+def _metrics_outage(subject: Subject, limits: Limits) -> Draft:
+    if subject.autoscaler is None:
+        raise _misfit(subject, "metricsOutage", "a workload with a HorizontalPodAutoscaler")
+    name = f"hpa/{subject.autoscaler['metadata']['name']}"
+    kept = {"invariant": {"of": subject.name, "desired": f">= {subject.replicas}"}}
+    resumes = {"replicas": {"of": name, "resumesWithin": f"{limits.recovery}s"}}
+    return Draft(
+        f"Without metrics {name} keeps its size, and computes again within {limits.recovery} s of their return.",
+        Commented({"metricsOutage": {"of": name}}, "the metrics of all pods of the cluster are gone"),
+        (
+            Commented(kept, "what is unknown must not look unused"),
+            Commented(resumes, limits.origin),
+            *served(subject, limits),
+        ),
+        phase_lengths(30, limits.recovery),
+        "30 s without metrics: an autoscaler looks every 15 s by default",
+        no_twin=NO_TWIN.format(what="metrics that are gone"),
+        disruptive=True,
+        safety={"metricsApi": "allowed"},
+    )
+
+
 DRAFTS: Mapping[str, _Drafter] = {
     "badRollout": _bad_rollout,
     "containerKill": _container_kill,
     "cordon": _cordon,
     "drain": _drain,
+    "metricsOutage": _metrics_outage,
     "nodeCutOff": _node("nodeCutOff", {}, "a node is cut off the network"),
     "nodePause": _node("nodePause", {}, "a node is frozen"),
     "nodeService": _node("nodeService", {"service": "kubelet"}, "the kubelet of a node is stopped"),
     "nodeStop": _node("nodeStop", {"mode": "kill"}, "a node has no power", restarts=True),
+    "nodeStress": _node_stress,
     "oomKill": _oom_kill,
     "podEvict": _pod_leaves("podEvict", {}, "Evicting", "through the eviction API, as `kubectl drain` does"),
     "podKill": _pod_leaves("podKill", {"gracePeriod": "0s"}, "Killing", "at once, without time to shut down"),
     "podRequest": pod_request,
+    "podStress": _pod_stress,
     "processHang": process_hang,
     "scale": _scale,
 }

@@ -108,6 +108,7 @@ MISFITS = {
     "badRollout": ("stateful set", "one stateful pod", "daemon set", "daemon set alone"),
     "scale": ("daemon set", "daemon set alone"),
     "oomKill": tuple(kind for kind in WORKLOADS if kind != "memory limit"),
+    "metricsOutage": tuple(kind for kind in WORKLOADS if kind != "autoscaler"),
 }
 
 
@@ -139,7 +140,7 @@ PAIRS = sorted(
     {(fault, kind) for fault in FAULTS for kind in ("all probes", "one replica")}
     | {(FAULTS[number % len(FAULTS)], kind) for number, kind in enumerate(WORKLOADS)}
     | {(fault, kind) for fault, kinds in MISFITS.items() for kind in kinds[:1]}
-    | {("oomKill", "memory limit")}
+    | {("oomKill", "memory limit"), ("metricsOutage", "autoscaler")}
 )
 
 

@@ -14,6 +14,7 @@ from harness.engine.runner import Runner
 from harness.engine.steps import arm as arms
 from harness.engine.steps import load as load_step
 from harness.engine.steps.credentials import check_secrets
+from harness.model.history import History
 from harness.model.request_store import RequestStore
 from harness.model.timeline import LoadSummary
 from harness.model.verdict import Verdict
@@ -66,6 +67,9 @@ class FakeLoad:
             at = self.read_until = self.read_until + 0.05
             rows.append((at, at, at + 0.01, good, "ok" if good else "503", "GET /", ""))
         store.append(rows, source)
+
+    def history(self, origin: float, error: float) -> History:
+        return History()
 
     def stop(self) -> LoadSummary:
         return LoadSummary(offered=100, achieved=100, notes=[f"of {self.name}"])
