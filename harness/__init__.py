@@ -24,6 +24,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from harness._names import HOMES
+
 if TYPE_CHECKING:
     from harness.cluster.fake.cluster import FakeCluster
     from harness.cluster.kube.client import KubeApi, Object
@@ -263,96 +265,12 @@ __all__ = [
     "check_victims",
 ]
 
-# The module of each name: those of the imports above, which only type checkers execute (a test compares the two).
-_NAMES = {
-    "harness.cluster.fake.cluster": "FakeCluster",
-    "harness.cluster.kube.client": "KubeApi Object",
-    "harness.cluster.kube.permissions": "EXEC_VERBS Permission allow",
-    "harness.cluster.kube.resources": "CONFIG_MAPS DAEMON_SETS DEPLOYMENTS NODES PODS SERVICES STATEFUL_SETS Resource",
-    "harness.cluster.kube.transport": "ExecResult",
-    "harness.cluster.protocol": "Capability Cluster",
-    "harness.common.clock": "Clock FakeClock",
-    "harness.common.errors": (
-        "ApiError CapabilityMissing ClusterError ClusterRefused ClusterUnreachable HarnessError Inconclusive "
-        "InputError NotYet Problem PrometheusUnusable TimedOut UndoFailed"
-    ),
-    "harness.engine.outcome": "Broken Undecided",
-    "harness.engine.python_experiment": "PythonExperiment",
-    "harness.faults.apply": "Apply",
-    "harness.faults.bad_rollout": "BadRollout",
-    "harness.faults.base": "Evidence Fault FaultContext",
-    "harness.faults.container_kill": "ContainerKill",
-    "harness.faults.cordon": "Cordon",
-    "harness.faults.drain": "Drain",
-    "harness.faults.needs": "Need WorkloadManifests",
-    "harness.faults.metrics_outage": "MetricsOutage",
-    "harness.faults.node_cut_off": "NodeCutOff",
-    "harness.faults.node_pause": "NodePause",
-    "harness.faults.node_service": "NodeService",
-    "harness.faults.node_stop": "NodeStop",
-    "harness.faults.node_stress": "NodeStress",
-    "harness.faults.oom_kill": "OomKill",
-    "harness.faults.pod_evict": "PodEvict",
-    "harness.faults.pod_kill": "PodKill",
-    "harness.faults.pod_request": "PodHttp PodRequest",
-    "harness.faults.pause": "Pause",
-    "harness.faults.restart": "Restart",
-    "harness.faults.resume": "Resume",
-    "harness.faults.rollback": "Rollback",
-    "harness.faults.rollout": "Rollout",
-    "harness.faults.pod_stress": "PodStress",
-    "harness.faults.process_hang": "ProcessHang",
-    "harness.faults.scale": "Scale",
-    "harness.faults.targets": "PodTarget Selector WorkloadTarget",
-    "harness.model.finding": "Finding",
-    "harness.model.operation": "NOTHING Outcome",
-    "harness.model.quantities": "Duration Share",
-    "harness.model.requests": "RequestSample Requests",
-    "harness.model.timeline": "Injection Interval LoadSummary Observation Phase ProbeStream Timeline Victim",
-    "harness.model.verdict": "Verdict",
-    "harness.objectives.alert": "Alert",
-    "harness.objectives.availability": "Availability",
-    "harness.objectives.base": "Due LiveObjective Objective",
-    "harness.objectives.consistency": "Consistency",
-    "harness.objectives.drained": "Drained",
-    "harness.objectives.durability": "Durability",
-    "harness.objectives.error_rate": "ErrorRate",
-    "harness.objectives.identity": "Identity",
-    "harness.objectives.invariant": "Invariant",
-    "harness.objectives.latency": "Latency",
-    "harness.objectives.liveness_restart": "LivenessRestart",
-    "harness.objectives.log_lines": "LogLines",
-    "harness.objectives.pod_resources": "PodResources",
-    "harness.objectives.recommendation": "Recommendation",
-    "harness.objectives.recovery_time": "RecoveryTime",
-    "harness.objectives.replicas": "Replicas",
-    "harness.objectives.restarts": "Restarts",
-    "harness.objectives.rolled_back": "RolledBack",
-    "harness.objectives.rollout_ends": "RolloutEnds",
-    "harness.objectives.rollout_halts": "RolloutHalts",
-    "harness.objectives.scale_out": "ScaleOut",
-    "harness.objectives.scaling_steps": "ScalingSteps",
-    "harness.objectives.versions": "Versions",
-    "harness.probes.base": "ProbeContext SnapshotProbe",
-    "harness.results.record": "ExperimentRecord RunRecord",
-    "harness.safety.guard": "check_victims",
-    "harness.safety.guard.blast": "Strike",
-    "harness.safety.undo.journal": "Journal",
-    "harness.traffic.load.behaviour": "OK Behaviour Call Client Reply",
-    "harness.traffic.load.registers": "Registers",
-    "harness.traffic.prober.declaration": "Probing",
-}
-_HOMES = {name: (module, name) for module, names in _NAMES.items() for name in names.split()} | {
-    "PrometheusClient": ("harness.prometheus.client", "Prometheus"),
-    "PrometheusObjective": ("harness.objectives.prometheus", "Prometheus"),
-}
-
 
 if not TYPE_CHECKING:  # or type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         """Import a public name at its first use (PEP 562). Raises AttributeError for any other name."""
-        module, attribute = _HOMES.get(name, ("", ""))
+        module, attribute = HOMES.get(name, ("", ""))
         if not module:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return globals().setdefault(name, getattr(importlib.import_module(module), attribute))
