@@ -20,7 +20,8 @@ import harness
 from harness.common.clock import SystemClock
 from harness.common.errors import HarnessError, Inconclusive
 from harness.common.waiting import wait_until
-from harness.model.requests import RequestSample
+from harness.model.request_store import RequestStore
+from harness.model.requests import Requests, RequestSample
 from harness.traffic.load.catalogue import Catalogue
 from harness.traffic.load.driver import LEAD, RunningLoad
 from harness.traffic.load.plan import LoadPlan
@@ -440,3 +441,23 @@ def test_a_replayed_failure_is_good_only_if_it_was_recorded(target: Target, tmp_
     assert {request.outcome for request in seen if request.name == "GET /[id]"} == {"503"}
     assert summary.failed == sum(request.name == "GET /[id]" for request in seen) > 0
     assert summary.error == ""
+
+
+def test_requests_of_several_workers_are_all_read_and_recorded(target: Target, tmp_path: Path) -> None:
+    """Those since the last look too, which the summary and the common record also have."""
+    text = '10.0.0.7 - - [10/Oct/2025:13:55:01 +0200] "GET / HTTP/1.1" 200 5\n' * 10
+    store = RequestStore()
+
+    def read() -> int:
+        load.read_into(store, 0)
+        return len(Requests.of(store, 0.0))
+
+    with RunningLoad.start(replace(replayed(target, tmp_path, text), workers=2), tmp_path / "load", CLOCK) as load:
+        load.wait_ready(PATIENCE)
+        load.phase("baseline", CLOCK.monotonic())
+        until("requests", lambda: read() >= 20)
+        summary = load.stop()
+        everything = read()
+    assert everything == summary.achieved
+    with gzip.open(tmp_path / "load" / "load-records.jsonl.gz", "rt") as stream:
+        assert sum('"request"' in line for line in stream) == everything

@@ -21,7 +21,7 @@ from harness.common.errors import HarnessError, Inconclusive, TimedOut
 from harness.common.waiting import wait_until
 from harness.model.history import History, HistoryStore
 from harness.model.phase_names import PHASES
-from harness.model.request_store import RequestStore
+from harness.model.request_store import RequestStore, Row
 from harness.model.requests import Requests
 from harness.model.timeline import LoadSummary
 from harness.traffic.load.command import clean_environment, locust_command
@@ -121,6 +121,10 @@ class RunningLoad:
         self._lead = lead
         self._started = clock.monotonic()
         self._requests = RequestStore()
+        # The requests of several workers, for their common record, whoever takes them meanwhile.
+        self._together = RequestStore()
+        # Read, and not taken yet.
+        self._new: list[Row] = []
         self._operations = HistoryStore()
         self._summary: LoadSummary | None = None
 
@@ -201,14 +205,20 @@ class RunningLoad:
 
     def read_into(self, store: RequestStore, source: int = 0) -> None:
         """Append the requests that are new since the last call to a store, as those of a source."""
-        new = []
+        self._read()
+        store.append(self._new, source)
+        self._new = []
+
+    def _read(self) -> None:
+        new: list[Row] = []
         for worker in self._workers:
             worker.reader.poll()
             new += worker.reader.take_new()
         if len(self._workers) > 1:
             # What is read at one time is in the order of the ends, as the records of one worker are.
             new.sort(key=lambda row: row[2])
-        store.append(new, source)
+            self._together.append(new)
+        self._new += new
 
     def history(self, origin: float, error: float = 0.0) -> History:
         """Return all operations on a database so far; see ``History.of``. The workers' clients are numbered in turn."""
@@ -234,7 +244,8 @@ class RunningLoad:
                 worker.reader.poll()
             self._summary = summarise([worker.reader for worker in self._workers], failed or self.failure() or "")
             if len(self._workers) > 1:
-                merge(self.requests(0.0), self.history(0.0), records_file(self._folder))
+                self._read()
+                merge(Requests.of(self._together, 0.0), self.history(0.0), records_file(self._folder))
             for file in {*(worker.reader.file for worker in self._workers), records_file(self._folder)}:
                 compress(file)
         return self._summary
