@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.requests import memory, seconds
+from benchmarks.requests import by_size, memory, seconds
 from benchmarks.table import Row
 from harness.common.errors import HarnessError
 from harness.common.progress import Progress
@@ -44,15 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, progress: Progress) -> list[Row]:
     """Raises HarnessError when a size could not be measured."""
-    rows: list[Row] = []
-    for size in options.sizes:
-        progress(f"{size} operations")
-        command = [sys.executable, "-m", "benchmarks.histories", str(size)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise HarnessError(f"{size} operations could not be measured:\n{done.stderr}")
-        rows.append(json.loads(done.stdout))
-    return rows
+    return by_size("benchmarks.histories", "operations", options.sizes, progress)
 
 
 def measured(size: int, folder: Path) -> Row:

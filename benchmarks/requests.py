@@ -58,13 +58,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, progress: Progress) -> list[Row]:
     """Raises HarnessError when a size could not be measured."""
+    return by_size("benchmarks.requests", "requests", options.sizes, progress)
+
+
+def by_size(module: str, noun: str, sizes: Sequence[int], progress: Progress) -> list[Row]:
+    """Return the row of each size, which a process of its own measures: it prints the row as JSON.
+
+    Raises HarnessError when a size could not be measured."""
     rows: list[Row] = []
-    for size in options.sizes:
-        progress(f"{size} requests")
-        command = [sys.executable, "-m", "benchmarks.requests", str(size)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    for size in sizes:
+        progress(f"{size} {noun}")
+        done = subprocess.run([sys.executable, "-m", module, str(size)], check=False, capture_output=True, text=True)
         if done.returncode:
-            raise HarnessError(f"{size} requests could not be measured:\n{done.stderr}")
+            raise HarnessError(f"{size} {noun} could not be measured:\n{done.stderr}")
         rows.append(json.loads(done.stdout))
     return rows
 
