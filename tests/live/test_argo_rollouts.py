@@ -1,0 +1,150 @@
+"""The template for Argo Rollouts in ``docs/ci``: an experiment in a pod of the cluster decides about a new version."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.cluster.kube.client import KubeApi, Object
+from harness.cluster.kube.resources import NAMESPACES, ROLLOUTS
+from harness.cluster.kube.roles import roles_for
+from harness.cluster.local import commands
+from harness.cluster.local.cluster import LocalCluster
+from harness.cluster.local.locks import locked
+from harness.common.clock import SystemClock
+from harness.common.naming import RUN_LABEL
+from harness.common.waiting import wait_until
+from harness.pytest_plugin.operators import install_operators
+from harness.schedule.rbac import needed_for_files
+from tests.live import short_experiment
+
+# CI's time is used up; about three minutes.
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a local cluster needs root on Linux"),
+]
+NAME = "selftest-argo"
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE, ACCOUNT, CONFIG = "shop", "resilience", "resilience-experiments"
+CLOCK = SystemClock()
+# Seconds. The pod with its image, and the experiment, on a busy machine.
+PATIENCE = 300.0
+
+
+def _silent(_message: str) -> None:
+    """Progress that nobody reads."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with locked(f"{NAME}-tests", _silent, "another run of these tests"):
+        with closing(commands.up(NAME, 1, _silent)) as cluster:
+            yield cluster
+        commands.down(NAME, _silent)
+
+
+def _experiment(cluster: LocalCluster, folder: Path, replicas: int) -> Path:
+    """A short experiment on a Deployment of its own; it is BROKEN with one replica, which takes three seconds."""
+    file = short_experiment.write(folder, without=("prometheus", "latency"), twins=True)
+    body = yaml.safe_load(file.read_text())
+    source = (short_experiment.CATALOGUE / "workloads/podinfo/podinfo.yaml").read_text()
+    objects = list(yaml.safe_load_all(source.replace("${image:podinfo}", cluster.image("podinfo"))))
+    twin = body.pop("twins")[short_experiment.TWIN]
+    if replicas == 1:
+        spec = next(item for item in objects if item["kind"] == "Deployment")["spec"]
+        spec["replicas"] = 1
+        spec["template"]["spec"]["containers"][0]["readinessProbe"]["initialDelaySeconds"] = 3
+        body["safety"] = twin["safety"]
+    (folder / "workload.yaml").write_text(yaml.safe_dump_all(objects))
+    file.write_text(yaml.safe_dump({**body, "workload": "workload.yaml"}))
+    return file
+
+
+def _put(api: KubeApi, folder: Path) -> None:
+    data = {file.name: file.read_text() for file in folder.glob("*.yaml")}
+    metadata = {"name": CONFIG, "namespace": NAMESPACE}
+    api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+
+def _rollout(cluster: LocalCluster) -> Object:
+    """A Rollout with one canary of two pods, about which the template decides."""
+    files = short_experiment.CATALOGUE / "workloads/rollout-canary/podinfo.yaml"
+    text = files.read_text().replace("${image:podinfo}", cluster.image("podinfo"))
+    found: Object = next(item for item in yaml.safe_load_all(text) if item["kind"] == ROLLOUTS.kind)
+    found["metadata"]["namespace"] = NAMESPACE
+    found["spec"]["replicas"] = 2
+    analysis = {"templates": [{"templateName": "resilience"}]}
+    found["spec"]["strategy"]["canary"]["steps"] = [{"setWeight": 50}, {"analysis": analysis}]
+    return found
+
+
+def _template(image: str) -> Object:
+    """The template as it is published, with this cluster's image of the harness."""
+    found: Object = yaml.safe_load((ROOT / "docs/ci/argo-rollouts.yaml").read_text())
+    found["metadata"]["namespace"] = NAMESPACE
+    (metric,) = found["spec"]["metrics"]
+    (container,) = metric["provider"]["job"]["spec"]["template"]["spec"]["containers"]
+    container["image"] = image
+    return found
+
+
+def _roles(file: Path) -> list[Object]:
+    """What ``harness rbac`` prints, for an account in the namespace of the Rollout."""
+    found = roles_for(needed_for_files([file], "auto", with_residue=False).permissions, ACCOUNT)
+    for item in found:
+        for subject in item.get("subjects", ()):
+            subject["namespace"] = NAMESPACE
+        if item["kind"] == "ServiceAccount":
+            item["metadata"]["namespace"] = NAMESPACE
+    return found
+
+
+def _await(api: KubeApi, phase: str) -> dict[str, Any]:
+    """Wait until the Rollout has this phase for its newest version; return its status."""
+
+    def look() -> tuple[dict[str, Any] | None, str]:
+        item = api.get(ROLLOUTS, "podinfo", NAMESPACE)
+        status = item.get("status") or {}
+        seen = status.get("observedGeneration") == str(item["metadata"]["generation"])
+        found = f"{status.get('phase')}: {status.get('message')}"
+        return (status if seen and status.get("phase") == phase else None), found
+
+    return wait_until(f"the Rollout to be {phase}", look, PATIENCE, CLOCK, every=1.0)
+
+
+def _new_version(api: KubeApi, rollout: Object, version: str) -> None:
+    rollout["spec"]["template"]["metadata"]["annotations"]["version"] = version
+    api.apply(rollout)
+
+
+def test_experiment_decides_about_a_canary(cluster: LocalCluster, tmp_path: Path) -> None:
+    api = cluster.api
+    rollout, template = _rollout(cluster), _template(cluster.runner_image(_silent))
+    install_operators(cluster, [rollout], CLOCK, _silent)
+    api.apply({"apiVersion": "v1", "kind": NAMESPACES.kind, "metadata": {"name": NAMESPACE}})
+    for item in _roles(_experiment(cluster, tmp_path, replicas=3)):
+        api.apply(item)
+    _put(api, tmp_path)
+    api.apply(template)
+    api.apply(rollout)
+    first = _await(api, "Healthy")["stableRS"]
+
+    _new_version(api, rollout, "2")
+    second = _await(api, "Healthy")["stableRS"]
+    assert second != first, "the experiment HELD, so the new version is the stable one"
+
+    _experiment(cluster, tmp_path, replicas=1)
+    _put(api, tmp_path)
+    _new_version(api, rollout, "3")
+    status = _await(api, "Degraded")
+    assert status["abort"] is True
+    assert status["stableRS"] == second, "the experiment is BROKEN, so the version before stays"
+    assert not api.list(NAMESPACES, selector=RUN_LABEL).items
