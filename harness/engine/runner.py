@@ -83,9 +83,9 @@ class Runner:
         self._fault_phase()
         live.effects.undo()
         settled = gate_of(self._run.prometheus, experiment.objectives, SETTLE)
-        live.recover(experiment.objectives, experiment.phases.recovery, settled)
+        live.recover(experiment.objectives, experiment.phases.recovery, settled, self._decided)
         with live.phase(SETTLE, experiment.phases.length(SETTLE)):
-            live.wait(experiment.phases.settle)
+            live.wait(experiment.phases.settle, unless=lambda _left: self._decided())
         live.progress("querying probes and Prometheus")
         alerts.stop()
         live.stop()
@@ -179,6 +179,12 @@ class Runner:
         if live.timeline.stopped:
             live.progress(f"stopped early: {live.timeline.stopped.reason}")
         return live.timeline.stopped is not None
+
+    def _decided(self) -> bool:
+        """Return whether this is a twin or a mutant that has broken what it must, and may end."""
+        timeline = self._live.timeline
+        timeline.stopped = timeline.stopped or self._stop.decided(self._live.now)
+        return timeline.stopped is not None and timeline.stopped.by == "variant"
 
     def _watch_for_abort(self) -> None:
         live, run, conditions = self._live, self._run, self._experiment.abort

@@ -200,10 +200,12 @@ def all_together(loads: Mapping[str, LoadSummary]) -> LoadSummary:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why and when the fault ended early: an objective could no longer be held, or an abort condition was met."""
+    """Why and when a run ended early: an objective could no longer be held, or an abort condition was met.
+
+    By ``variant``: a twin or a mutant had broken what it must."""
 
     at: float
-    by: Literal["objective", "abort"]
+    by: Literal["objective", "abort", "variant"]
     reason: str
 
 

@@ -245,17 +245,24 @@ class LiveExperiment:
         """The failed undos, or None."""
         return self.site.undo_failed
 
-    def recover(self, objectives: Iterable[Objective], at_most: float, gate: ScrapeGate | None = None) -> None:
+    def recover(
+        self,
+        objectives: Iterable[Objective],
+        at_most: float,
+        gate: ScrapeGate | None = None,
+        decided: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Run the recovery phase, at most ``at_most`` seconds.
 
         It ends early when no objective is pending, the effects of all faults have ended, and Prometheus scrapes all
         targets of ``gate``, including new pods. An effect that has not ended is recorded with its injection, so that
-        the verdict cannot be HELD. A twin or a mutant does not wait for an objective that is BROKEN for certain.
+        the verdict cannot be HELD. A twin or a mutant does not wait for an objective that is BROKEN for certain, and
+        ends at once when ``decided`` returns true.
         """
         objectives = list(objectives)
         with self.phase(RECOVERY, Length(at_least=0.0, at_most=at_most)):
             end = self._clock.monotonic() + at_most
-            while (left := end - self._clock.monotonic()) > 0:
+            while (left := end - self._clock.monotonic()) > 0 and not decided():
                 self.read_requests()
                 if any(self._waits_for(objective) for objective in objectives):
                     self.wait(min(left, LOOK_EVERY))

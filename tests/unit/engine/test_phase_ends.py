@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from harness.experiment.declaration import Experiment
 from harness.experiment.phases import Length, Phases
 from harness.experiment.timing import Timing
+from harness.model.finding import Finding
 from harness.model.timeline import Timeline
 from harness.model.verdict import Verdict
 from harness.results.record import ExperimentRecord
@@ -109,3 +110,42 @@ def test_recovery_of_a_variant_ends_once_it_is_broken(stage: Stage, variant: dic
     (phase,) = (phase for phase in stage.play(experiment).phases if phase.name == "recovery")
     assert phase.end is not None
     assert round(phase.end - phase.start) == seconds
+
+
+@pytest.mark.parametrize(
+    ("variant", "lengths"),
+    [({}, (8, 6, 3)), ({"twin": "slow", "breaks": ("told",)}, (3, 0, 0)), ({"mutant": "replicas-1"}, (3, 0, 0))],
+    ids=["experiment", "twin", "mutant"],
+)
+def test_variant_ends_once_it_is_broken_for_certain(
+    stage: Stage, variant: dict[str, Any], lengths: tuple[int, ...]
+) -> None:
+    """The limit of the objective passes 2.5 s after the fault; only the recovery of an experiment waits 6 s."""
+
+    class Late(Told):
+        broken_is_final: ClassVar[bool] = True
+
+        def _since_the_fault(self, timeline: Timeline) -> float:
+            phase = timeline.phase("fault")
+            return timeline.offset(stage.clock.monotonic()) - phase.start if phase else 0.0
+
+        def pending(self, timeline: Timeline) -> str:
+            return "still down" if self._since_the_fault(timeline) < 14.0 else ""
+
+        def judge(self, timeline: Timeline, phases: Sequence[str] | None = None) -> Finding:
+            late = self._since_the_fault(timeline) > 2.5
+            return Finding(verdict=Verdict.BROKEN if late else Verdict.HELD, reason="the limit passed")
+
+    experiment: Experiment = replace(
+        stage.experiment(),
+        faults=(Mark(mark="mark"),),
+        objectives=(Late(),),
+        phases=Phases(baseline=1.0, fault=Length.of(8.0), recovery=20.0, settle=3.0),
+        **variant,
+    )
+    record = stage.play(experiment)
+    found = [phase.end - phase.start for phase in record.phases if phase.end is not None]
+    assert tuple(map(round, found[1:])) == lengths
+    assert record.verdict is Verdict.BROKEN
+    assert record.passed == bool(variant)
+    assert bool(record.stopped_early) == bool(variant)

@@ -132,6 +132,50 @@ def test_every_kind_that_can_be_broken_meanwhile_is(objective: LiveObjective, st
     assert look(at_15().injected(10.0), objective) is None
 
 
+def variant(story: Story, *objectives: Any, **fields: Any) -> Stop | None:
+    """Look at 20 s, when the fault is over, with these fields of a twin or a mutant."""
+    declared = replace(experiment(*objectives), **fields)
+    return EarlyStop(declared, story.timeline, {"": STEADY}).decided(20.0)
+
+
+AVAILABLE, READY = Availability(min="99%"), Invariant(of=PODINFO, available=">= 2")
+
+
+@pytest.mark.parametrize(
+    ("fields", "stops"),
+    [
+        ({}, False),
+        ({"twin": "slow", "breaks": ("availability",)}, True),
+        ({"twin": "slow", "breaks": (READY.title,)}, False),
+        ({"twin": "slow", "breaks": ("availability", "invariant")}, False),
+        ({"mutant": "replicas-1"}, True),
+    ],
+    ids=["experiment", "broken", "not broken", "one of two", "mutant"],
+)
+def test_variant_ends_once_all_that_it_breaks_is_broken(fields: dict[str, Any], stops: bool) -> None:
+    story = at_15(failing=(11, 15)).injected(10.0)
+    stop = variant(story, AVAILABLE, READY, **fields)
+    assert (stop is not None) == stops
+    if stop:
+        assert (stop.by, stop.reason) == ("variant", f"BROKEN for certain: {AVAILABLE.title}")
+
+
+def test_variant_does_not_end_before_its_fault_is_proven() -> None:
+    fields: dict[str, Any] = {"twin": "slow", "breaks": ("availability",)}
+    assert variant(at_15(failing=(11, 15)), AVAILABLE, **fields) is None
+    assert variant(at_15(failing=(11, 15)).injected(10.0, proven=False), AVAILABLE, **fields) is None
+
+
+def test_variant_is_looked_at_once_a_second() -> None:
+    story = at_15(failing=(11, 15))
+    declared = replace(experiment(AVAILABLE), twin="slow", breaks=("availability",))
+    stop = EarlyStop(declared, story.timeline, {"": STEADY})
+    assert stop.look(12.0, 8.0) is None
+    story.injected(10.0)
+    assert stop.look(12.9, 7.1) is None
+    assert stop.look(13.0, 7.0) is not None
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     minimum=some.sampled_from(["99.9%", "99%", "95%", "80%"]),
