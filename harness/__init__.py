@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from harness.objectives.alert import Alert
     from harness.objectives.availability import Availability
     from harness.objectives.base import Due, LiveObjective, Objective
+    from harness.objectives.claims import Claims
     from harness.objectives.consistency import Consistency
     from harness.objectives.drained import Drained
     from harness.objectives.durability import Durability
@@ -113,6 +114,8 @@ if TYPE_CHECKING:
     from harness.objectives.latency import Latency
     from harness.objectives.liveness_restart import LivenessRestart
     from harness.objectives.log_lines import LogLines
+    from harness.objectives.member_updates import MemberUpdates
+    from harness.objectives.order import Order
     from harness.objectives.pod_resources import PodResources
     from harness.objectives.prometheus import Prometheus as PrometheusObjective
     from harness.objectives.recommendation import Recommendation
@@ -158,6 +161,7 @@ __all__ = [
     "Call",
     "Capability",
     "CapabilityMissing",
+    "Claims",
     "Client",
     "Clock",
     "Cluster",
@@ -195,6 +199,7 @@ __all__ = [
     "LivenessRestart",
     "LoadSummary",
     "LogLines",
+    "MemberUpdates",
     "MetricsOutage",
     "Need",
     "NodeCutOff",
@@ -207,6 +212,7 @@ __all__ = [
     "Objective",
     "Observation",
     "OomKill",
+    "Order",
     "Outcome",
     "Pause",
     "Permission",

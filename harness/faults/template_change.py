@@ -84,6 +84,11 @@ class TemplateChange(WorkloadTarget, Fault):
     effect: ClassVar[Effect] = Effect.WORKLOADS
 
     @property
+    def replaces_pods(self) -> bool:
+        """Whether the controller must replace pods for the change to take effect."""
+        return True
+
+    @property
     def permissions(self) -> frozenset[Permission]:
         needed = self.target_permissions | allow(self.resource, "patch")
         if self.of.startswith("statefulset/"):
@@ -100,7 +105,7 @@ class TemplateChange(WorkloadTarget, Fault):
         check_victims([found], context.namespace)
         self.check_workload(found)
         known = revisions(context.api, found)
-        current = _check_way_back(found, known, self.of)
+        current = self._check_way_back(found, known)
         before = Before(current.number, frozenset(revision.name for revision in known), may_lose(found))
         lost = f", a rollout may take {before.may_lose} of its pods" if before.may_lose else ""
         detail = f"revision {before.number}{lost}"
@@ -122,7 +127,7 @@ class TemplateChange(WorkloadTarget, Fault):
             # Read again, since the workload may have changed since the choice.
             found = self.find_workload(context.api, context.namespace)
             known = revisions(context.api, found)
-            current = _check_way_back(found, known, self.of)
+            current = self._check_way_back(found, known)
             template = self.template_patch(context, found, known)
             if keeps(self.of):
                 template = as_merge_patch(found["spec"]["template"], template)
@@ -195,6 +200,30 @@ class TemplateChange(WorkloadTarget, Fault):
             raise NotYet(f"{of} was rolled back, but its controller has not observed it")
         return f"{of} was rolled back to the pod template of revision {changes.revision}"
 
+    def _check_way_back(self, workload: Object, known: list[Revision]) -> Revision:
+        """Return the revision with the current pod template.
+
+        Raises Inconclusive when there is none, when a change would not be rolled out, or when the revision that undo
+        restores may be gone by then."""
+        of, spec, changes = self.of, workload["spec"], Changes.of(workload)
+        if spec.get("paused"):
+            raise Inconclusive(f"{of} is paused: it would not roll out anything")
+        if self.replaces_pods and (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+            raise Inconclusive(f"{of} has the update strategy OnDelete: it would not roll out anything")
+        limit, needed = spec.get("revisionHistoryLimit", 10), 1 + (changes.count if changes else 0)
+        if limit < needed:
+            # If a version becomes ready, its rollout completes, and the revisions over the limit are removed.
+            raise Inconclusive(
+                f"{of}: found revisionHistoryLimit: {limit}, expected at least {needed}: the revision that undo "
+                "restores the pod template from would not be kept"
+            )
+        if current := current_revision(workload, known):
+            return current
+        raise Inconclusive(
+            f"{of} has no {keeper_of(of).kind} with its current pod template: its controller has not rolled it out "
+            "yet, so undo could not restore it"
+        )
+
     def _change(self, context: FaultContext, found: Object, uid: str, template: Object, changes: Changes) -> Object:
         # The annotation is the workload's, not the template's: it is written together with the change, and causes no
         # rollout.
@@ -211,31 +240,6 @@ def _with_mark(api: KubeApi, workload: Object, current: Revision, mark: str) -> 
         kept = keep(api, workload, current, mark)
         return Changes(kept.number, kept.name, kept.uid, generation, 1, (mark,))
     return replace(before, generation=generation, count=before.count + 1, marks=(*before.marks, mark))
-
-
-def _check_way_back(workload: Object, known: list[Revision], of: str) -> Revision:
-    """Return the revision with the current pod template.
-
-    Raises Inconclusive when there is none, when a change would not be rolled out, or when the revision that undo
-    restores may be gone by then."""
-    spec, changes = workload["spec"], Changes.of(workload)
-    if spec.get("paused"):
-        raise Inconclusive(f"{of} is paused: it would not roll out anything")
-    if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
-        raise Inconclusive(f"{of} has the update strategy OnDelete: it would not roll out anything")
-    limit, needed = spec.get("revisionHistoryLimit", 10), 1 + (changes.count if changes else 0)
-    if limit < needed:
-        # If a version becomes ready, its rollout completes, and the revisions over the limit are removed.
-        raise Inconclusive(
-            f"{of}: found revisionHistoryLimit: {limit}, expected at least {needed}: the revision that undo restores "
-            "the pod template from would not be kept"
-        )
-    if current := current_revision(workload, known):
-        return current
-    raise Inconclusive(
-        f"{of} has no {keeper_of(of).kind} with its current pod template: its controller has not rolled it out yet, so "
-        "undo could not restore it"
-    )
 
 
 def _find(api: KubeApi, parameters: Mapping[str, Any]) -> Object | None:

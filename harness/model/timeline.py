@@ -15,7 +15,8 @@ Series that the built-in probes write, and their values (all JSON):
                "observed_generation", "revision", "template" (a hash of the pod template), "conditions": {type:
                {"status", "reason", "message", "since"}}, "deadline" (progressDeadlineSeconds), "progressed" (Unix
                seconds of a Deployment's last progress, None if unknown)}; of a Rollout also "delivery": {"phase",
-               "message", "aborted", "paused": [reason …], "stable", "current" (hashes of pod templates)}
+               "message", "aborted", "paused": [reason …], "stable", "current" (hashes of pod templates)}; of a
+               StatefulSet also "first_ordinal" (spec.ordinals.start)
 ``autoscalers`` subject ``hpa/<name>``: {"current", "desired", "min", "max", "metrics": {name: number},
                "conditions": …}; these and the workloads' counts are None if no controller has written them yet:
                read them through ``harness.model.reported``
@@ -26,10 +27,12 @@ Series that the built-in probes write, and their values (all JSON):
                "polling": seconds, of KEDA's, else None} (see ``harness.engine.steps.scaling_settings``)
 ``recommendations`` subject ``vpa/<name>``: {"mode", "containers": {name: {"target", "lower", "upper", "uncapped":
                each {resource: amount}}}, "conditions": …}
+``claims``     subject ``pvc/<name>``: {"uid", "volume" (its name, "" until bound), "phase", "deleting"}
 ``podMetrics`` subject ``<pod>``: {"window", "containers": {name: {resource: amount}}}, ``wall``: when it was measured
 ``events``     subject ``<kind>/<name>``: {"reason", "message", "type", "count"}
 ``nodes``      subject ``<node>``: {"ready", "schedulable", "zone", "gone"}, "unknown" without reports of its kubelet
-``identity``   subject ``<pod>``: {"uid", "ip", "claims": {volume: [claim, volume's name]}, "dns": [ip …] or None}
+``identity``   subject ``<pod>``: {"uid", "hostname" or None, "ip", "claims": {volume: [claim, volume's name]}, "dns":
+               [ip …] or None}
 ``readable``   subject ``<selector>``: {"keys": [key …]}
 ``logs``       subject ``<name>``: {"pods": {uid: {"pod", "read", "at": [Unix seconds …], "complete"}}}
 ``alerts``     subject: the objective's title: {"asked", "scrape", "rules", "alerts"} of Prometheus

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from harness.model.reported import Status
 from harness.model.timeline import Timeline
-
-# On each pod of a StatefulSet: the name of its revision.
-REVISION_LABEL = "controller-revision-hash"
+from harness.objectives._members import REVISION_LABEL
 
 
 def advice(timeline: Timeline, seen: Status, until: float) -> str:

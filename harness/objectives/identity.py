@@ -12,8 +12,9 @@ from harness.model.finding import Finding
 from harness.model.quantities import show_seconds
 from harness.model.timeline import Interval, Observation, Timeline, Victim
 from harness.model.verdict import Verdict
-from harness.objectives._fields import Limit, StatefulSetRef
+from harness.objectives._fields import Count, Limit, StatefulSetRef
 from harness.objectives._findings import combined, inconclusive, never, within
+from harness.objectives._members import ordinal_of
 from harness.objectives.base import Objective
 from harness.objectives.recovery import Origin, origin_of
 from harness.objectives.recovery.gaps import watch_open_ended
@@ -23,8 +24,9 @@ from harness.objectives.recovery.pods import pods_of
 class Identity(Objective):
     """Every pod name of the baseline exists at the end, with the same volumes and a correct DNS record.
 
-    The claims are bound to the same volumes, and the DNS record has the pod's address. The victims have been replaced
-    by new pods, which are ready ``within`` a time limit and at the end.
+    The claims are bound to the same volumes, and the DNS record has the pod's address. The hostname, where the image
+    can print it, is the pod's name. The victims have been replaced by new pods, which are ready ``within`` a time limit
+    and at the end. With ``firstOrdinal`` the names are numbered from there on without a gap.
 
     If the watch on pods was interrupted for a while, it reports the pods that exist afterwards, and earlier ones do not
     count. Pods without container statuses are not ready.
@@ -38,6 +40,9 @@ class Identity(Objective):
         default=None,
         description="the time limit from the injection until every victim's new pod is ready (default: none)",
     )
+    first_ordinal: Count | None = Field(
+        default=None, description="the number of the first pod, which others follow without a gap (default: not judged)"
+    )
 
     @property
     def title(self) -> str:
@@ -48,7 +53,9 @@ class Identity(Objective):
         origin = origin_of(timeline, "injected")
         if isinstance(origin, str):
             return inconclusive(origin)
-        looks = [seen for seen in timeline.observations("identity") if self._is_member(seen.subject)]
+        looks = [
+            seen for seen in timeline.observations("identity") if ordinal_of(self.of, seen.subject) is not None
+        ]
         before = {seen.subject: seen for seen in looks if seen.at < origin.disrupted.low and seen.error is None}
         if not before:
             return inconclusive(f"no pod of {self.of} was observed before the fault")
@@ -66,14 +73,19 @@ class Identity(Objective):
                 del after[name]
         parts = [_same(before[name], after.get(name)) for name in sorted(before)]
         parts += [_replaced(victim, after.get(victim.name)) for victim in hit]
+        if self.first_ordinal is not None:
+            parts.append(self._numbered(sorted(before), self.first_ordinal))
         if self.within is not None:
             parts += [self._in_time(timeline, origin, victim, self.within) for victim in hit]
-        return replace(_summarised(parts, len(before), len(hit)), samples=len(before))
+        new = sum(_uid(before[name]) != _uid(after.get(name)) for name in before)
+        return replace(_summarised(parts, len(before), new), samples=len(before))
 
-    def _is_member(self, pod: str) -> bool:
-        stem, _, ordinal = pod.rpartition("-")
-        # StatefulSet pods are named NAME-ORDINAL; the name alone may be the prefix of another StatefulSet's name.
-        return stem == self.of.removeprefix("statefulset/") and ordinal.isdigit()
+    def _numbered(self, names: Sequence[str], first: int) -> Finding:
+        stem = self.of.partition("/")[2]
+        expected = {f"{stem}-{ordinal}" for ordinal in range(first, first + len(names))}
+        verdict = Verdict.HELD if set(names) == expected else Verdict.BROKEN
+        reason = f"the pods are {', '.join(names)}, and must be numbered from {first} on"
+        return Finding(verdict=verdict, reason=reason)
 
     def _in_time(self, timeline: Timeline, origin: Origin, victim: Victim, limit: float) -> Finding:
         what, since = f"{victim.name} was ready again as a new pod", "the fault"
@@ -109,6 +121,9 @@ def _same(before: Observation, after: Observation | None) -> Finding:
     if was != now:
         reason = f"{name} had the volumes {_show(was)} and came back with {_show(now)}"
         return Finding(verdict=Verdict.BROKEN, reason=reason)
+    hostname = after.value.get("hostname")
+    if hostname is not None and hostname != name:
+        return Finding(verdict=Verdict.BROKEN, reason=f"{name} has the hostname {hostname}")
     dns, address = after.value.get("dns"), after.value.get("ip")
     if dns is None or not address:
         why = (
@@ -123,20 +138,23 @@ def _same(before: Observation, after: Observation | None) -> Finding:
 
 
 def _replaced(victim: Victim, after: Observation | None) -> Finding:
-    uid = after.value.get("uid") if after is not None and isinstance(after.value, Mapping) else None
-    if uid == victim.uid:
+    if _uid(after) == victim.uid:
         return inconclusive(f"{victim.name} is still the same pod, so it was not replaced")
     return Finding(verdict=Verdict.HELD, reason=f"{victim.name} is a new pod")
 
 
-def _summarised(parts: list[Finding], pods: int, hit: int) -> Finding:
+def _uid(look: Observation | None) -> str | None:
+    return look.value.get("uid") if look is not None and isinstance(look.value, Mapping) else None
+
+
+def _summarised(parts: list[Finding], pods: int, new: int) -> Finding:
     finding = combined(parts)
     if finding.verdict is not Verdict.HELD:
         return finding
     # With a time limit, the numbers of the finding are those of the slowest pod.
     slowest = max(parts, key=lambda part: part.observed if part.observed is not None else -1.0)
     took = f" {show_seconds(slowest.observed)} after the fault" if slowest.observed is not None else ""
-    reason = f"all {pods} pods kept their names, volumes and DNS records; {hit} of them came back as new pods{took}"
+    reason = f"all {pods} pods kept their names, volumes and DNS records; {new} of them came back as new pods{took}"
     return replace(slowest, reason=reason, detail=finding.detail)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from harness.cluster.kube.client import KubeApi, Object
 from harness.cluster.kube.permissions import EXEC_VERBS, Permission, allow
@@ -30,11 +31,12 @@ class Readable(SnapshotProbe, BaseModel):
     """Read the keys of a store with a command in one of its pods.
 
     The command must read like a client (with a quorum read, not a member's local data), since the result of the first
-    pod where it succeeds is used. Ready pods are tried first, then the others. Series ``readable``, subject
-    ``<selector>``: {"keys": [every line that the command printed, sorted], "pod"}.
+    pod where it succeeds is used. Ready pods are tried first, then the others. With ``everyPod`` each pod has keys of
+    its own: all are read, and one that fails makes the whole an error. Series ``readable``, subject ``<selector>``:
+    {"keys": [every line that the command printed, sorted], "pod"}, with ``everyPod`` without "pod".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 
     kind: ClassVar[str] = "readable"
     example: ClassVar[Mapping[str, Any]] = {"selector": "app=db", "command": ["list-keys"]}
@@ -50,32 +52,38 @@ class Readable(SnapshotProbe, BaseModel):
     )
     strip: str = Field(default="", description="prefix to remove from the lines that have it")
     timeout: Duration = Field(default=30.0, description="how long the command may take in one pod, such as 30s")
+    every_pod: bool = Field(
+        default=False, strict=True, description="whether every pod has keys of its own, so that all must be read"
+    )
 
     @property
     def permissions(self) -> frozenset[Permission]:
         return allow(PODS, "list") | allow(PODS, *EXEC_VERBS, part="exec")
 
     def look(self, context: ProbeContext) -> None:
-        api = context.cluster.api
-        keys: list[str] | None = None
-        pod, failures = "", list[str]()
+        api, failures = context.cluster.api, list[str]()
         try:
             candidates = sorted(api.list(PODS, context.namespace, self.selector).items, key=is_serving, reverse=True)
         except ApiError as error:
             candidates, failures = [], [str(error)]
+        read: dict[str, list[str]] = {}
         for candidate in candidates:
             pod = candidate["metadata"]["name"]
             try:
-                keys = self._read(api, candidate)
-                break
+                read[pod] = self._read(api, candidate)
             except ApiError as error:
                 failures.append(f"{pod}: {error}")
+            if read and not self.every_pod:
+                break
         at = context.timeline.offset(context.clock.monotonic())
-        if keys is None:
+        if not read or (self.every_pod and failures):
             error_text = "; ".join(failures) or "no pod matches"
             context.timeline.add(Observation(SERIES, self.selector, at, error=error_text))
-        else:
-            context.timeline.add(Observation(SERIES, self.selector, at, {"keys": keys, "pod": pod}))
+            return
+        value: dict[str, object] = {"keys": sorted({key for keys in read.values() for key in keys})}
+        if not self.every_pod:
+            value["pod"] = next(iter(read))
+        context.timeline.add(Observation(SERIES, self.selector, at, value))
 
     def _read(self, api: KubeApi, pod: Object) -> list[str]:
         meta = pod["metadata"]

@@ -10,7 +10,7 @@ from typing import Any
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.completeness import observed_generation
 from harness.cluster.kube.reflector import DELETED
-from harness.cluster.kube.resources import DAEMON_SETS, ROLLOUTS, Resource
+from harness.cluster.kube.resources import DAEMON_SETS, ROLLOUTS, STATEFUL_SETS, Resource
 from harness.probes.base import Sighting, WatchProbe
 from harness.probes.conditions import conditions, moment, newest
 
@@ -33,7 +33,8 @@ class WorkloadProbe(WatchProbe):
 
     ``deadline`` (seconds) and ``progressed`` (Unix seconds) are those of a Deployment's rollout, None for other kinds.
     ``template`` is a hash of the pod template in the spec, so it returns to its old value when a rollout is undone.
-    Counts that the controller has not written yet are None; those of a deleted workload are 0.
+    ``first_ordinal`` is the number of a StatefulSet's first pod. Counts that the controller has not written yet are
+    None; those of a deleted workload are 0.
     """
 
     series = "workloads"
@@ -66,6 +67,8 @@ class WorkloadProbe(WatchProbe):
             value[key] = 0 if gone else status.get(field, absent)
         if self.resource is ROLLOUTS:
             value["delivery"] = _delivery(status)
+        if self.resource is STATEFUL_SETS:
+            value["first_ordinal"] = (spec.get("ordinals") or {}).get("start", 0)
         wall = newest(*(condition["since"] for condition in known.values()))
         yield Sighting(f"{self.resource.kind.lower()}/{meta['name']}", value, wall)
 

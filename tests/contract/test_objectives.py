@@ -82,8 +82,8 @@ def saturated() -> Timeline:
 
 def watched() -> Story:
     """Everything that the examples need to be HELD which read what a watch reports: a container of podinfo-a restarts,
-    etcd-0 is replaced, a rollout of podinfo halts and is undone at 20 s, its autoscaler reaches 3, and the Rollout of
-    that name is aborted."""
+    etcd-0 is replaced, a rollout of podinfo halts and is undone at 20 s, its autoscaler reaches 3, the Rollout of that
+    name is aborted, and two StatefulSets are changed."""
     story = Story().replicas_ready("a", "b", "c").pod(1.0, "etcd-0", "e", owner=ETCD)
     look = {"claims": {"data": ["data-etcd-0", "pv-1"]}, "dns": ["10.0.0.1"], "ip": "10.0.0.1"}
     story.add("identity", "etcd-0", 9.0, {"uid": "e", **look}).add("identity", "etcd-0", 54.0, {"uid": "f", **look})
@@ -91,6 +91,7 @@ def watched() -> Story:
     story.pod(11.0, "podinfo-a", "a", ready=False).endpoints(11.0, "b", "c")
     story.pod(14.0, "podinfo-a", "a", container="c2", restarts=1).endpoints(14.0, "a", "b", "c")
     story.gone(11.0, "etcd-0", "e", owner=ETCD).pod(14.0, "etcd-0", "f", owner=ETCD)
+    members(story)
     for at, replicas, template, reason in (
         (1.0, 3, "good", "NewReplicaSetAvailable"),
         (11.0, 4, "bad", "ReplicaSetUpdated"),
@@ -119,6 +120,25 @@ def watched() -> Story:
     story.add("scaling", "hpa/podinfo", 0.5, {**settings, "target": PODINFO, "ready": {}, "metrics": [METRIC]})
     story.pod(12.5, "podinfo-n", "n", event="ADDED", since=12.5).endpoints(14.5, "a", "b", "c", "n")
     return story.requests(0, 55, failing=(10.5, 12.0)).load()
+
+
+def members(story: Story) -> None:
+    """A change of etcd reaches its last pod; db gives up its last pod with its claim."""
+    old, new = {"controller-revision-hash": "etcd-1"}, {"controller-revision-hash": "etcd-2"}
+    for name, at, revision in (("etcd", 1.0, "etcd-1"), ("etcd", 10.1, "etcd-2"), ("db", 1.0, "db-1")):
+        value = {"uid": name, "first_ordinal": 0, "desired": 3, "revision": revision}
+        story.add("workloads", f"statefulset/{name}", at, value)
+    for name in ("etcd", "db"):
+        story.struck(Victim("StatefulSet", name, name), 10.0, undone=20.0)
+        for number in (1, 2):
+            owner = f"statefulset/{name}"
+            story.pod(1.0, f"{name}-{number}", f"{name}{number}", event="SYNC", owner=owner, labels=old)
+            claim = {"event": "SYNC", "uid": f"c{number}", "volume": "pv", "deleting": False}
+            story.add("claims", f"pvc/data-{name}-{number}", 1.0, claim)
+    story.pod(15.0, "etcd-2", "etcd2", deleting=True, owner=ETCD, labels=old).gone(16.0, "etcd-2", "etcd2", owner=ETCD)
+    story.pod(16.1, "etcd-2", "new", False, owner=ETCD, labels=new).pod(18.0, "etcd-2", "new", owner=ETCD, labels=new)
+    story.gone(12.0, "db-2", "db2", owner="statefulset/db")
+    story.add("claims", "pvc/data-db-2", 13.0, {"event": "DELETED", "uid": "c2", "volume": "pv", "deleting": True})
 
 
 def unreported() -> Story:
@@ -155,7 +175,7 @@ def gaps(series: str) -> Iterator[Missing]:
     )
 
 
-WATCHES = ("pods", "endpoints", "workloads", "autoscalers", "recommendations")
+WATCHES = ("pods", "endpoints", "workloads", "autoscalers", "recommendations", "claims")
 MISSING = [
     *(each for series in WATCHES for each in gaps(series)),
     Missing("pods", "a pod on a node, no container statuses", "without container statuses", unreported),

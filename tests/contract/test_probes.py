@@ -32,8 +32,8 @@ CLASSES = [
     if member.__module__ == module.__name__
 ]
 WATCHES = [cls for cls in CLASSES if issubclass(cls, WatchProbe) and cls is not WatchProbe]
-# Of a workload with every kind of custom resource that is watched.
-EVERY = standard_probes([{"kind": "Rollout"}, {"kind": "VerticalPodAutoscaler"}])
+# Of a workload with every kind of object that is watched only where there is one.
+EVERY = standard_probes([{"kind": kind} for kind in ("Rollout", "VerticalPodAutoscaler", "PersistentVolumeClaim")])
 SNAPSHOTS = [cls for cls in CLASSES if issubclass(cls, SnapshotProbe) and hasattr(cls, "kind")]
 
 

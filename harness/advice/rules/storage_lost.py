@@ -8,6 +8,8 @@ from harness.advice.case import Case
 from harness.advice.rule import Advice, Rule, Strength
 
 _EXPLAINS = ("durability", "identity")
+_ENDING = {"emptyDir": "an emptyDir", "ephemeral": "a generic ephemeral volume"}
+_CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 
 
 def _find(case: Case) -> Iterator[Advice]:
@@ -15,18 +17,16 @@ def _find(case: Case) -> Iterator[Advice]:
     for subject in case.subjects if explains else ():
         mounted = {mount["name"] for each in subject.containers for mount in each.get("volumeMounts") or ()}
         for volume in subject.pod.get("volumes") or ():
-            if "emptyDir" not in volume or volume["name"] not in mounted:
+            kind = next((word for key, word in _ENDING.items() if key in volume), None)
+            if kind is None or volume["name"] not in mounted:
                 continue
-            claim = {
-                "metadata": {"name": volume["name"]},
-                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-            }
+            wanted = ((volume.get("ephemeral") or {}).get("volumeClaimTemplate") or {}).get("spec") or _CLAIM
             yield Advice(
-                f"volume {volume['name']} of {subject.name} is an emptyDir, whose data end with the pod",
+                f"volume {volume['name']} of {subject.name} is {kind}, whose data end with the pod",
                 "a pod was lost with what it had stored",
                 Strength.OBSERVED,
                 explains,
-                subject.of_spec({"volumeClaimTemplates": [claim]}),
+                subject.of_spec({"volumeClaimTemplates": [{"metadata": {"name": volume["name"]}, "spec": wanted}]}),
             )
 
 

@@ -17,6 +17,7 @@ from harness.model.verdict import Verdict
 from harness.objectives.alert import Alert
 from harness.objectives.availability import Availability
 from harness.objectives.base import Objective
+from harness.objectives.claims import Claims
 from harness.objectives.consistency import Consistency
 from harness.objectives.drained import Drained
 from harness.objectives.durability import Durability
@@ -26,6 +27,8 @@ from harness.objectives.invariant import Invariant
 from harness.objectives.latency import Latency
 from harness.objectives.liveness_restart import LivenessRestart
 from harness.objectives.log_lines import LogLines
+from harness.objectives.member_updates import MemberUpdates
+from harness.objectives.order import Order
 from harness.objectives.prometheus import Prometheus
 from harness.objectives.recovery_time import RecoveryTime
 from harness.objectives.replicas import Replicas
@@ -37,10 +40,13 @@ from harness.objectives.scale_out import ScaleOut
 from harness.objectives.scaling_steps import ScalingSteps
 from harness.objectives.versions import Versions
 from tests.unit.objectives import (
+    test_claims,
     test_consistency,
     test_drained,
     test_liveness_restart,
     test_log_lines,
+    test_member_updates,
+    test_order,
     test_pod_resources,
     test_recommendation,
     test_scale_out,
@@ -453,6 +459,33 @@ OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
             "not looked at before": looked(50.0),
             "not looked at after": looked(9.0),
             "unreadable": looked(9.0, error="403"),
+        },
+    ),
+    (
+        Order(of="statefulset/etcd"),
+        test_order.told(*test_order.DOWN, desired=1),
+        {
+            "set not watched": Story().injected(10.0),
+            "pods not watched": test_order.told(members=(0,)),
+            "states lost": test_order.told(*test_order.DOWN).gap("pods", 12.0, 13.0, complete=False),
+        },
+    ),
+    (
+        MemberUpdates.model_validate({"of": "statefulset/etcd", **test_member_updates.PARTITION}),
+        test_member_updates.replaced(test_member_updates.changed(), 2, 11.0),
+        {
+            "pods not watched": test_member_updates.changed(members=0),
+            "version not observed": test_member_updates.changed(recorded=False),
+            "states lost": test_member_updates.changed().gap("pods", 12.0, 13.0, complete=False),
+        },
+    ),
+    (
+        Claims.model_validate({"of": "statefulset/etcd", **test_claims.KEPT}),
+        test_claims.scaled(),
+        {
+            "pods not watched": Story().injected(10.0),
+            "claims not watched": test_claims.scaled(claimed=False),
+            "states lost": test_claims.scaled().gap("claims", 20.0, 21.0, complete=False),
         },
     ),
     (
