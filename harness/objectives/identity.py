@@ -53,9 +53,7 @@ class Identity(Objective):
         origin = origin_of(timeline, "injected")
         if isinstance(origin, str):
             return inconclusive(origin)
-        looks = [
-            seen for seen in timeline.observations("identity") if ordinal_of(self.of, seen.subject) is not None
-        ]
+        looks = [seen for seen in timeline.observations("identity") if ordinal_of(self.of, seen.subject) is not None]
         before = {seen.subject: seen for seen in looks if seen.at < origin.disrupted.low and seen.error is None}
         if not before:
             return inconclusive(f"no pod of {self.of} was observed before the fault")

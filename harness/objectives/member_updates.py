@@ -182,9 +182,7 @@ def _new_revision(timeline: Timeline, of: str, since: float, until: float) -> st
     return new[-1] if new and old else ""
 
 
-def _deleted(
-    injections: Sequence[Injection], before: Mapping[str, MemberSample]
-) -> Iterator[tuple[str, Interval]]:
+def _deleted(injections: Sequence[Injection], before: Mapping[str, MemberSample]) -> Iterator[tuple[str, Interval]]:
     """Yield the pods that the faults deleted, each with the time of the injection."""
     uids = {one.uid: name for name, one in before.items()}
     for injection in injections:

@@ -68,9 +68,7 @@ class Identity(SnapshotProbe, BaseModel):
                 _note(context, pod["metadata"]["name"], error=str(error))
 
 
-def _describe(
-    context: ProbeContext, pod: Object, owner: Object, pods: list[Object], deadline: float
-) -> dict[str, Any]:
+def _describe(context: ProbeContext, pod: Object, owner: Object, pods: list[Object], deadline: float) -> dict[str, Any]:
     value: dict[str, Any] = {
         "uid": pod["metadata"]["uid"],
         "hostname": _hostname(context.cluster.api, pod),

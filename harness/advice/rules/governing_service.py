@@ -20,7 +20,8 @@ def _find(case: Case) -> Iterator[Advice]:
         headless = [
             known
             for known, spec in services.items()
-            if spec.get("clusterIP") == "None" and matches_labels({"matchLabels": spec.get("selector")}, subject.source.labels)
+            if spec.get("clusterIP") == "None"
+            and matches_labels({"matchLabels": spec.get("selector")}, subject.source.labels)
         ]
         change = subject.of_spec({"serviceName": headless[0]}) if headless else {f"service/{name}": _new(subject, name)}
         yield Advice(

@@ -103,7 +103,11 @@ def test_original_of_the_twin_is_sound(name: str, fault: str, rule: str) -> None
 
 def test_missing_service_is_given_whole_if_there_is_no_other() -> None:
     template = {"metadata": {"labels": LABELS}, "spec": {"containers": [shop()]}}
-    item = {"kind": "StatefulSet", "metadata": {"name": "podinfo"}, "spec": {"serviceName": "gone", "template": template}}
+    item = {
+        "kind": "StatefulSet",
+        "metadata": {"name": "podinfo"},
+        "spec": {"serviceName": "gone", "template": template},
+    }
     advised = found([item], KILL, changed("podKill"), "identity")["governing-service"]
     spec = {"clusterIP": "None", "selector": LABELS, "ports": [{"name": "http", "port": 9898}]}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "gone"}, "spec": spec}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from harness.cluster.kube.client import Object
 from harness.cluster.kube.resources import CONTROLLER_REVISIONS, PODS, WORKLOADS
 from harness.common.errors import Inconclusive, NotYet
 from harness.experiment import registry
+from harness.experiment.fault_needs import Manifests
+from harness.experiment.manifests import Workload
 from harness.faults.base import FaultContext
+from harness.faults.good_change import incomplete
 from harness.faults.revisions import REVISION_LABEL, revisions
 from harness.model.timeline import Victim
 from harness.safety.guard.rollouts import may_lose
@@ -114,6 +118,36 @@ def test_update_on_delete_is_refused(world: World) -> None:
     _seed(world, "daemonset", updateStrategy={"type": "OnDelete"})
     with pytest.raises(Inconclusive, match="has the update strategy OnDelete"):
         _inject(world.context(), "restart", of="daemonset/db")
+
+
+def test_update_on_delete_is_proven_by_its_revision(world: World) -> None:
+    _seed(world, "statefulset", updateStrategy={"type": "OnDelete"})
+    context = world.context()
+    patch = {"metadata": {"annotations": {"a": "b"}}}
+    proven, _ = _inject(context, "rollout", of="statefulset/db", patch=patch, awaits="recorded")
+    assert proven
+    assert len(revisions(world.api, _find(world, "statefulset"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("updated", "partition", "complete"), [(1, 1, True), (2, 0, True), (1, 0, False), (0, 1, False), (0, 5, True)]
+)
+def test_rolling_update_is_complete_at_its_partition(updated: int, partition: int, complete: bool) -> None:
+    spec = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": partition}}}
+    status = {"observedGeneration": 1, "replicas": 2, "availableReplicas": 2, "updatedReplicas": updated}
+    item = {"kind": "StatefulSet", "metadata": {"generation": 1}, "spec": spec, "status": status}
+    assert (incomplete(item) == "") is complete
+
+
+def test_update_on_delete_would_last_in_an_existing_namespace(tmp_path: Path) -> None:
+    body = {"updateStrategy": {"type": "OnDelete"}, "template": {"metadata": {}, "spec": {"containers": []}}}
+    item = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": body}
+    manifests = Manifests(Workload(tmp_path, (item,), ()))
+    fault = registry.faults()["rollout"].model_validate(
+        {"of": "statefulset/db", "patch": {"a": 1}, "awaits": "recorded"}
+    )
+    ((place, message),) = fault.lasting(manifests)
+    assert (place, "pods that took the new version would keep it" in message) == (("of",), True)
 
 
 def test_workload_without_a_revision_is_refused(world: World) -> None:

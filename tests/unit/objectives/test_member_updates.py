@@ -74,7 +74,11 @@ def test_deleted_members_take_the_version_of_on_delete() -> None:
             PARTITION,
             "etcd-0 got the new version at 13.15 s, which must not reach it",
         ),
-        (replaced(changed(), 2, 20.0), PARTITION, "etcd-2 was ready in the new version 12.9 s to 13 s after the change"),
+        (
+            replaced(changed(), 2, 20.0),
+            PARTITION,
+            "etcd-2 was ready in the new version 12.9 s to 13 s after the change",
+        ),
         (replaced(changed(), 2, 11.0, ready=False), PARTITION, "etcd-2 was ready in the new version: not observed"),
         (replaced(changed(), 2, 11.0, OLD), PARTITION, "etcd-2 was ready in the new version: not observed"),
         (
@@ -103,7 +107,11 @@ def test_known_bad_updates_are_broken(story: Story, fields: dict[str, Any], reas
             PARTITION,
             "the watch on pods was interrupted",
         ),
-        (changed().gap("pods", 12.0, 29.0, complete=False), PARTITION, "the watch on pods was interrupted before etcd-2"),
+        (
+            changed().gap("pods", 12.0, 29.0, complete=False),
+            PARTITION,
+            "the watch on pods was interrupted before etcd-2",
+        ),
     ],
 )
 def test_missing_data_shows_no_limit_of_an_update(story: Story, fields: dict[str, Any], reason: str) -> None:

@@ -62,6 +62,7 @@ def test_the_slowest_return_gives_the_numbers() -> None:
         ({"dns": []}, BROKEN, "has no address"),
         ({"dns": None}, INCONCLUSIVE, "was not looked up"),
         ({"ip": ""}, INCONCLUSIVE, "has no address"),
+        ({"hostname": "etcd-1.etcd"}, BROKEN, "etcd-1 has the hostname etcd-1.etcd"),
         ({"uid": "u1"}, INCONCLUSIVE, "still the same pod"),
     ],
 )
@@ -69,6 +70,13 @@ def test_changes_are_named(changed: dict[str, object], verdict: Verdict, reason:
     found, why = identity(killed(**changed))
     assert found is verdict
     assert reason in why
+
+
+@pytest.mark.parametrize(("first", "verdict"), [(0, HELD), (1, BROKEN), (5, BROKEN)])
+def test_numbers_begin_where_they_must(first: int, verdict: Verdict) -> None:
+    found, reason = identity(killed(hostname="etcd-1"), firstOrdinal=first)
+    assert found is verdict
+    assert verdict is HELD or reason == f"the pods are etcd-0, etcd-1, and must be numbered from {first} on"
 
 
 def test_a_pod_that_is_missing_at_the_end_is_broken() -> None:

@@ -16,7 +16,7 @@ SEARCH = "search shop.svc.cluster.local svc.cluster.local cluster.local\n"
 
 class Stand:
     """A StatefulSet of two. ``dns`` is what its pods are told in the end, ``later`` what before that; ``outputs`` what
-    commands print, by pod."""
+    commands print, by pod, ``hostnames`` what ``hostname`` does, by default the pod's name."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -26,6 +26,7 @@ class Stand:
         self.dns: dict[str, str] = {"db-0": "198.18.1.1", "db-1": "198.18.1.2"}
         self.later: dict[str, list[str]] = {}
         self.outputs: dict[str, ExecResult] = {}
+        self.hostnames: dict[str, ExecResult] = {}
         self.asked: list[tuple[str, str | None]] = []
         self.cluster.server.exec = self._exec
         spec = {"replicas": 2, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}}
@@ -63,6 +64,8 @@ class Stand:
         assert namespace == "shop"
         if command[0] == "cat":
             return ExecResult(SEARCH, "", 0)
+        if command[0] == "hostname":
+            return self.hostnames.get(pod, ExecResult(f"{pod}\n", "", 0))
         self.asked.append((pod, container))
         if command[0] != "nslookup":
             return self.outputs[pod]

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.cluster.kube.resources import PODS
+from harness.cluster.kube.transport import ExecResult
 from harness.probes.identity import DNS_FOLLOWS, Identity
 from tests.unit.probes.snapshots import Stand
 
@@ -19,6 +20,7 @@ def test_every_pod_of_the_set_is_described() -> None:
     assert (first.series, first.subject, first.error) == ("identity", "db-0", None)
     assert second.value == {
         "uid": stand.cluster.api.get(PODS, "db-1", "shop")["metadata"]["uid"],
+        "hostname": "db-1",
         "ip": "198.18.1.2",
         "claims": {"data": ["data-db-1", "pv-1"]},
         "dns": ["198.18.1.2"],
@@ -32,6 +34,30 @@ def test_a_stale_record_is_given_the_time_that_caches_take() -> None:
     _, second = stand.look(PROBE)
     assert second.value["dns"] == ["198.18.1.77"]
     assert stand.clock.monotonic() - before == pytest.approx(DNS_FOLLOWS)
+
+
+def test_all_records_share_the_time() -> None:
+    stand = Stand()
+    stand.dns = {"db-0": "198.18.1.77", "db-1": "198.18.1.78"}
+    before = stand.clock.monotonic()
+    stand.look(Identity.model_validate({"of": "statefulset/db", "dnsWithin": "10s"}))
+    assert stand.clock.monotonic() - before == pytest.approx(10.0)
+
+
+def test_hostname_that_cannot_be_read_is_unknown() -> None:
+    stand = Stand()
+    stand.hostnames = {"db-0": ExecResult("", "not found", 127), "db-1": ExecResult("db-1.db\n", "", 0)}
+    first, second = stand.look(PROBE)
+    assert (first.value["hostname"], second.value["hostname"]) == (None, "db-1.db")
+
+
+def test_generic_ephemeral_volume_has_a_claim() -> None:
+    stand = Stand()
+    pod = stand.cluster.api.get(PODS, "db-1", "shop")
+    volumes = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}}]
+    stand.seed("v1", "PersistentVolumeClaim", "db-1-scratch", spec={"volumeName": "pv-7"})
+    stand.cluster.api.patch(PODS, "db-1", {"spec": {**pod["spec"], "volumes": volumes}}, "shop")
+    assert stand.look(PROBE)[1].value["claims"] == {"scratch": ["db-1-scratch", "pv-7"]}
 
 
 def test_correct_record_ends_the_wait() -> None:

@@ -43,6 +43,23 @@ def test_ready_pods_are_tried_first() -> None:
     assert only.value == {"keys": ["fresh"], "pod": "db-0"}
 
 
+EVERY = Readable.model_validate({"selector": "app=db", "command": ["list-keys"], "everyPod": True})
+
+
+def test_keys_of_every_pod_are_collected() -> None:
+    stand = Stand()
+    stand.outputs = {"db-0": ExecResult("b\na\n", "", 0), "db-1": ExecResult("c\na\n", "", 0)}
+    (only,) = stand.look(EVERY)
+    assert only.value == {"keys": ["a", "b", "c"]}
+
+
+def test_one_pod_that_cannot_be_read_leaves_the_keys_unknown() -> None:
+    stand = Stand()
+    stand.outputs = {"db-0": ExecResult("a\n", "", 0), "db-1": ExecResult("", "boom\n", 1)}
+    (only,) = stand.look(EVERY)
+    assert (only.value, only.error) == (None, "db-1: CommandFailed: exit code 1: boom")
+
+
 def test_unreadable_pods_give_all_reasons_and_no_key_list() -> None:
     stand = Stand()
     stand.outputs = {"db-0": ExecResult("", "boom\n", 1), "db-1": ExecResult("partial\n", "no quorum\n", 1)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import pytest
+
 from harness.cluster.kube.resources import DAEMON_SETS, DEPLOYMENTS, ROLLOUTS, STATEFUL_SETS, Resource
 from harness.common.clock import parse_kubernetes_time
 from harness.probes.base import Sighting
@@ -71,6 +73,13 @@ def test_a_deployment() -> None:
         "deadline": 8,
         "progressed": None,
     }
+
+
+@pytest.mark.parametrize(("spec", "first"), [({}, 0), ({"ordinals": {"start": 5}}, 5)])
+def test_first_number_of_a_stateful_set(spec: dict[str, Any], first: int) -> None:
+    item = {"metadata": {"name": "db"}, "spec": spec}
+    assert seen(STATEFUL_SETS, item).value["first_ordinal"] == first
+    assert "first_ordinal" not in seen(DEPLOYMENTS, item).value
 
 
 def test_progress_of_a_rollout_is_that_of_its_condition() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import socket
 from collections.abc import Iterator, Mapping
@@ -92,6 +93,22 @@ def test_etcd_put_writes_and_reports_a_unique_key() -> None:
 @pytest.mark.parametrize(("answer", "outcome"), [(Answer(503, b"x"), "503"), (Answer(200, b"{}"), "no revision")])
 def test_etcd_put_succeeds_only_with_a_revision_from_etcd(answer: Answer, outcome: str) -> None:
     assert arrive("etcd_put", {}, answer).outcome == outcome
+
+
+def test_podinfo_store_names_a_file_by_its_checksum() -> None:
+    sent = arrive("podinfo_store", {"size": 100}, Answer(202, b"{}"))
+    assert (sent.method, sent.path, len(sent.body)) == ("POST", "/store", 100)
+    assert sent.options["key"] == hashlib.sha1(sent.body, usedforsecurity=False).hexdigest()
+    assert sent.body.startswith(b"r1/000000007.")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome"), [(202, None, "ok"), (202, b"{}", "another checksum"), (500, None, "500")]
+)
+def test_podinfo_store_succeeds_only_with_its_checksum(status: int, body: bytes | None, outcome: str) -> None:
+    key = arrive("podinfo_store", {}, Answer(202)).options["key"]
+    answer = json.dumps({"hash": key}).encode() if body is None else body
+    assert arrive("podinfo_store", {}, Answer(status, answer)).outcome == outcome
 
 
 @dataclass
