@@ -20,7 +20,7 @@ from harness.model.timeline import Victim
 
 
 class GoodChange(TemplateChange):
-    """Proven when all pods are of the new revision and available, once the first of them or once the revision exists."""
+    """Proven when all pods are of the new revision and available, or once the first of them or the revision exists."""
 
     on_purpose: ClassVar[bool] = True
 

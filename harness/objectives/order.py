@@ -50,7 +50,7 @@ class Order(Objective):
     waits: bool = Field(
         default=False,
         strict=True,
-        description="whether a start must have waited until an unhealthy pod was ready again, to show that the set halts",
+        description="whether a start must have waited until an unhealthy pod was ready again, so that the set halted",
     )
 
     @property
