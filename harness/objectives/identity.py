@@ -122,17 +122,19 @@ def _same(before: Observation, after: Observation | None) -> Finding:
     hostname = after.value.get("hostname")
     if hostname is not None and hostname != name:
         return Finding(verdict=Verdict.BROKEN, reason=f"{name} has the hostname {hostname}")
-    dns, address = after.value.get("dns"), after.value.get("ip")
+    return _resolved(name, after.value, now)
+
+
+def _resolved(name: str, value: Mapping[str, Any], claims: Mapping[str, tuple[str, ...]]) -> Finding:
+    dns, address = value.get("dns"), value.get("ip")
     if dns is None or not address:
-        why = (
-            f"its DNS record was not looked up: {after.value.get('dns_error', '')}" if address else "it has no address"
-        )
+        why = f"its DNS record was not looked up: {value.get('dns_error', '')}" if address else "it has no address"
         return inconclusive(f"{name}: {why}")
     if address not in dns:
         found = ", ".join(dns) or "no address"
         reason = f"the DNS record of {name} has {found}, the pod has {address}"
         return Finding(verdict=Verdict.BROKEN, reason=reason)
-    return Finding(verdict=Verdict.HELD, reason=f"{name} exists with {_show(now)} and a DNS record of {address}")
+    return Finding(verdict=Verdict.HELD, reason=f"{name} exists with {_show(claims)} and a DNS record of {address}")
 
 
 def _replaced(victim: Victim, after: Observation | None) -> Finding:

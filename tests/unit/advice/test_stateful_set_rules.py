@@ -87,10 +87,9 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "twin", "fault", "rule", "cause", "change"), ROWS)
-def test_what_the_twin_lacks_is_found(
-    name: str, twin: str, fault: str, rule: str, cause: str, change: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_what_the_twin_lacks_is_found(row: tuple[str, str, str, str, str, dict[str, object]]) -> None:
+    name, twin, fault, rule, cause, change = row
     advised = advice(f"state/{name}.yaml", twin, changed(fault))[rule]
     assert (advised.cause, advised.strength) == (cause, Strength.OBSERVED)
     assert advised.patch == {SET: {"spec": change}}
