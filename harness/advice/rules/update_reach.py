@@ -23,8 +23,8 @@ def _of(subject: Subject, objective: MemberUpdates, evidence: str) -> Iterator[A
     explains = (objective.title,)
     if objective.from_ordinal is None:
         cause = f"{subject.name} replaces all its pods by itself: updateStrategy is RollingUpdate"
-        patch = {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}
-        yield Advice(cause, evidence, Strength.OBSERVED, explains, subject.of_spec(patch))
+        on_delete = {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}
+        yield Advice(cause, evidence, Strength.OBSERVED, explains, subject.of_spec(on_delete))
         return
     # The partition counts from the first pod, whatever its number.
     needed = objective.from_ordinal - int((subject.spec.get("ordinals") or {}).get("start", 0))
