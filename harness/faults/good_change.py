@@ -28,8 +28,8 @@ class GoodChange(TemplateChange):
         default="complete",
         description="what proves it. complete: all replicas are new and available, and no others exist, except those "
         "below the partition of a StatefulSet; started: a pod of the new revision exists, for a rollout that another "
-        "fault overtakes, pauses or disturbs; recorded: the controller has made the revision, for the update strategy "
-        "OnDelete, with which it replaces no pod",
+        "fault overtakes, pauses or disturbs; recorded: the controller has made the revision, since the update "
+        "strategy OnDelete replaces no pod",
     )
 
     @property

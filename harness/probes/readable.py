@@ -31,8 +31,8 @@ class Readable(SnapshotProbe, BaseModel):
     """Read the keys of a store with a command in one of its pods.
 
     The command must read like a client (with a quorum read, not a member's local data), since the result of the first
-    pod where it succeeds is used. Ready pods are tried first, then the others. With ``everyPod`` each pod has keys of
-    its own: all are read, and one that fails makes the whole an error. Series ``readable``, subject ``<selector>``:
+    pod where it succeeds is used. Ready pods are tried first, then the others. With ``everyPod`` all pods are read,
+    since their keys differ, and one that fails makes the whole an error. Series ``readable``, subject ``<selector>``:
     {"keys": [every line that the command printed, sorted], "pod"}, with ``everyPod`` without "pod".
     """
 
@@ -52,9 +52,7 @@ class Readable(SnapshotProbe, BaseModel):
     )
     strip: str = Field(default="", description="prefix to remove from the lines that have it")
     timeout: Duration = Field(default=30.0, description="how long the command may take in one pod, such as 30s")
-    every_pod: bool = Field(
-        default=False, strict=True, description="whether every pod has keys of its own, so that all must be read"
-    )
+    every_pod: bool = Field(default=False, strict=True, description="whether to read all pods, since their keys differ")
 
     @property
     def permissions(self) -> frozenset[Permission]:

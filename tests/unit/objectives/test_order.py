@@ -129,7 +129,7 @@ def test_many_wrong_steps_are_counted() -> None:
     assert finding.reason.endswith("; and 2 more")
 
 
-def test_controller_may_not_know_a_loss_of_the_same_second() -> None:
+def test_loss_of_the_same_second_does_not_count() -> None:
     assert judged(told((11.0, 1, "unready"), (11.9, 3, "created")))[0] is HELD
 
 
