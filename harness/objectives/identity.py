@@ -75,8 +75,7 @@ class Identity(Objective):
             parts.append(self._numbered(sorted(before), self.first_ordinal))
         if self.within is not None:
             parts += [self._in_time(timeline, origin, victim, self.within) for victim in hit]
-        new = sum(_uid(before[name]) != _uid(after.get(name)) for name in before)
-        return replace(_summarised(parts, len(before), new), samples=len(before))
+        return replace(_summarised(parts, before, after), samples=len(before))
 
     def _numbered(self, names: Sequence[str], first: int) -> Finding:
         stem = self.of.partition("/")[2]
@@ -138,24 +137,26 @@ def _resolved(name: str, value: Mapping[str, Any], claims: Mapping[str, tuple[st
 
 
 def _replaced(victim: Victim, after: Observation | None) -> Finding:
-    if _uid(after) == victim.uid:
+    if _field(after, "uid") == victim.uid:
         return inconclusive(f"{victim.name} is still the same pod, so it was not replaced")
     return Finding(verdict=Verdict.HELD, reason=f"{victim.name} is a new pod")
 
 
-def _uid(look: Observation | None) -> str | None:
-    return look.value.get("uid") if look is not None and isinstance(look.value, Mapping) else None
+def _field(look: Observation | None, key: str) -> str | None:
+    return look.value.get(key) if look is not None and isinstance(look.value, Mapping) else None
 
 
-def _summarised(parts: list[Finding], pods: int, new: int) -> Finding:
+def _summarised(parts: list[Finding], before: Mapping[str, Observation], after: Mapping[str, Observation]) -> Finding:
     finding = combined(parts)
     if finding.verdict is not Verdict.HELD:
         return finding
     # With a time limit, the numbers of the finding are those of the slowest pod.
     slowest = max(parts, key=lambda part: part.observed if part.observed is not None else -1.0)
     took = f" {show_seconds(slowest.observed)} after the fault" if slowest.observed is not None else ""
-    reason = f"all {pods} pods kept their names, volumes and DNS records; {new} of them came back as new pods{took}"
-    return replace(slowest, reason=reason, detail=finding.detail)
+    new = sum(_field(before[name], "uid") != _field(after.get(name), "uid") for name in before)
+    hostnames = ", hostnames" if all(_field(after.get(name), "hostname") for name in before) else ""
+    kept = f"all {len(before)} pods kept their names{hostnames}, volumes and DNS records"
+    return replace(slowest, reason=f"{kept}; {new} of them came back as new pods{took}", detail=finding.detail)
 
 
 def _claims(value: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -72,6 +72,11 @@ def test_changes_are_named(changed: dict[str, object], verdict: Verdict, reason:
     assert reason in why
 
 
+def test_hostnames_are_named_if_all_were_read() -> None:
+    story = looked(killed(hostname="etcd-1"), 51.0, "etcd-0", "u0", hostname="etcd-0")
+    assert "all 2 pods kept their names, hostnames, volumes and DNS records" in identity(story)[1]
+
+
 @pytest.mark.parametrize(("first", "verdict"), [(0, HELD), (1, BROKEN), (5, BROKEN)])
 def test_numbers_begin_where_they_must(first: int, verdict: Verdict) -> None:
     found, reason = identity(killed(hostname="etcd-1"), firstOrdinal=first)

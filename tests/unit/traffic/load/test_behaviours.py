@@ -103,7 +103,8 @@ def test_podinfo_store_names_a_file_by_its_checksum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "outcome"), [(202, None, "ok"), (202, b"{}", "another checksum"), (500, None, "500")]
+    ("status", "body", "outcome"),
+    [(202, None, "ok"), (202, b"{}", "not stored"), (200, b"{}", "not stored"), (503, b"", "503")],
 )
 def test_podinfo_store_succeeds_only_with_its_checksum(status: int, body: bytes | None, outcome: str) -> None:
     key = arrive("podinfo_store", {}, Answer(202)).options["key"]
