@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
+import orjson
+
 from harness.cluster.kube.patches.rules import MERGE, REPLACE, Field, field
 from harness.common.errors import HarnessError
 
@@ -20,6 +22,8 @@ SET_ORDER = "$setElementOrder/"
 DELETE_FROM = "$deleteFromPrimitiveList/"
 # In server-side apply, a missing field of an item counts as this value.
 _DEFAULTS = {"protocol": "TCP"}
+# What is not JSON is copied as it is, not turned into text.
+_AS_THEY_ARE = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class PatchError(HarnessError):
@@ -31,8 +35,12 @@ class PatchError(HarnessError):
 
 
 def copied(value: T) -> T:
-    """Return a deep copy. ``copy.deepcopy`` takes five times as long, and a fake cluster copies everything."""
-    return cast(T, _copied(value))
+    """Return a deep copy of JSON. ``copy.deepcopy`` takes 15 times as long, and a fake cluster copies everything."""
+    try:
+        return cast(T, orjson.loads(orjson.dumps(value, option=_AS_THEY_ARE)))
+    except orjson.JSONEncodeError:
+        # An integer of more than 64 bits, a key that is no text, or another type.
+        return cast(T, _copied(value))
 
 
 def _copied(value: Json) -> Json:
