@@ -48,6 +48,11 @@ def _vertical_autoscaler(name: str) -> Component:
     return Component(f"vpa-{name}", f"{module}/pkg/{name}", module, folder="vpa")
 
 
+def _keda(name: str, folder: str) -> Component:
+    module = "github.com/kedacore/keda/v2"
+    return Component(name, f"{module}/cmd/{folder}", module, (f"{module}/version.Version={{version}}",), folder="keda")
+
+
 COMPONENTS = (
     _kubernetes("kube-apiserver"),
     # Not a distribution's etcd 3.4: without its newer features the API server's watch cache answers clients that watch
@@ -120,6 +125,8 @@ ON_DEMAND = (
         folder="rollouts",
     ),
     *(_vertical_autoscaler(name) for name in ("recommender", "updater", "admission-controller")),
+    _keda("keda-operator", "operator"),
+    _keda("keda-metrics-apiserver", "adapter"),
 )
 # The harness's programs have a module each, so that a change in one rebuilds only that one.
 OWN = (

@@ -53,6 +53,8 @@ PUBLISHED: Mapping[str, str] = {
     "vpa-recommender": "registry.k8s.io/autoscaling/vpa-recommender:1.8.1",
     "vpa-updater": "registry.k8s.io/autoscaling/vpa-updater:1.8.1",
     "vpa-admission-controller": "registry.k8s.io/autoscaling/vpa-admission-controller:1.8.1",
+    "keda-operator": "ghcr.io/kedacore/keda:2.21.0",
+    "keda-metrics-apiserver": "ghcr.io/kedacore/keda-metrics-apiserver:2.21.0",
     "redis": "docker.io/library/redis:7.0.15",
     # The harness uses no newer option of it; its images have commits as tags.
     "stress-ng": "ghcr.io/colinianking/stress-ng:e2f96874f951a72c1c83ff49098661f0e013ac40",

@@ -28,6 +28,7 @@ class Capability(StrEnum):
     LOAD_BALANCED_SERVICE = "reach a NodePort Service from the load generator"
     LOCAL_IMAGES = "provide images that are in no registry"
     METRICS_SERVER = "serve metrics.k8s.io"
+    EXTERNAL_METRICS = "serve external.metrics.k8s.io"
     DYNAMIC_VOLUMES = "provision volumes from a default StorageClass"
     SCRAPE_LOAD = "scrape the load generator from Prometheus"
     NODE_POWER = "switch nodes off and on, and freeze them"

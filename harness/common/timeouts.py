@@ -10,6 +10,8 @@ NEXT_POD = 15.0
 KINDS_SERVED = 30.0
 # How long a webhook of the workload may fail after its pods are ready: certificates and endpoints need a moment.
 WEBHOOK_ANSWERS = 30.0
+# Until the API server reaches a new API service; it checks every few seconds, and after each change of its endpoints.
+API_SERVED = 60.0
 OBSERVERS_READY = 15.0
 LOAD_READY = 30.0
 # An autoscaler evaluates every 15 s, and with metrics-server's defaults the metrics of a new pod take up to a minute.

@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from harness.cluster.addons.install import steady_node
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.completeness import is_complete
+from harness.cluster.kube.conditions import holds
 from harness.cluster.kube.ownership import Ownership
-from harness.cluster.kube.resources import DEPLOYMENTS, NAMESPACES
+from harness.cluster.kube.resources import API_SERVICES, DEPLOYMENTS, NAMESPACES
 from harness.cluster.local.operators import Operator, operator_objects, operators_for
 from harness.cluster.protocol import Cluster
 from harness.common.clock import Clock
-from harness.common.errors import CapabilityMissing, ClusterBroken, Inconclusive
+from harness.common.errors import CapabilityMissing, ClusterBroken, Inconclusive, TimedOut
 from harness.common.progress import Progress
+from harness.common.timeouts import API_SERVED
+from harness.common.waiting import wait_until
 from harness.engine.steps import deploy
 from harness.engine.steps.apply_order import Stages
 
@@ -52,3 +55,21 @@ def _install(cluster: Cluster, operator: Operator, clock: Clock, progress: Progr
     # Webhooks too, before the wait: complete Deployments show a later run that nothing is missing.
     deploy.apply_workload(api, place, stages.late)
     deploy.wait_for_workload(api, place, stages.usual, clock)
+    for item in stages.late:
+        if item["kind"] == API_SERVICES.kind:
+            _wait_available(cluster, item["metadata"]["name"], clock)
+
+
+def _wait_available(cluster: Cluster, service: str, clock: Clock) -> None:
+    """Wait until the API server reaches an API service: without one of them it deletes no namespace."""
+
+    def look() -> tuple[bool | None, str]:
+        found = cluster.api.get(API_SERVICES, service)
+        conditions = (found.get("status") or {}).get("conditions") or [{}]
+        return (True if holds(found, "Available") else None), str(conditions[0].get("message", ""))
+
+    try:
+        wait_until(service, look, API_SERVED, clock)
+    except TimedOut as error:
+        why = f"apiservice/{service} was not available within {API_SERVED:g} s: {error.last}"
+        raise Inconclusive(why) from error

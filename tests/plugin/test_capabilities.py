@@ -24,6 +24,8 @@ kind: HorizontalPodAutoscaler
 metadata: {name: shop}
 spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}}
 """
+_QUEUE = "{type: External, external: {metric: {name: jobs}, target: {type: AverageValue, averageValue: '10'}}}"
+QUEUE_SCALER = SCALER.replace("maxReplicas: 3", f"maxReplicas: 3, metrics: [{_QUEUE}]")
 LOAD = 'load: {rate: 5/s, target: "service/shop:http"}\n'
 TOLD = "objectives: [told: {}]\n"
 PROMETHEUS = "objectives: [prometheus: {name: members, value: up, min: 1, phases: [baseline]}]\n"
@@ -46,6 +48,11 @@ CASES = {
     "images": (_no_images, TOLD, "fake has no image podinfo"),
     "volumes": (_lacking(Capability.DYNAMIC_VOLUMES, CLAIM), TOLD, "provision volumes from a default StorageClass"),
     "metrics": (_lacking(Capability.METRICS_SERVER, SCALER), TOLD, "serve metrics.k8s.io"),
+    "external metrics": (
+        _lacking(Capability.EXTERNAL_METRICS, QUEUE_SCALER),
+        TOLD,
+        "serve external.metrics.k8s.io",
+    ),
     "service": (_lacking(Capability.LOAD_BALANCED_SERVICE), LOAD + TOLD, "reach a NodePort Service"),
     "prometheus": (lambda _: None, PROMETHEUS, "no Prometheus found, needed for members"),
 }

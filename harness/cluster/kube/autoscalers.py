@@ -22,6 +22,18 @@ def autoscalers(objects: Iterable[Object]) -> Iterator[tuple[Object, Object]]:
             yield _made_of(item), item
 
 
+def metric_kinds(objects: Iterable[Object]) -> Iterator[str]:
+    """Yield the types of the metrics that autoscalers among the objects read: Resource, External …"""
+    for item, origin in autoscalers(objects):
+        metrics = item["spec"].get("metrics")
+        if not is_scaled_object(origin):
+            yield from (str(metric.get("type")) for metric in metrics or [{"type": "Resource"}])
+            continue
+        yield from (str(metric["type"]) for metric in metrics)
+        if len(metrics) < len(_triggers(origin)):
+            yield "External"
+
+
 def is_scaled_object(item: Object) -> bool:
     """Return whether an object is a ScaledObject of KEDA."""
     return item["kind"] == _SCALED_OBJECT and str(item["apiVersion"]).startswith("keda.sh/")
@@ -37,7 +49,6 @@ def _made_of(scaled_object: Object) -> Object:
     spec, name = _spec(scaled_object), scaled_object["metadata"]["name"]
     advanced = (spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig") or {}
     target = {"apiVersion": "apps/v1", "kind": "Deployment", **(spec.get("scaleTargetRef") or {})}
-    triggers = [each for each in spec.get("triggers") or () if isinstance(each, Mapping)]
     return {
         "apiVersion": AUTOSCALERS.group_version,
         "kind": AUTOSCALERS.kind,
@@ -48,7 +59,7 @@ def _made_of(scaled_object: Object) -> Object:
             "minReplicas": max(1, spec.get("minReplicaCount") or 0),
             "maxReplicas": spec.get("maxReplicaCount", _MOST),
             "behavior": advanced.get("behavior") or {},
-            "metrics": list(filter(None, map(_resource, triggers))),
+            "metrics": list(filter(None, map(_resource, _triggers(scaled_object)))),
         },
     }
 
@@ -67,6 +78,10 @@ def _resource(trigger: Mapping[str, Any]) -> Object | None:
         if container
         else {"type": "Resource", "resource": found}
     )
+
+
+def _triggers(scaled_object: Object) -> list[Mapping[str, Any]]:
+    return [each for each in _spec(scaled_object).get("triggers") or () if isinstance(each, Mapping)]
 
 
 def _spec(item: Object) -> Mapping[str, Any]:

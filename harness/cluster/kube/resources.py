@@ -56,6 +56,8 @@ POD_METRICS = Resource("metrics.k8s.io/v1beta1", "pods", "PodMetrics")
 ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False)
 # The APIService through which every client reads the metrics of pods.
 METRICS_API = "v1beta1.metrics.k8s.io"
+# The one through which autoscalers read external metrics. A cluster has only one.
+EXTERNAL_METRICS_API = "v1beta1.external.metrics.k8s.io"
 API_SERVICES = Resource("apiregistration.k8s.io/v1", "apiservices", "APIService", namespaced=False)
 
 INGRESSES = Resource("networking.k8s.io/v1", "ingresses", "Ingress")

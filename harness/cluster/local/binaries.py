@@ -106,7 +106,8 @@ def module_file(component: Component, path: str, progress: Progress) -> Path:
     Raises ClusterBroken if Go cannot provide the module, which it checks against go.sum.
     """
     go = _compiler(progress, [component])
-    kept = _place(go, [component]) / f"{component.name}-{PurePosixPath(path).name}"
+    # With its folders, since a module may have several files of one name.
+    kept = _place(go, [component]) / f"{component.name}-{path.replace('/', '-')}"
     if not kept.exists():
         command = [str(go.binary), "mod", "download", "-json", component.module]
         folder = modules_folder() / component.folder

@@ -13,7 +13,7 @@ import yaml
 
 from harness.cluster.components import ON_DEMAND
 from harness.cluster.kube.client import Object
-from harness.cluster.local import binaries, vertical_autoscaler
+from harness.cluster.local import binaries, keda, vertical_autoscaler
 from harness.common.progress import Progress
 
 # The parser of libyaml, which PyYAML's wheels have, reads the large definitions ten times faster.
@@ -31,7 +31,8 @@ class Operator:
 
     ``programs`` are its components, each with an image and a Deployment of its own name. ``kinds`` are the custom
     resources that it serves, by API version and kind; ``manifests`` are files of its module. ``arguments`` are added to
-    those of a program, and ``others`` returns the objects that no file of the module has, for the namespace.
+    those of a program, and ``others`` returns the objects that no file of the module has, for the namespace. ``home``
+    is the namespace in its files, if that is another one; what they have elsewhere stays there.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Operator:
     manifests: tuple[str, ...]
     arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     others: Callable[[str], list[Object]] = _nothing
+    home: str = ""
 
 
 _ROLLOUTS = ("Rollout", "AnalysisTemplate", "AnalysisRun", "ClusterAnalysisTemplate", "Experiment")
@@ -57,7 +59,9 @@ OPERATORS = (
         vertical_autoscaler.MANIFESTS,
         vertical_autoscaler.ARGUMENTS,
         vertical_autoscaler.webhook,
+        home="kube-system",
     ),
+    Operator("keda", keda.PROGRAMS, keda.KINDS, keda.MANIFESTS, keda.ARGUMENTS, keda.external_metrics),
 )
 
 
@@ -78,18 +82,29 @@ def operator_objects(operator: Operator, images: Mapping[str, str], node: str, p
     for path in operator.manifests:
         text = binaries.module_file(component, path, progress).read_text(encoding="utf-8")
         objects += [item for item in yaml.load_all(text, Loader=_LOADER) if item]
+    home = operator.home or operator.name
     for item in objects:
-        item["metadata"].pop("namespace", None)
+        if item["metadata"].get("namespace") == home:
+            del item["metadata"]["namespace"]
         for subject in item.get("subjects") or ():
-            subject["namespace"] = operator.name
+            if subject.get("namespace", home) == home:
+                subject["namespace"] = operator.name
         if item["kind"] == "Deployment":
-            name = item["metadata"]["name"]
-            pod = item["spec"]["template"]["spec"]
-            # Beside the other addons, on a node that experiments do not target.
-            pod["nodeSelector"] = {"kubernetes.io/hostname": node}
-            pod["tolerations"] = [{"operator": "Exists"}]
-            container = pod["containers"][0]
-            container |= {"image": images[name], "imagePullPolicy": "IfNotPresent"}
-            if added := operator.arguments.get(name):
-                container["args"] = [*(container.get("args") or ()), *added]
+            _run_here(item, images[item["metadata"]["name"]], node, operator)
     return [*objects, *operator.others(operator.name)]
+
+
+def _run_here(deployment: Object, image: str, node: str, operator: Operator) -> None:
+    pod = deployment["spec"]["template"]["spec"]
+    # Beside the other addons, on a node that experiments do not target.
+    pod["nodeSelector"] = {"kubernetes.io/hostname": node}
+    pod["tolerations"] = [{"operator": "Exists"}]
+    container = pod["containers"][0]
+    container |= {"image": image, "imagePullPolicy": "IfNotPresent"}
+    # The program has another path in the images that the harness builds; all images begin with it.
+    container.pop("command", None)
+    if probe := container.get("readinessProbe"):
+        # Some manifests wait 20 s before they ask; the programs are ready sooner.
+        probe |= {"initialDelaySeconds": 0, "periodSeconds": 1}
+    if added := operator.arguments.get(deployment["metadata"]["name"]):
+        container["args"] = [*(container.get("args") or ()), *added]

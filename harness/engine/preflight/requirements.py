@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from harness.cluster.kube.autoscalers import metric_kinds
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.grants import granted_by
 from harness.cluster.kube.permissions import Permission, defined_by, denied
@@ -27,7 +28,11 @@ from harness.probes.prometheus.query import SCRAPES_PER_WINDOW, SERIES, windows
 from harness.prometheus.client import Prometheus, PrometheusError
 from harness.traffic.target.declaration import Target
 
-_OWN_METRICS = {"Resource", "ContainerResource"}
+_METRIC_SOURCES = {
+    "Resource": Capability.METRICS_SERVER,
+    "ContainerResource": Capability.METRICS_SERVER,
+    "External": Capability.EXTERNAL_METRICS,
+}
 
 
 def missing(run: Run, facts: Facts, experiment: Experiment) -> list[str]:
@@ -144,10 +149,9 @@ def _capabilities(experiment: Experiment, place: Place | None) -> Iterator[Capab
             yield Capability.DYNAMIC_VOLUMES
         if item["kind"] == VERTICAL_AUTOSCALERS.kind:
             yield Capability.METRICS_SERVER
-        if item["kind"] == "HorizontalPodAutoscaler":
-            kinds = {metric.get("type") for metric in spec.get("metrics") or [{"type": "Resource"}]}
-            if kinds & _OWN_METRICS:
-                yield Capability.METRICS_SERVER
+    for kind in metric_kinds(experiment.deployed):
+        if kind in _METRIC_SOURCES:
+            yield _METRIC_SOURCES[kind]
 
 
 def _uses_node_port(target: Target, workload: Workload) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object, polling_interval
+from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object, metric_kinds, polling_interval
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.flags import CONTROLLER_MANAGER, METRICS_SERVER
 from harness.cluster.kube.objects import reference
@@ -16,7 +16,7 @@ from harness.experiment.workload_checks.pods import PodSource, pod_sources
 from harness.model.quantities import parse_duration
 
 SERIES = "scaling"
-_OWN_METRICS = {"Resource", "ContainerResource"}
+_OWN_METRICS = frozenset({"Resource", "ContainerResource"})
 # Where each setting is, and the default that the documentation of the component gives for it: "Horizontal Pod
 # Autoscaling" for the first two, the manifest of metrics-server, and the kubelet's reference for the last.
 _FLAGS = {
@@ -57,18 +57,10 @@ def scaling_settings(cluster: Cluster, objects: Sequence[Object]) -> Iterator[tu
                 "window": float(up.get("stabilizationWindowSeconds") or 0),
                 "ready": dict(_probes(source)) if source else None,
                 "metrics": list(_metrics(spec.get("metrics") or (), source)) if source else [],
-                "external": _is_external(origin),
+                "external": not _OWN_METRICS.intersection(metric_kinds([origin])),
                 "polling": polling_interval(origin) if is_scaled_object(origin) else None,
             },
         )
-
-
-def _is_external(origin: Object) -> bool:
-    """Return whether an autoscaler, or a ScaledObject, reads no metric of CPU and memory."""
-    if is_scaled_object(origin):
-        return not {each.get("type") for each in origin["spec"].get("triggers") or ()} & {"cpu", "memory"}
-    kinds = {metric.get("type") for metric in origin["spec"].get("metrics") or [{"type": "Resource"}]}
-    return not kinds & _OWN_METRICS
 
 
 def _number(text: str) -> float | None:

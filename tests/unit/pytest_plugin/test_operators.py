@@ -9,7 +9,7 @@ import pytest
 from harness.cluster.fake.cluster import FakeCluster
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.ownership import Ownership
-from harness.cluster.kube.resources import DEPLOYMENTS
+from harness.cluster.kube.resources import API_SERVICES, DEPLOYMENTS
 from harness.cluster.local.operators import Operator
 from harness.common.errors import CapabilityMissing, ClusterBroken
 from harness.pytest_plugin import operators
@@ -89,3 +89,18 @@ def test_operator_with_several_programs_runs_all(cluster: FakeCluster, monkeypat
     assert there == set(given[0]) == {"vpa-recommender", "vpa-updater", "vpa-admission-controller"}
     # Applied before the wait: a later run takes complete Deployments for a complete operator.
     assert [call.path for call in cluster.server.calls if "mutatingwebhookconfigurations" in call.path]
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_api_service_must_be_available(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, available: bool) -> None:
+    service = {"apiVersion": API_SERVICES.group_version, "kind": "APIService", "metadata": {"name": "v1.example.test"}}
+    condition = {"type": "Available", "status": str(available), "message": "no endpoints"}
+    cluster.server.seed({**service, "status": {"conditions": [condition]}})
+    monkeypatch.setattr(operators, "operator_objects", lambda *_: [service])
+    if available:
+        assert install(cluster, ROLLOUT) == ["installing argo-rollouts"]
+        return
+    with pytest.raises(
+        ClusterBroken, match=r"apiservice/v1\.example\.test was not available within 60 s: no endpoints"
+    ):
+        install(cluster, ROLLOUT)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.kube.autoscalers import autoscalers, polling_interval
+from harness.cluster.kube.autoscalers import autoscalers, metric_kinds, polling_interval
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
 
@@ -76,3 +76,20 @@ def test_polling_interval_has_the_default_of_keda() -> None:
 
 def test_malformed_scaled_object_has_the_defaults() -> None:
     assert reference(made(triggers=None, advanced=None, scaleTargetRef=None)) == "hpa/keda-hpa-worker"
+
+
+CPU = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "60"}}
+
+
+@pytest.mark.parametrize(
+    ("triggers", "kinds"),
+    [([QUEUE], ["External"]), ([CPU], ["Resource"]), ([CPU, QUEUE], ["Resource", "External"]), ([], [])],
+)
+def test_kinds_of_metrics_of_a_scaled_object(triggers: list[Object], kinds: list[str]) -> None:
+    assert list(metric_kinds([scaled(triggers=triggers)])) == kinds
+
+
+@pytest.mark.parametrize(("metrics", "kinds"), [(None, ["Resource"]), ([{"type": "Pods"}], ["Pods"])])
+def test_kinds_of_metrics_of_an_autoscaler(metrics: list[Object] | None, kinds: list[str]) -> None:
+    item = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "shop"}}
+    assert list(metric_kinds([{**item, "spec": {"metrics": metrics}}])) == kinds

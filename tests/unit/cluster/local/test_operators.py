@@ -9,10 +9,11 @@ import yaml
 
 from harness.cluster.components import ON_DEMAND
 from harness.cluster.images import PUBLISHED
+from harness.cluster.kube.client import Object
 from harness.cluster.local import operators
 from harness.cluster.local.operators import OPERATORS, operator_objects, operators_for
 
-ROLLOUTS, VERTICAL = OPERATORS
+ROLLOUTS, VERTICAL, KEDA = OPERATORS
 MANIFEST = """\
 apiVersion: v1
 kind: ServiceAccount
@@ -26,7 +27,7 @@ subjects: [{kind: ServiceAccount, name: argo-rollouts}]
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: argo-rollouts, namespace: argo}
+metadata: {name: argo-rollouts, namespace: argo-rollouts}
 spec:
   template:
     spec:
@@ -80,3 +81,35 @@ def test_programs_get_the_arguments_for_short_runs(tmp_path: Path, monkeypatch: 
     images = dict.fromkeys(VERTICAL.programs, "resilience.local/vpa:1")
     found = operator_objects(VERTICAL, images, "node-1", lambda _: None)[0]
     assert found["spec"]["template"]["spec"]["containers"][0]["args"] == ["--v=4", "--updater-interval=5s"]
+
+
+def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *objects: object) -> list[Object]:
+    """Return the objects of KEDA if each of its files has these."""
+    (tmp_path / "file.yaml").write_text(yaml.safe_dump_all(objects))
+    monkeypatch.setattr(operators.binaries, "module_file", lambda *_: tmp_path / "file.yaml")
+    images = dict.fromkeys(KEDA.programs, "resilience.local/keda:1")
+    return operator_objects(KEDA, images, "node-1", lambda _: None)[: len(objects)]
+
+
+def test_what_lies_in_other_namespaces_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects = [
+        {"kind": "ServiceAccount", "name": "horizontal-pod-autoscaler", "namespace": "kube-system"},
+        {"kind": "ServiceAccount", "name": "keda-operator", "namespace": "keda"},
+    ]
+    reader = {"kind": "RoleBinding", "metadata": {"name": "a", "namespace": "kube-system"}, "subjects": subjects}
+    own = {"kind": "Role", "metadata": {"name": "b", "namespace": "keda"}}
+    found, role = deployed(tmp_path, monkeypatch, reader, own)
+    assert found == reader
+    assert role["metadata"] == {"name": "b"}
+
+
+def test_program_is_that_of_the_image_and_ready_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = {"httpGet": {"path": "/readyz"}, "initialDelaySeconds": 20}
+    container = {"name": "keda-operator", "command": ["/keda"], "readinessProbe": probe}
+    spec = {"template": {"spec": {"containers": [container]}}}
+    (found,) = deployed(
+        tmp_path, monkeypatch, {"kind": "Deployment", "metadata": {"name": "keda-operator"}, "spec": spec}
+    )
+    (made,) = found["spec"]["template"]["spec"]["containers"]
+    assert "command" not in made
+    assert (made["readinessProbe"]["initialDelaySeconds"], made["readinessProbe"]["periodSeconds"]) == (0, 1)
