@@ -30,6 +30,8 @@ NODES_WHOLE = 60.0
 EVIDENCE_EVERY = 0.5
 # Kept short: a check for evidence delays the end of a fault, which an objective or a halt may request at any time.
 EVIDENCE_LOOK = 0.7
+# The limit that it grows to on a slow API server, which would delay the end of a fault in any case.
+EVIDENCE_LOOK_AT_MOST = 5.0
 LOOK_EVERY = 0.2
 # Each check is an HTTP query, and Prometheus rarely has new samples more than once a second.
 SCRAPES_LOOK_EVERY = 0.5

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from harness.common.errors import ApiError, ClusterRefused
-from harness.common.timeouts import EVIDENCE_LOOK
+from harness.common.timeouts import EVIDENCE_LOOK, EVIDENCE_LOOK_AT_MOST
 from harness.engine.steps.run import Run
 from harness.engine.steps.site import Site
 from harness.experiment import registry
@@ -39,6 +39,8 @@ class Effects:
     _injected: list[tuple[Fault, FaultContext]] = field(default_factory=list)
     # The strikes of the injections that are not undone, by their index.
     _strikes: dict[int, Strike] = field(default_factory=dict)
+    # Seconds for the next look for evidence of an injection, by its index.
+    _looks: dict[int, float] = field(default_factory=dict)
 
     def choose(self, fault: Fault) -> Chosen:
         """Return the fault with its images resolved for this cluster, and its victims.
@@ -96,19 +98,23 @@ class Effects:
         """Look for evidence that each fault took effect; with ``last`` also record that evidence is missing.
 
         ``only`` is the index of the injection to look at, by default all that are not undone. The requests have a short
-        timeout, because a halt or an early stop waits for them. The last look of a phase that was not stopped early has
-        the normal one."""
+        timeout, because a halt or an early stop waits for them. It is longer after each look that failed: a slow API
+        server must not hide the evidence. The last look of a phase that was not stopped early has the normal one.
+        """
         hurry = not last or self.timeline.stopped is not None
-        with self.run.cluster.api.patience.limited_to(EVIDENCE_LOOK) if hurry else nullcontext():
-            for index, injection in enumerate(self.timeline.injections):
-                if not injection.proven and not injection.undone and only in {None, index}:
-                    self._prove(index, injection, last=last)
+        for index, injection in enumerate(self.timeline.injections):
+            if not injection.proven and not injection.undone and only in {None, index}:
+                self._prove(index, injection, last=last, hurry=hurry)
 
-    def _prove(self, index: int, injection: Injection, *, last: bool) -> None:
+    def _prove(self, index: int, injection: Injection, *, last: bool, hurry: bool) -> None:
+        limit = self._looks.get(index, EVIDENCE_LOOK)
         try:
             fault, context = self._injected[index]
-            evidence = fault.evidence(context, injection.victims)
+            # For each injection apart: one whose evidence takes many requests must not take the time of the others.
+            with self.run.cluster.api.patience.limited_to(limit) if hurry else nullcontext():
+                evidence = fault.evidence(context, injection.victims)
         except ApiError as error:
+            self._looks[index] = min(2 * limit, EVIDENCE_LOOK_AT_MOST)
             evidence = Evidence(proven=False, text=f"could not check: {error}")
         if evidence.proven or last:
             proof = replace(injection, proven=evidence.proven, evidence=evidence.text)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness.common.errors import ClusterRefused
+from harness.common.errors import ApiError, ClusterRefused
 from harness.experiment.declaration import Experiment
 from harness.experiment.phases import Length, Phases
 from harness.experiment.timing import Timing
-from harness.faults.base import Fault
+from harness.faults.base import Evidence, Fault, FaultContext
 from harness.faults.pod_kill import PodKill
 from harness.judging.early_stop import EarlyStop
-from harness.model.timeline import Stop
+from harness.model.timeline import Stop, Victim
 from harness.model.verdict import Verdict
 from harness.results.record import FaultRecord
 from tests.fake_plugin import Mark, Told, kinds
@@ -70,6 +70,27 @@ def test_repeated_fault_has_a_record_for_each_time(stage: Stage) -> None:
     ]
     assert all(fault.proven for fault in record.faults)
     assert stage.namespaces() == []
+
+
+class Shown(Mark):
+    """Its evidence takes a request of so many seconds; it fails if the limit is shorter."""
+
+    request: float
+
+    def evidence(self, context: FaultContext, victims: tuple[Victim, ...]) -> Evidence:
+        if context.api.patience.left(self.request, "evidence") < self.request:
+            raise ApiError(0, "TimedOut", "no answer in time")
+        context.clock.sleep(self.request)
+        return super().evidence(context, victims)
+
+
+@pytest.mark.parametrize(
+    "before", [(), ((Shown(mark="endless", request=90.0), {}),)], ids=["alone", "beside an endless one"]
+)
+def test_evidence_is_found_on_a_slow_cluster(stage: Stage, before: tuple[tuple[Fault, dict[str, Any]], ...]) -> None:
+    first, second = Shown(mark="first", request=2.0), Mark(mark="second")
+    record = stage.play(composed(stage, *before, (first, {"name": "first"}), (second, {"after": "first"})))
+    assert [fault.proven for fault in record.faults[len(before) :]] == [True, True]
 
 
 def test_each_time_has_new_victims(stage: Stage) -> None:
