@@ -35,6 +35,7 @@ class Claims(Objective):
     """
 
     kind: ClassVar[str] = "claims"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"of": "statefulset/db", "removed": "deleted", "within": "20s"}
 
     of: StatefulSetRef = Field(description="the StatefulSet, such as statefulset/etcd")

@@ -36,6 +36,7 @@ class MemberUpdates(Objective):
     """
 
     kind: ClassVar[str] = "memberUpdates"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"of": "statefulset/etcd", "fromOrdinal": 2, "within": "30s"}
 
     of: StatefulSetRef = Field(description="the StatefulSet, such as statefulset/etcd")

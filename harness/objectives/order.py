@@ -44,6 +44,7 @@ class Order(Objective):
     """
 
     kind: ClassVar[str] = "order"
+    broken_is_final: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"of": "statefulset/etcd"}
 
     of: StatefulSetRef = Field(description="the StatefulSet, such as statefulset/etcd")

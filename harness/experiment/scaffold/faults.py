@@ -118,6 +118,17 @@ def _scale(subject: Subject, limits: Limits) -> Draft:
     left = 1 if several else 0
     fault = Commented({"scale": {"of": subject.name, "replicas": left}}, "as a mistaken `kubectl scale` would")
     since = after_undo(subject, limits)
+    if subject.kind == "StatefulSet" and twins.is_ordered(subject) and (subject.replicas or 1) > left + 1:
+        ordered = Commented({"order": {"of": subject.name}}, "one pod at a time: podManagementPolicy is OrderedReady")
+        return Draft(
+            f"{subject.name} scaled to {left} by mistake stops and starts its pods in order, and is whole again within "
+            f"{limits.recovery} s of the correction.",
+            fault,
+            (*served(subject, limits), ordered, since),
+            phase_lengths(30, limits.recovery),
+            "30 s with too few pods: they stop one after the other; the old number is set again after it",
+            twins.parallel(subject, ("order",)),
+        )
     return Draft(
         f"{subject.name} scaled to {left} by mistake is whole again within {limits.recovery} s of the correction.",
         fault,

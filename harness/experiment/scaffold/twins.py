@@ -42,6 +42,17 @@ def recreate(subject: Subject, breaks: tuple[str, ...]) -> TwinDraft:
     return TwinDraft("recreate", "the Recreate strategy removes the old pods before the new ones work", patch, breaks)
 
 
+def is_ordered(subject: Subject) -> bool:
+    """Return whether a StatefulSet starts and stops its pods in order."""
+    return subject.spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady"
+
+
+def parallel(subject: Subject, breaks: tuple[str, ...]) -> TwinDraft:
+    """Return the twin of a StatefulSet that starts and stops all pods at once."""
+    patch = {subject.name: {"spec": {"podManagementPolicy": "Parallel"}}}
+    return TwinDraft("parallel", "with podManagementPolicy Parallel all pods stop and start at once", patch, breaks)
+
+
 def without_probe(subject: Subject, probe: str, because: str, breaks: tuple[str, ...]) -> TwinDraft:
     """Return the twin without a probe of the container that serves."""
     container = {"name": subject.container["name"], probe: None}

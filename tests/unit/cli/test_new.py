@@ -164,6 +164,15 @@ def test_new_experiment_passes_validate(here: Path, capsys: pytest.CaptureFixtur
         assert twin["because"]
 
 
+@pytest.mark.parametrize(("policy", "twin"), [("OrderedReady", "parallel"), ("Parallel", "slow-to-ready")])
+def test_scaling_of_a_stateful_set_is_judged_by_its_order(here: Path, policy: str, twin: str) -> None:
+    lay(here, workload("StatefulSet", "db", replicas=3, podManagementPolicy=policy, container=READY), HEADLESS)
+    assert new("--fault", "scale") == 0
+    data = written(here)
+    assert list(data["twins"]) == [twin]
+    assert ({"order": {"of": "statefulset/db"}} in data["objectives"]) is (policy == "OrderedReady")
+
+
 def test_every_built_in_failure_has_a_draft() -> None:
     assert set(DRAFTS) == {kind for kind, fault in registry.faults().items() if not fault.on_purpose}
 
