@@ -100,6 +100,19 @@ def test_original_of_the_twin_is_sound(name: str, fault: str, rule: str) -> None
     assert rule not in advice(f"state/{name}.yaml", "", changed(fault))
 
 
+def test_volume_that_several_pods_may_write_to() -> None:
+    story = Story().struck(Victim("Deployment", "podinfo", "d"))
+    file, mode = "state/volume-of-one-pod.yaml", {"accessModes": ["ReadWriteOncePod"]}
+    advised = advice(file, "read-write-once", story, "<=")["several-writers"]
+    assert (advised.cause, advised.evidence) == (
+        "every pod of deployment/podinfo may write to claim data at the same time",
+        "accessModes is ReadWriteOnce",
+    )
+    assert advised.patch == {"pvc/data": {"spec": mode}}
+    assert "several-writers" not in advice(file, "", story, "<=")
+    assert "several-writers" not in advice(file, "read-write-once", story, ">=")
+
+
 def test_missing_service_is_given_whole_if_there_is_no_other() -> None:
     template = {"metadata": {"labels": LABELS}, "spec": {"containers": [shop()]}}
     item = {
