@@ -44,7 +44,7 @@ def recreate(subject: Subject, breaks: tuple[str, ...]) -> TwinDraft:
 
 def is_ordered(subject: Subject) -> bool:
     """Return whether a StatefulSet starts and stops its pods in order."""
-    return subject.spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady"
+    return str(subject.spec.get("podManagementPolicy", "OrderedReady")) == "OrderedReady"
 
 
 def parallel(subject: Subject, breaks: tuple[str, ...]) -> TwinDraft:
