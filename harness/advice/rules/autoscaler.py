@@ -11,29 +11,44 @@ from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
 from harness.model.phase_names import FAULT
+from harness.model.quantities import counted
 
 # That of an autoscaler without metrics.
 _DEFAULT_METRIC = {"resource": {"name": "cpu", "target": {"type": "Utilization"}}}
 # To be set to what a replica needs.
 _REQUESTS = {"cpu": "100m", "memory": "128Mi"}
+# The smallest and the largest number of replicas in an autoscaler, and in a ScaledObject.
+_LIMITS = {False: ("minReplicas", "maxReplicas"), True: ("minReplicaCount", "maxReplicaCount")}
 _EXPLAINS = ("scaleOut", "replicas", "latency", "availability", "errorRate")
 
 
-def _no_metric(case: Case, autoscaler: str) -> str:
-    """Return the message of the autoscaler's condition that it could not compute when the fault phase ended, or ""."""
+def _without_metric(case: Case, autoscaler: str) -> tuple[str, int | None]:
+    """Return why the autoscaler could not compute when the fault phase ended, or "", and its replicas then."""
     fault = case.timeline.phase(FAULT)
     # Every new autoscaler, and one whose pods are all new, has no metrics for a while: that explains nothing.
     for seen in [each for each in case.states("autoscalers", autoscaler) if fault is None or each.at < fault.end][-1:]:
         active = (seen.value.get("conditions") or {}).get("ScalingActive") or {}
         if active.get("status") == "False" and str(active.get("reason", "")).startswith("FailedGet"):
-            return f"{active['reason']}: {active.get('message', '')}"
-    return ""
+            return f"{active['reason']}: {active.get('message', '')}", seen.value.get("current")
+    return "", None
 
 
 def _target(item: Object) -> str:
     """Return the target of an autoscaler as ``kind/name``."""
     target = (item.get("spec") or {}).get("scaleTargetRef") or {}
     return f"{str(target.get('kind', '')).lower()}/{target.get('name')}"
+
+
+def _wanted_until_the_end(case: Case, autoscaler: str, number: int) -> bool:
+    """Return whether an autoscaler wanted so many replicas, and no fewer again before the fault phase ended."""
+    fault = case.timeline.phase(FAULT)
+    seen = [
+        count
+        for each in case.states("autoscalers", autoscaler)
+        if (count := each.value.get("desired")) is not None and (fault is None or each.at < fault.end)
+    ]
+    reached = next((index for index, count in enumerate(seen) if count >= number), len(seen))
+    return reached < len(seen) and min(seen[reached:]) >= number
 
 
 def _has(case: Case, item: Object, number: int) -> bool:
@@ -61,7 +76,8 @@ def _without_request(subject: Subject, spec: Mapping[str, Any]) -> tuple[Mapping
 def _of_autoscaler(case: Case, item: Object, origin: Object, explains: tuple[str, ...]) -> Iterator[Advice]:
     name, spec, target = reference(item), item.get("spec") or {}, _target(item)
     subject = next((each for each in case.subjects if each.name == target), None)
-    if failing := _no_metric(case, name):
+    failing, held = _without_metric(case, name)
+    if failing:
         lacking = _without_request(subject, spec) if subject else None
         why, patch = "", {}
         if subject and lacking:
@@ -69,17 +85,19 @@ def _of_autoscaler(case: Case, item: Object, origin: Object, explains: tuple[str
             why = f": container {container['name']} has no request for {resource}"
             requests = {resource: _REQUESTS.get(resource, "1")}
             patch = subject.of_container(container, {"resources": {"requests": requests}})
+        least = int(spec.get("minReplicas", 1))
+        if not why and held == least:
+            why = f", so it keeps its minimum: {counted(least, 'replica')}"
+            patch = {reference(origin): {"spec": {_LIMITS[is_scaled_object(origin)][0]: 2 * least + 1}}}
         yield Advice(f"{name} cannot compute a number of replicas{why}", failing, Strength.OBSERVED, explains, patch)
     most = int(spec.get("maxReplicas", 1))
-    counts = [seen.value.get("desired") for seen in case.states("autoscalers", name)]
-    if any(count is not None and count >= most for count in counts) and _has(case, item, most):
-        limit = "maxReplicaCount" if is_scaled_object(origin) else "maxReplicas"
+    if _wanted_until_the_end(case, name, most) and _has(case, item, most):
         yield Advice(
             f"{name} is at its maximum",
             f"it wanted {most} of at most {most} replicas",
             Strength.OBSERVED,
             explains,
-            {reference(origin): {"spec": {limit: 2 * most + 1}}},
+            {reference(origin): {"spec": {_LIMITS[is_scaled_object(origin)][1]: 2 * most + 1}}},
         )
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from harness.advice.rule import Advice
+from harness.advice.rule import Advice, Strength
 from tests.unit.advice.test_rules import KILL, changed, found, shop, workload
 from tests.unit.timelines import PODINFO, Story
 
 
-def scaled(story: Story, **changes: Any) -> dict[str, Advice]:
+def scaled(story: Story, *, behavior: dict[str, Any] | None = None, **changes: Any) -> dict[str, Advice]:
     target = {"kind": "Deployment", "name": "podinfo"}
-    spec = {"scaleTargetRef": target, "maxReplicas": 3}
+    spec = {"scaleTargetRef": target, "maxReplicas": 3, "behavior": behavior or {}}
     item = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "podinfo"}, "spec": spec}
     return found([*workload(shop(**changes)), item], KILL, story, "replicas")
 
@@ -26,6 +26,52 @@ def autoscaled(desired: int, conditions: dict[str, Any], **changes: Any) -> Advi
 def test_autoscaler_at_its_maximum() -> None:
     top = autoscaled(3, {})
     assert (top.cause, top.evidence) == ("hpa/podinfo is at its maximum", "it wanted 3 of at most 3 replicas")
+
+
+def sized(*sizes: int) -> Story:
+    """An autoscaler that wanted these numbers of replicas, one after another from 11 s on."""
+    story = Story()
+    for at, size in enumerate(sizes, start=11):
+        story.add("autoscalers", "hpa/podinfo", at, {"desired": size, "conditions": {}})
+    return story
+
+
+def test_maximum_that_it_left_by_itself_limited_nothing() -> None:
+    assert "autoscaler" in scaled(sized(1, 3, 3))
+    assert "autoscaler" not in scaled(sized(3, 1, 3))
+
+
+@pytest.mark.parametrize(("current", "named"), [(1, True), (2, False)])
+def test_minimum_is_what_remains_without_metrics(current: int, named: bool) -> None:
+    failing = {"status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"}
+    state = {"current": current, "desired": 1, "conditions": {"ScalingActive": failing}}
+    story = Story().add("autoscalers", "hpa/podinfo", 12.0, state)
+    # In the recovery it has metrics again, and may add what it needs.
+    story.add("autoscalers", "hpa/podinfo", 25.0, {"current": 3 - current, "desired": 3, "conditions": {}})
+    blind = scaled(story)["autoscaler"]
+    assert ("so it keeps its minimum: 1 replica" in blind.cause) is named
+    assert blind.patch == ({"hpa/podinfo": {"spec": {"minReplicas": 3}}} if named else {})
+
+
+@pytest.mark.parametrize(("sizes", "strength"), [((3, 1, 3), Strength.OBSERVED), ((3, 1), Strength.LIKELY)])
+def test_replicas_that_were_removed_at_once(sizes: tuple[int, ...], strength: Strength) -> None:
+    advice = scaled(sized(*sizes), behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})["stabilization"]
+    assert advice.cause == "hpa/podinfo removes replicas with the first metrics that permit it"
+    assert advice.evidence.endswith(f"it wanted {', then '.join(map(str, sizes))} replicas")
+    assert advice.strength is strength
+    window = {"stabilizationWindowSeconds": 300}
+    assert advice.patch == {"hpa/podinfo": {"spec": {"behavior": {"scaleDown": window}}}}
+
+
+def test_usual_stabilization_is_no_cause() -> None:
+    assert "stabilization" not in scaled(sized(3, 1, 3))
+    assert "stabilization" not in scaled(sized(1, 3), behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
+
+
+def test_window_before_replicas_are_added() -> None:
+    advice = scaled(sized(1), behavior={"scaleUp": {"stabilizationWindowSeconds": 60}})["stabilization"]
+    assert advice.cause == "hpa/podinfo waits 60 s before it adds replicas"
+    assert advice.patch == {"hpa/podinfo": {"spec": {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 0}}}}}
 
 
 def test_maximum_of_keda_is_that_of_its_scaled_object() -> None:

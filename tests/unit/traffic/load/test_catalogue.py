@@ -36,7 +36,7 @@ def problem(error: pytest.ExceptionInfo[InputError]) -> str:
     return "\n".join(str(found) for found in error.value.problems)
 
 
-@pytest.mark.parametrize("name", ["steady", "ramp", "spike", "soak", "sawtooth", "diurnal", "step", "burst"])
+@pytest.mark.parametrize("name", ["steady", "ramp", "spike", "soak", "sawtooth", "diurnal", "step", "burst", "dip"])
 def test_every_shipped_profile_is_valid_and_reaches_full_rate(name: str) -> None:
     assert Catalogue().profile(name).peak == 1.0
 
@@ -51,7 +51,7 @@ def test_user_profile_wins_unless_builtin_is_given(folder: Path, catalogue: Cata
 def test_unknown_profile_is_reported_with_the_available_ones(catalogue: Catalogue, name: str) -> None:
     with pytest.raises(InputError) as caught:
         catalogue.profile(name)
-    known = "burst, diurnal, ramp, sawtooth, soak, spike, steady, step"
+    known = "burst, dip, diurnal, ramp, sawtooth, soak, spike, steady, step"
     assert problem(caught) == f"found the load profile {name!r}, expected one of: {known}"
 
 
@@ -59,7 +59,7 @@ def test_unknown_behaviour_is_reported_with_the_available_ones(folder: Path, cat
     (folder / "mine.py").write_text(BEHAVIOUR)
     with pytest.raises(InputError) as caught:
         catalogue.behaviour("mqtt", {})
-    known = "etcd_put, etcd_registers, grpc, http, mine, redis_push, session, tcp, websocket"
+    known = "etcd_put, etcd_registers, grpc, http, mine, podinfo_store, redis_push, session, tcp, websocket"
     assert problem(caught) == f"found the load behaviour 'mqtt', expected one of: {known}"
 
 
