@@ -23,8 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = [file for file in sorted((ROOT / "experiments").rglob("*.yaml")) if is_experiment(file)]
 DAYS = game_day_files(ROOT / "experiments")
 PROMISES = {"self_healing", "autoscaling", "rollouts", "disruption", "state", "nodes", "observability"}
+AUTOSCALED = {file.stem for file in FILES if file.parent.name == "autoscaling"}
 # Scaled by a fault.
 BY_HAND = {"sessions-scaled-out"}
+# Scaled by KEDA.
+EXTERNAL = {"queue-worker-from-zero"}
 
 
 def _place(file: Path) -> str:
@@ -112,7 +115,8 @@ def test_the_schema_refuses_a_misspelt_key(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("capabilities", "names"),
     [
-        ("[metrics-server]", {file.stem for file in (ROOT / "experiments/autoscaling").glob("*.yaml")} - BY_HAND),
+        ("[metrics-server]", AUTOSCALED - BY_HAND - EXTERNAL),
+        ("[external-metrics]", EXTERNAL),
         ("[node-network]", {"node-cut-off"}),
         ("[node-power, node-network]", {"node-cut-off", "node-frozen", "node-stopped"}),
     ],
