@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from harness.advice.case import Case, Subject
 from harness.advice.rule import Advice, Rule, Strength
 from harness.faults.base import Effect
 
-_EXPLAINS = ("availability", "errorRate", "latency", "invariant", "recoveryTime", "replicas", "durability")
+_EXPLAINS = ("scaleOut", "availability", "errorRate", "latency", "invariant", "recoveryTime", "replicas", "durability")
 _ZONE = "topology.kubernetes.io/zone"
 
 
-def _bound(subject: Subject) -> bool:
-    return bool(subject.pod.get("nodeSelector") or subject.pod.get("nodeName"))
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def _binding(case: Case, subject: Subject) -> dict[str, Any]:
+    """Return the fields of the pods that bind them to a place."""
+    found = {key: subject.pod[key] for key in ("nodeSelector", "nodeName") if subject.pod.get(key)}
+    # Jobs that must run beside a service are lost with it on purpose.
+    near = (subject.pod.get("affinity") or {}).get("podAffinity") if subject in case.served else None
+    return found | {"affinity": {"podAffinity": near}} if near and near.get(_REQUIRED) else found
+
+
+def _without(binding: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: {"podAffinity": None} if key == "affinity" else None for key in binding}
 
 
 def _spread(subject: Subject) -> bool:
@@ -36,14 +48,13 @@ def _find(case: Case) -> Iterator[Advice]:
     if not explains or not (hits_nodes or hits_place or case.has_effect(Effect.NODES, Effect.MACHINES)):
         return
     for subject in case.subjects:
-        if _bound(subject):
-            found = {key: subject.pod[key] for key in ("nodeSelector", "nodeName") if subject.pod.get(key)}
+        if found := _binding(case, subject):
             yield Advice(
                 f"the pods of {subject.name} may run in one place only, and are lost with it",
                 f"its pods have {', '.join(f'{key}: {value}' for key, value in found.items())}",
                 Strength.OBSERVED,
                 explains,
-                subject.of_pod(dict.fromkeys(found)),
+                subject.of_pod(_without(found)),
             )
         elif not _spread(subject):
             node = _all_on_one(subject)

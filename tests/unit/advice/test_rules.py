@@ -188,6 +188,18 @@ def test_pods_that_are_bound_to_a_lost_node() -> None:
     assert (together.strength, together.evidence) == (Strength.OBSERVED, "all its pods ran on node-1")
 
 
+@pytest.mark.parametrize(("number", "named"), [(0, True), (1, False)])
+def test_pods_of_a_service_that_must_run_beside_others(number: int, named: bool) -> None:
+    near = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "kubernetes.io/hostname"}]}
+    objects = workload(shop(), {"affinity": {"podAffinity": near}})
+    # Without its Service it is a job, which may depend on the node of another one.
+    del objects[1 : 1 + number]
+    advice = found(objects, STOP, lost_node(), "availability")["bound-to-nodes"]
+    assert (advice.cause == f"the pods of {PODINFO} may run in one place only, and are lost with it") is named
+    if named:
+        assert advice.patch[PODINFO]["spec"]["template"]["spec"] == {"affinity": {"podAffinity": None}}
+
+
 def test_spread_pods_with_short_tolerations_get_no_advice() -> None:
     story = Story().replicas_ready("a").pod(1.0, "podinfo-b", "b", node="node-2")
     story.struck(Victim("Node", "node-1", "n"))
