@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     from harness.objectives.drained import Drained
     from harness.objectives.durability import Durability
     from harness.objectives.error_rate import ErrorRate
+    from harness.objectives.eviction_order import EvictionOrder
     from harness.objectives.identity import Identity
     from harness.objectives.invariant import Invariant
     from harness.objectives.latency import Latency
@@ -177,6 +178,7 @@ __all__ = [
     "Durability",
     "Duration",
     "ErrorRate",
+    "EvictionOrder",
     "Evidence",
     "ExecResult",
     "ExperimentRecord",

@@ -57,6 +57,7 @@ _NAMES = {
     "harness.objectives.drained": "Drained",
     "harness.objectives.durability": "Durability",
     "harness.objectives.error_rate": "ErrorRate",
+    "harness.objectives.eviction_order": "EvictionOrder",
     "harness.objectives.identity": "Identity",
     "harness.objectives.invariant": "Invariant",
     "harness.objectives.latency": "Latency",

@@ -5,9 +5,10 @@ the load generator's processes share one axis. A timeline is append-only; object
 
 Series that the built-in probes write, and their values (all JSON):
 
-``pods``       subject ``<pod>``: {"event", "uid", "owner", "ready", "phase", "deleting", "node", "ip", "containers":
-               {name: {"id", "restarts", "ready", "waiting", "exit_code", "started"}}, "requests": {name: {resource:
-               amount}} as the kubelet has applied them, "liveness": {name: {"delay",
+``pods``       subject ``<pod>``: {"event", "uid", "owner", "ready", "phase", "reason" (of a failure), "deleting",
+               "node", "ip", "containers": {name: {"id", "restarts", "ready", "waiting", "exit_code", "end_reason",
+               "started"}},
+               "requests": {name: {resource: amount}} as the kubelet has applied them, "liveness": {name: {"delay",
                "period", "timeout", "failures", "grace"}} in seconds, "ready_since", "created", "labels",
                "images": [[image, id of what runs under this name] …]}
 ``endpoints``  subject ``<service>``: {"ready": [pod uid …], "serving": […], "all": […]}, "gone" without any slice

@@ -35,6 +35,8 @@ class PodProbe(WatchProbe):
             "owner": workload_of(item),
             "ready": is_ready,
             "phase": status.get("phase", ""),
+            # Of a pod that has failed, such as Evicted.
+            "reason": status.get("reason", ""),
             "deleting": "deletionTimestamp" in meta,
             "node": item.get("spec", {}).get("nodeName", ""),
             "ip": status.get("podIP", ""),
@@ -106,5 +108,6 @@ def _container(status: dict[str, Any]) -> dict[str, Any]:
         "ready": bool(status.get("ready")),
         "waiting": (state.get("waiting") or {}).get("reason"),
         "exit_code": ended.get("exitCode"),
+        "end_reason": ended.get("reason"),
         "started": moment((state.get("running") or {}).get("startedAt")),
     }

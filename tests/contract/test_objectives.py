@@ -118,6 +118,9 @@ def watched() -> Story:
     story.add("recommendations", "vpa/podinfo", 12.0, advised)
     settings = {"sync": 5.0, "tolerance": 0.1, "resolution": 10.0, "sampling": 5.0, "window": 0.0, "assumed": []}
     story.add("scaling", "hpa/podinfo", 0.5, {**settings, "target": PODINFO, "ready": {}, "metrics": [METRIC]})
+    for reason, phase in (("", "Running"), ("Evicted", "Failed")):
+        at = 13.0 if reason else 1.0
+        story.pod(at, "batch-a", "batch", owner="deployment/batch", reason=reason, phase=phase)
     story.pod(12.5, "podinfo-n", "n", event="ADDED", since=12.5).endpoints(14.5, "a", "b", "c", "n")
     return story.requests(0, 55, failing=(10.5, 12.0)).load()
 

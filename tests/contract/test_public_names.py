@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = """
     Alert ApiError Apply Availability BadRollout Behaviour Broken CONFIG_MAPS Call Capability CapabilityMissing
     Claims Client Clock Cluster ClusterError ClusterRefused ClusterUnreachable Consistency ContainerKill Cordon
-    DAEMON_SETS DEPLOYMENTS Drain Drained Due Durability Duration EXEC_VERBS ErrorRate Evidence ExecResult
-    ExperimentRecord FakeClock FakeCluster Fault FaultContext Finding HarnessError Identity Inconclusive Injection
-    InputError Interval Invariant Journal KubeApi Latency LiveObjective LivenessRestart LoadSummary LogLines
-    MemberUpdates MetricsOutage NODES NOTHING Need NodeCutOff NodePause NodeService NodeStop NodeStress NotYet OK
-    Object Objective Observation OomKill Order Outcome PODS Pause Permission Phase PodEvict PodHttp PodKill
+    DAEMON_SETS DEPLOYMENTS Drain Drained Due Durability Duration EXEC_VERBS ErrorRate EvictionOrder Evidence
+    ExecResult ExperimentRecord FakeClock FakeCluster Fault FaultContext Finding HarnessError Identity Inconclusive
+    Injection InputError Interval Invariant Journal KubeApi Latency LiveObjective LivenessRestart LoadSummary
+    LogLines MemberUpdates MetricsOutage NODES NOTHING Need NodeCutOff NodePause NodeService NodeStop NodeStress NotYet
+    OK Object Objective Observation OomKill Order Outcome PODS Pause Permission Phase PodEvict PodHttp PodKill
     PodRequest PodResources PodStress PodTarget ProbeContext ProbeStream Probing Problem ProcessHang
     PrometheusClient PrometheusObjective PrometheusUnusable PythonExperiment Recommendation RecoveryTime Registers
     Replicas Reply RequestSample Requests Resource Restart Restarts Resume Rollback RolledBack Rollout RolloutEnds

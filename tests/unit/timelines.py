@@ -93,11 +93,15 @@ class Story:
         liveness: dict[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
         requests: Mapping[str, float] | None = None,
+        reason: str = "",
+        end_reason: str | None = None,
     ) -> Story:
         """One watch event of a pod; ``since`` is the Ready condition's time in timeline seconds, ``told`` the newest
         timestamp in the event. ``unreported``: the kubelet has not written container statuses. ``started`` is the
-        start of the container in timeline seconds, ``liveness`` the times of its probe, ``requests`` what it has."""
+        start of the container in timeline seconds, ``liveness`` the times of its probe, ``requests`` what it has,
+        ``reason`` why the pod failed, ``end_reason`` why its container ended last."""
         state = {"id": f"{uid}-{container}", "restarts": restarts, "ready": ready, "waiting": None, "exit_code": None}
+        state["end_reason"] = end_reason
         state["started"] = WALL + started if started is not None else None
         value = {
             "event": event,
@@ -105,6 +109,7 @@ class Story:
             "owner": owner,
             "ready": ready,
             "phase": phase,
+            "reason": reason,
             "deleting": deleting,
             "node": node,
             "containers": {} if unreported else {"app": state},

@@ -18,13 +18,15 @@ from harness.cluster.local.processes import Program
 
 KUBELET = "kubelet"
 KUBE_PROXY = "kube-proxy"
+# Bytes. Experiments of databases need about a third of it on one node.
+WORKER_MEMORY = 3 * 1024**3
 CONTROL_PLANE_TAINT = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
 # Its number in linux/capability.h, and so its bit in CapEff.
 CAP_SYS_RESOURCE = 24
 
 
-def kubelet_config(cluster: str, node: Node, cgroup_v1: bool) -> dict[str, Any]:
-    """Return the ``KubeletConfiguration`` of a node."""
+def kubelet_config(cluster: str, node: Node, cgroup_v1: bool, memory: int | None = None) -> dict[str, Any]:
+    """Return the ``KubeletConfiguration`` of a node; ``memory`` are the bytes of the machine, by default this one's."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -55,15 +57,32 @@ def kubelet_config(cluster: str, node: Node, cgroup_v1: bool) -> dict[str, Any]:
         "oomScoreAdj": 0,
         # The disk is shared with the machine, so its usage is unrelated to the node: no evictions or image GC for it.
         "evictionHard": {
-            # The kubelet's default, repeated because setting one threshold resets all others to zero.
-            "memory.available": "100Mi",
+            # The kubelet looks every ten seconds. By default it begins 100 Mi before the kernel kills.
+            "memory.available": "400Mi",
             "nodefs.available": "0%",
             "nodefs.inodesFree": "0%",
             "imagefs.available": "0%",
         },
+        # By default a node takes no pods of the lowest class for five minutes after its memory was short.
+        "evictionPressureTransitionPeriod": "10s",
+        "systemReserved": _reserved(node, machine_memory() if memory is None else memory),
         "imageGCHighThresholdPercent": 100,
         "logging": {"flushFrequency": "1s"},
     }
+
+
+def _reserved(node: Node, memory: int) -> dict[str, str]:
+    """Return what a node keeps from its pods: of a worker all but WORKER_MEMORY of the machine's memory."""
+    # Nodes share the machine. The pods of a worker get the memory of a small one, as the limit of their control group,
+    # so that memory can run short on that node alone.
+    spare = 0 if node.is_control_plane else max(0, memory - WORKER_MEMORY)
+    return {"memory": str(spare)} if spare else {}
+
+
+def machine_memory() -> int:
+    """Return the bytes of this machine's memory, as the kubelet reads them."""
+    text = Path("/proc/meminfo").read_text()
+    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("MemTotal:"))
 
 
 def kube_proxy_config(node: Node) -> dict[str, Any]:

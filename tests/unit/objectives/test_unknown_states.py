@@ -43,6 +43,7 @@ from tests.unit.objectives import (
     test_claims,
     test_consistency,
     test_drained,
+    test_eviction_order,
     test_liveness_restart,
     test_log_lines,
     test_member_updates,
@@ -413,6 +414,15 @@ OTHERS: list[tuple[Objective, Story, Mapping[str, Story]]] = [
             "pods not watched": Story(fault=50),
             "not reported": test_pod_resources.story().pod(20.0, "podinfo-a", "a", unreported=True),
             "states lost": test_pod_resources.story().gap("pods", 20.0, 21.0, complete=False),
+        },
+    ),
+    (
+        test_eviction_order.objective(),
+        test_eviction_order.story(scratch=15.0),
+        {
+            "pods not watched": Story(fault=40).injected(10.0),
+            "memory not short": test_eviction_order.story(),
+            "states lost": test_eviction_order.story(scratch=15.0).gap("pods", 20.0, 21.0, complete=False),
         },
     ),
     (

@@ -75,6 +75,7 @@ def test_a_ready_pod() -> None:
         "owner": "deployment/podinfo",
         "ready": True,
         "phase": "Running",
+        "reason": "",
         "deleting": False,
         "node": "worker-1",
         "ip": "198.18.65.16",
@@ -85,6 +86,7 @@ def test_a_ready_pod() -> None:
                 "ready": True,
                 "waiting": None,
                 "exit_code": None,
+                "end_reason": None,
                 "started": parse_kubernetes_time(READY),
             }
         },
@@ -162,9 +164,14 @@ def test_last_exit_code_and_waiting_reason_are_recorded() -> None:
         "ready": False,
         "waiting": "CrashLoopBackOff",
         "exit_code": 137,
+        "end_reason": "OOMKilled",
         "started": None,
     }
     assert containers["other"]["exit_code"] == 0
+
+
+def test_pod_that_the_kubelet_evicted_has_the_reason() -> None:
+    assert seen(pod(status__reason="Evicted")).value["reason"] == "Evicted"
 
 
 def test_sidecars_count_as_containers_and_init_containers_do_not() -> None:

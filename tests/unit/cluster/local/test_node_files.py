@@ -9,7 +9,7 @@ import pytest
 from harness.cluster.local import cgroups, containerd, nodes
 from harness.cluster.local.boot import node_object
 from harness.cluster.local.paths import NodePaths
-from harness.cluster.local.plan import Plan
+from harness.cluster.local.plan import Node, Plan
 
 PLAN = Plan.of("shop", 2)
 WORKER = PLAN.workers[0]
@@ -44,6 +44,18 @@ def test_kubelet_accepts_cgroup_v1_only_on_cgroup_v1(v1: bool) -> None:
     config = nodes.kubelet_config("shop", WORKER, cgroup_v1=v1)
     assert config["failCgroupV1"] is not v1
     assert config["cgroupDriver"] == "cgroupfs"
+
+
+def test_pods_of_a_worker_have_the_memory_of_a_small_machine() -> None:
+    def reserved(node: Node, gibibytes: int) -> dict[str, str]:
+        found: dict[str, str] = nodes.kubelet_config("shop", node, cgroup_v1=False, memory=gibibytes * 1024**3)[
+            "systemReserved"
+        ]
+        return found
+
+    assert reserved(WORKER, 8) == {"memory": str(5 * 1024**3)}
+    assert reserved(WORKER, 3) == {}
+    assert reserved(PLAN.control_plane, 8) == {}
 
 
 def test_every_kubelet_puts_its_pods_below_its_own_group() -> None:
