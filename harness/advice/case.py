@@ -196,6 +196,11 @@ class Case:
         return f"{counted(len(failed), 'request')} failed ({outcomes})"
 
 
+def too_many(finding: Finding) -> bool:
+    """Return whether an objective was missed by a number of replicas above its limit."""
+    return finding.unit == "replicas" and finding.comparison == "<="
+
+
 def replicas_of(item: Object) -> int:
     """Return the number of replicas that a workload asks for: one by default."""
     found = (item.get("spec") or {}).get("replicas")

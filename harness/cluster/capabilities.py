@@ -5,7 +5,13 @@ from __future__ import annotations
 from harness.cluster.kube.client import KubeApi
 from harness.cluster.kube.conditions import holds
 from harness.cluster.kube.permissions import allow
-from harness.cluster.kube.resources import API_SERVICES, EXTERNAL_METRICS_API, METRICS_API, STORAGE_CLASSES
+from harness.cluster.kube.resources import (
+    API_SERVICES,
+    CUSTOM_METRICS_API,
+    EXTERNAL_METRICS_API,
+    METRICS_API,
+    STORAGE_CLASSES,
+)
 from harness.cluster.protocol import Capability
 from harness.common.errors import ApiError
 
@@ -15,9 +21,14 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 PERMISSIONS = {
     Capability.METRICS_SERVER: allow(API_SERVICES, "get", place="cluster"),
     Capability.EXTERNAL_METRICS: allow(API_SERVICES, "get", place="cluster"),
+    Capability.CUSTOM_METRICS: allow(API_SERVICES, "get", place="cluster"),
     Capability.DYNAMIC_VOLUMES: allow(STORAGE_CLASSES, "list", place="cluster"),
 }
-_APIS = {Capability.METRICS_SERVER: METRICS_API, Capability.EXTERNAL_METRICS: EXTERNAL_METRICS_API}
+_APIS = {
+    Capability.METRICS_SERVER: METRICS_API,
+    Capability.EXTERNAL_METRICS: EXTERNAL_METRICS_API,
+    Capability.CUSTOM_METRICS: CUSTOM_METRICS_API,
+}
 
 
 def served_by_api(api: KubeApi) -> set[Capability]:

@@ -116,6 +116,7 @@ ON_DEMAND = (
     ),
     Component("probe-target", ".", "resilience-harness/probe-target", folder="probe-target", version="1.2.0"),
     Component("metrics-proxy", ".", "resilience-harness/metrics-proxy", folder="metrics-proxy", version="1.0.0"),
+    Component("custom-metrics", ".", "resilience-harness/custom-metrics", folder="custom-metrics", version="1.0.0"),
     # Not a later release: 1.10.2 needs a newer Go than the other components.
     Component(
         "argo-rollouts",

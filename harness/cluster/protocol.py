@@ -29,6 +29,7 @@ class Capability(StrEnum):
     LOCAL_IMAGES = "provide images that are in no registry"
     METRICS_SERVER = "serve metrics.k8s.io"
     EXTERNAL_METRICS = "serve external.metrics.k8s.io"
+    CUSTOM_METRICS = "serve custom.metrics.k8s.io (with prometheus-adapter, for example)"
     DYNAMIC_VOLUMES = "provision volumes from a default StorageClass"
     SCRAPE_LOAD = "scrape the load generator from Prometheus"
     NODE_POWER = "switch nodes off and on, and freeze them"

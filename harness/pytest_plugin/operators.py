@@ -22,7 +22,7 @@ from harness.engine.steps.apply_order import Stages
 
 
 def install_operators(cluster: Cluster, objects: Iterable[Object], clock: Clock, progress: Progress) -> None:
-    """Install the operators of the custom resources among the objects of all workloads, and wait until they run.
+    """Install the operators that the objects of all workloads need, and wait until they run.
 
     Only in an owned cluster: elsewhere experiments without their operator are skipped, with the reason. An operator
     without an image for this cluster is left out too. Raises ClusterBroken, ApiError.

@@ -26,6 +26,7 @@ spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, n
 """
 _QUEUE = "{type: External, external: {metric: {name: jobs}, target: {type: AverageValue, averageValue: '10'}}}"
 QUEUE_SCALER = SCALER.replace("maxReplicas: 3", f"maxReplicas: 3, metrics: [{_QUEUE}]")
+CUSTOM_SCALER = SCALER.replace("{maxReplicas", "{metrics: [{type: Pods}], maxReplicas")
 LOAD = 'load: {rate: 5/s, target: "service/shop:http"}\n'
 TOLD = "objectives: [told: {}]\n"
 PROMETHEUS = "objectives: [prometheus: {name: members, value: up, min: 1, phases: [baseline]}]\n"
@@ -53,6 +54,7 @@ CASES = {
         TOLD,
         "serve external.metrics.k8s.io",
     ),
+    "custom metrics": (_lacking(Capability.CUSTOM_METRICS, CUSTOM_SCALER), TOLD, "serve custom.metrics.k8s.io"),
     "service": (_lacking(Capability.LOAD_BALANCED_SERVICE), LOAD + TOLD, "reach a NodePort Service"),
     "prometheus": (lambda _: None, PROMETHEUS, "no Prometheus found, needed for members"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.advice.case import Case, Subject
+from harness.advice.case import Case, Subject, too_many
 from harness.advice.rule import Advice, Rule, Strength
 from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object
 from harness.cluster.kube.client import Object
@@ -73,13 +73,29 @@ def _without_request(subject: Subject, spec: Mapping[str, Any]) -> tuple[Mapping
     return None
 
 
+def _unserved(spec: Mapping[str, Any]) -> str:
+    """Return which metrics the autoscaler asks custom.metrics.k8s.io for, to be appended to a cause; may be empty."""
+    asked = []
+    for metric in spec.get("metrics") or ():
+        if pods := metric.get("pods"):
+            asked.append(f"{pods['metric']['name']} of its pods")
+        elif found := metric.get("object"):
+            asked.append(f"{found['metric']['name']} of {reference(_described(found))}")
+    return f": no value of {', '.join(asked)}" if asked else ""
+
+
+def _described(metric: Mapping[str, Any]) -> Object:
+    described = metric["describedObject"]
+    return {"kind": described["kind"], "metadata": {"name": described["name"]}}
+
+
 def _of_autoscaler(case: Case, item: Object, origin: Object, explains: tuple[str, ...]) -> Iterator[Advice]:
     name, spec, target = reference(item), item.get("spec") or {}, _target(item)
     subject = next((each for each in case.subjects if each.name == target), None)
     failing, held = _without_metric(case, name)
     if failing:
         lacking = _without_request(subject, spec) if subject else None
-        why, patch = "", {}
+        why, patch = _unserved(spec), {}
         if subject and lacking:
             container, resource = lacking
             why = f": container {container['name']} has no request for {resource}"
@@ -91,12 +107,13 @@ def _of_autoscaler(case: Case, item: Object, origin: Object, explains: tuple[str
             patch = {reference(origin): {"spec": {_LIMITS[is_scaled_object(origin)][0]: 2 * least + 1}}}
         yield Advice(f"{name} cannot compute a number of replicas{why}", failing, Strength.OBSERVED, explains, patch)
     most = int(spec.get("maxReplicas", 1))
-    if _wanted_until_the_end(case, name, most) and _has(case, item, most):
+    few = tuple(each.title for each, finding in case.broken(*_EXPLAINS) if not too_many(finding))
+    if few and _wanted_until_the_end(case, name, most) and _has(case, item, most):
         yield Advice(
             f"{name} is at its maximum",
             f"it wanted {most} of at most {most} replicas",
             Strength.OBSERVED,
-            explains,
+            few,
             {reference(origin): {"spec": {_LIMITS[is_scaled_object(origin)][1]: 2 * most + 1}}},
         )
 

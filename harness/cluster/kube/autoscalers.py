@@ -9,6 +9,7 @@ from harness.cluster.kube.client import Object
 from harness.cluster.kube.resources import AUTOSCALERS
 
 _SCALED_OBJECT = "ScaledObject"
+_CUSTOM = frozenset({"Pods", "Object"})
 # KEDA's defaults, as its reference has them: seconds between two looks at a source, and the largest number of replicas.
 _POLLING, _MOST = 30, 100
 
@@ -32,6 +33,11 @@ def metric_kinds(objects: Iterable[Object]) -> Iterator[str]:
         yield from (str(metric["type"]) for metric in metrics)
         if len(metrics) < len(_triggers(origin)):
             yield "External"
+
+
+def reads_custom_metrics(item: Object) -> bool:
+    """Return whether an object is an autoscaler with metrics from custom.metrics.k8s.io."""
+    return item["kind"] == AUTOSCALERS.kind and not _CUSTOM.isdisjoint(metric_kinds([item]))
 
 
 def is_scaled_object(item: Object) -> bool:

@@ -58,6 +58,8 @@ ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "selfsubjectaccessreviews",
 METRICS_API = "v1beta1.metrics.k8s.io"
 # The one through which autoscalers read external metrics. A cluster has only one.
 EXTERNAL_METRICS_API = "v1beta1.external.metrics.k8s.io"
+# The one for any other metric of pods and of objects.
+CUSTOM_METRICS_API = "v1beta2.custom.metrics.k8s.io"
 API_SERVICES = Resource("apiregistration.k8s.io/v1", "apiservices", "APIService", namespaced=False)
 
 INGRESSES = Resource("networking.k8s.io/v1", "ingresses", "Ingress")

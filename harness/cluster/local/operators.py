@@ -1,4 +1,4 @@
-"""Operators: the controllers of custom resources that the harness can install in the clusters that it made.
+"""Operators: the controllers of custom resources, and servers of APIs, that the harness can install in its clusters.
 
 Their objects are read from their own Go modules, so that definitions and programs always have the same version.
 """
@@ -12,12 +12,18 @@ from typing import Any
 import yaml
 
 from harness.cluster.components import ON_DEMAND
+from harness.cluster.kube.autoscalers import reads_custom_metrics
 from harness.cluster.kube.client import Object
-from harness.cluster.local import binaries, keda, vertical_autoscaler
+from harness.cluster.local import binaries, custom_metrics, keda, vertical_autoscaler
 from harness.common.progress import Progress
 
 # The parser of libyaml, which PyYAML's wheels have, reads the large definitions ten times faster.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _never(item: Object) -> bool:
+    del item
+    return False
 
 
 def _nothing(namespace: str) -> list[Object]:
@@ -32,16 +38,22 @@ class Operator:
     ``programs`` are its components, each with an image and a Deployment of its own name. ``kinds`` are the custom
     resources that it serves, by API version and kind; ``manifests`` are files of its module. ``arguments`` are added to
     those of a program, and ``others`` returns the objects that no file of the module has, for the namespace. ``home``
-    is the namespace in its files, if that is another one; what they have elsewhere stays there.
+    is the namespace in its files, if that is another one; what they have elsewhere stays there. ``needed_for`` returns
+    whether an object of another kind needs it.
     """
 
     name: str
     programs: tuple[str, ...]
-    kinds: frozenset[tuple[str, str]]
-    manifests: tuple[str, ...]
+    kinds: frozenset[tuple[str, str]] = frozenset()
+    manifests: tuple[str, ...] = ()
     arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     others: Callable[[str], list[Object]] = _nothing
     home: str = ""
+    needed_for: Callable[[Object], bool] = _never
+
+    def serves(self, item: Object) -> bool:
+        """Return whether an object of a workload needs it."""
+        return (str(item["apiVersion"]), str(item["kind"])) in self.kinds or self.needed_for(item)
 
 
 _ROLLOUTS = ("Rollout", "AnalysisTemplate", "AnalysisRun", "ClusterAnalysisTemplate", "Experiment")
@@ -62,13 +74,19 @@ OPERATORS = (
         home="kube-system",
     ),
     Operator("keda", keda.PROGRAMS, keda.KINDS, keda.MANIFESTS, keda.ARGUMENTS, keda.external_metrics),
+    Operator(
+        custom_metrics.PROGRAM,
+        (custom_metrics.PROGRAM,),
+        others=custom_metrics.objects,
+        needed_for=reads_custom_metrics,
+    ),
 )
 
 
 def operators_for(objects: Iterable[Object]) -> list[Operator]:
-    """Return the operators that the custom resources among these objects need."""
-    kinds = {(str(item["apiVersion"]), str(item["kind"])) for item in objects}
-    return [operator for operator in OPERATORS if operator.kinds & kinds]
+    """Return the operators that these objects need."""
+    items = list(objects)
+    return [operator for operator in OPERATORS if any(map(operator.serves, items))]
 
 
 def operator_objects(operator: Operator, images: Mapping[str, str], node: str, progress: Progress) -> list[Object]:
@@ -89,9 +107,11 @@ def operator_objects(operator: Operator, images: Mapping[str, str], node: str, p
         for subject in item.get("subjects") or ():
             if subject.get("namespace", home) == home:
                 subject["namespace"] = operator.name
+    objects += operator.others(operator.name)
+    for item in objects:
         if item["kind"] == "Deployment":
             _run_here(item, images[item["metadata"]["name"]], node, operator)
-    return [*objects, *operator.others(operator.name)]
+    return objects
 
 
 def _run_here(deployment: Object, image: str, node: str, operator: Operator) -> None:

@@ -32,6 +32,8 @@ _METRIC_SOURCES = {
     "Resource": Capability.METRICS_SERVER,
     "ContainerResource": Capability.METRICS_SERVER,
     "External": Capability.EXTERNAL_METRICS,
+    "Pods": Capability.CUSTOM_METRICS,
+    "Object": Capability.CUSTOM_METRICS,
 }
 
 

@@ -11,11 +11,14 @@ from tests.unit.advice.test_rules import KILL, changed, found, shop, workload
 from tests.unit.timelines import PODINFO, Story
 
 
-def scaled(story: Story, *, behavior: dict[str, Any] | None = None, **changes: Any) -> dict[str, Advice]:
+def scaled(
+    story: Story, *, behavior: Any = None, metrics: Any = None, unit: str = "s", comparison: str = ">=", **changes: Any
+) -> dict[str, Advice]:
     target = {"kind": "Deployment", "name": "podinfo"}
-    spec = {"scaleTargetRef": target, "maxReplicas": 3, "behavior": behavior or {}}
+    spec = {"scaleTargetRef": target, "maxReplicas": 3, "behavior": behavior, "metrics": metrics}
     item = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "podinfo"}, "spec": spec}
-    return found([*workload(shop(**changes)), item], KILL, story, "replicas")
+    objects = [*workload(shop(**changes)), item]
+    return found(objects, KILL, story, "replicas", unit=unit, comparison=comparison)
 
 
 def autoscaled(desired: int, conditions: dict[str, Any], **changes: Any) -> Advice:
@@ -34,6 +37,55 @@ def sized(*sizes: int) -> Story:
     for at, size in enumerate(sizes, start=11):
         story.add("autoscalers", "hpa/podinfo", at, {"desired": size, "conditions": {}})
     return story
+
+
+def test_maximum_is_no_cause_of_too_many_replicas() -> None:
+    assert "autoscaler" not in scaled(sized(1, 3, 3), unit="replicas", comparison="<=")
+
+
+def custom(metric: dict[str, Any], read: float | None, **fields: Any) -> dict[str, Advice]:
+    """An autoscaler with this metric, which read a value of it, or failed to."""
+    kind = "pods" if metric.get("type") == "Pods" else "object"
+    failing = {"status": "False", "reason": f"FailedGet{metric['type']}Metric", "message": "no metric requests"}
+    metrics = {} if read is None else {metric[kind]["metric"]["name"]: read}
+    state = {"desired": 1, "conditions": {"ScalingActive": failing} if read is None else {}, "metrics": metrics}
+    return scaled(Story().add("autoscalers", "hpa/podinfo", 12.0, state), metrics=[metric], **fields)
+
+
+def of_pods(average: str) -> dict[str, Any]:
+    target = {"type": "AverageValue", "averageValue": average}
+    return {"type": "Pods", "pods": {"metric": {"name": "requests"}, "target": target}}
+
+
+def of_service(target: dict[str, Any]) -> dict[str, Any]:
+    described = {"apiVersion": "v1", "kind": "Service", "name": "shop"}
+    return {"type": "Object", "object": {"describedObject": described, "metric": {"name": "r"}, "target": target}}
+
+
+@pytest.mark.parametrize(
+    ("metric", "named"), [(of_pods("12"), "requests of its pods"), (of_service({}), "r of service/shop")]
+)
+def test_metric_that_does_not_exist(metric: dict[str, Any], named: str) -> None:
+    advice = custom(metric, None)["autoscaler"]
+    assert advice.cause == f"hpa/podinfo cannot compute a number of replicas: no value of {named}"
+    assert advice.evidence.endswith("no metric requests")
+
+
+@pytest.mark.parametrize(("average", "named"), [("1k", True), ("12", False)])
+def test_target_out_of_reach(average: str, named: bool) -> None:
+    advice = custom(of_pods(average), 40.0)
+    assert ("metric-target" in advice) is named
+    if named:
+        assert advice["metric-target"].cause == "hpa/podinfo wants 1000 of requests, which is out of reach"
+        assert advice["metric-target"].evidence == "the most that it read is 40"
+
+
+def test_target_of_all_replicas_together() -> None:
+    metric, many = of_service({"type": "Value", "value": "12"}), {"unit": "replicas", "comparison": "<="}
+    advice = custom(metric, 40.0, **many)["metric-target"]
+    changed = of_service({"type": "AverageValue", "averageValue": "12"})
+    assert advice.patch == {"hpa/podinfo": {"spec": {"metrics": [changed]}}}
+    assert "metric-target" not in custom(metric, 40.0)
 
 
 def test_maximum_that_it_left_by_itself_limited_nothing() -> None:

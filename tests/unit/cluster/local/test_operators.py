@@ -13,7 +13,7 @@ from harness.cluster.kube.client import Object
 from harness.cluster.local import operators
 from harness.cluster.local.operators import OPERATORS, operator_objects, operators_for
 
-ROLLOUTS, VERTICAL, KEDA = OPERATORS
+ROLLOUTS, VERTICAL, KEDA, CUSTOM_METRICS = OPERATORS
 MANIFEST = """\
 apiVersion: v1
 kind: ServiceAccount
@@ -50,7 +50,34 @@ def test_other_kinds_need_no_operator(item: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
 def test_each_operator_has_a_component_and_an_image(operator: operators.Operator) -> None:
-    assert set(operator.programs) <= {component.name for component in ON_DEMAND} & PUBLISHED.keys()
+    # The harness's own programs are published nowhere.
+    own = {component.name for component in ON_DEMAND if component.package == "."}
+    assert set(operator.programs) <= {component.name for component in ON_DEMAND}
+    assert set(operator.programs) <= PUBLISHED.keys() | own
+
+
+def autoscaler(*types: str) -> dict[str, object]:
+    spec = {"metrics": [{"type": kind} for kind in types]} if types else {}
+    return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("types", "needed"),
+    [(("Pods",), True), (("Resource", "Object"), True), (("Resource",), False), (("External",), False), ((), False)],
+)
+def test_autoscalers_may_need_custom_metrics(types: tuple[str, ...], needed: bool) -> None:
+    assert operators_for([autoscaler(*types)]) == ([CUSTOM_METRICS] if needed else [])
+
+
+def test_custom_metrics_are_served_by_its_own_program() -> None:
+    found = operator_objects(CUSTOM_METRICS, {"custom-metrics": "resilience.local/cm:1"}, "node-1", lambda _: None)
+    by_kind = {item["kind"]: item for item in found}
+    pod = by_kind["Deployment"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == "resilience.local/cm:1"
+    assert pod["nodeSelector"] == {"kubernetes.io/hostname": "node-1"}
+    assert by_kind["APIService"]["spec"]["service"]["namespace"] == "custom-metrics"
+    # The only object outside its namespace: whom the API server trusts is read there.
+    assert [item["kind"] for item in found if item["metadata"].get("namespace") == "kube-system"] == ["RoleBinding"]
 
 
 def test_objects_have_the_image_and_node_of_this_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
