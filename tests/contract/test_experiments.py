@@ -28,6 +28,7 @@ AUTOSCALED = {file.stem for file in FILES if file.parent.name == "autoscaling"}
 BY_HAND = {"sessions-scaled-out"}
 # Scaled by KEDA.
 EXTERNAL = {"queue-worker-from-zero"}
+CUSTOM = {"object-metric-scales-out", "pods-metric-scales-out"}
 
 
 def _place(file: Path) -> str:
@@ -115,10 +116,11 @@ def test_the_schema_refuses_a_misspelt_key(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("capabilities", "names"),
     [
-        ("[metrics-server]", AUTOSCALED - BY_HAND - EXTERNAL),
+        ("[metrics-server]", AUTOSCALED - BY_HAND - EXTERNAL - CUSTOM),
         ("[external-metrics]", EXTERNAL),
+        ("[custom-metrics]", CUSTOM),
         ("[node-network]", {"node-cut-off"}),
-        ("[node-power, node-network]", {"node-cut-off", "node-frozen", "node-stopped"}),
+        ("[node-power, node-network]", {"node-cut-off", "node-frozen", "node-stopped", "scale-out-without-a-node"}),
     ],
 )
 def test_game_day_selects_by_capability(tmp_path: Path, capabilities: str, names: set[str]) -> None:
