@@ -51,10 +51,11 @@ def cluster() -> Iterator[LocalCluster]:
         commands.down(NAME, _silent)
 
 
-def _experiment(cluster: LocalCluster, folder: Path, replicas: int) -> Path:
-    """A short experiment on a Deployment of its own; it is BROKEN with one replica, which takes three seconds."""
-    file = short_experiment.write(folder, without=("prometheus", "latency"), twins=True)
-    body = yaml.safe_load(file.read_text())
+def _experiment(cluster: LocalCluster, folder: Path, replicas: int) -> tuple[Path, Path]:
+    """A short experiment on a Deployment of its own, and its manifests.
+
+    It is BROKEN with one replica, which takes three seconds."""
+    body = yaml.safe_load(short_experiment.write(folder, without=("prometheus", "latency"), twins=True).read_text())
     source = (short_experiment.CATALOGUE / "workloads/podinfo/podinfo.yaml").read_text()
     objects = list(yaml.safe_load_all(source.replace("${image:podinfo}", cluster.image("podinfo"))))
     twin = body.pop("twins")[short_experiment.TWIN]
@@ -63,13 +64,15 @@ def _experiment(cluster: LocalCluster, folder: Path, replicas: int) -> Path:
         spec["replicas"] = 1
         spec["template"]["spec"]["containers"][0]["readinessProbe"]["initialDelaySeconds"] = 3
         body["safety"] = twin["safety"]
-    (folder / "workload.yaml").write_text(yaml.safe_dump_all(objects))
-    file.write_text(yaml.safe_dump({**body, "workload": "workload.yaml"}))
-    return file
+    file, manifests = folder / "experiment.yaml", folder / "shop/manifests.yaml"
+    manifests.parent.mkdir(exist_ok=True)
+    manifests.write_text(yaml.safe_dump_all(objects))
+    file.write_text(yaml.safe_dump({**body, "workload": "shop"}))
+    return file, manifests
 
 
-def _put(api: KubeApi, folder: Path) -> None:
-    data = {file.name: file.read_text() for file in folder.glob("*.yaml")}
+def _put(api: KubeApi, *files: Path) -> None:
+    data = {file.name: file.read_text() for file in files}
     metadata = {"name": CONFIG, "namespace": NAMESPACE}
     api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
@@ -130,9 +133,10 @@ def test_experiment_decides_about_a_canary(cluster: LocalCluster, tmp_path: Path
     rollout, template = _rollout(cluster), _template(cluster.runner_image(_silent))
     install_operators(cluster, [rollout], CLOCK, _silent)
     api.apply({"apiVersion": "v1", "kind": NAMESPACES.kind, "metadata": {"name": NAMESPACE}})
-    for item in _roles(_experiment(cluster, tmp_path, replicas=3)):
+    files = _experiment(cluster, tmp_path, replicas=3)
+    for item in _roles(files[0]):
         api.apply(item)
-    _put(api, tmp_path)
+    _put(api, *files)
     api.apply(template)
     api.apply(rollout)
     first = _await(api, "Healthy")["stableRS"]
@@ -141,8 +145,7 @@ def test_experiment_decides_about_a_canary(cluster: LocalCluster, tmp_path: Path
     second = _await(api, "Healthy")["stableRS"]
     assert second != first, "the experiment HELD, so the new version is the stable one"
 
-    _experiment(cluster, tmp_path, replicas=1)
-    _put(api, tmp_path)
+    _put(api, *_experiment(cluster, tmp_path, replicas=1))
     _new_version(api, rollout, "3")
     status = _await(api, "Degraded")
     assert status["abort"] is True
