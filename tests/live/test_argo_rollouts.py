@@ -34,6 +34,7 @@ pytestmark = [
 NAME = "selftest-argo"
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE, ACCOUNT, CONFIG = "shop", "resilience", "resilience-experiments"
+GUARD = "resilience-guard.yaml"
 CLOCK = SystemClock()
 # Seconds. The pod with its image, and the experiment, on a busy machine.
 PATIENCE = 300.0
@@ -72,7 +73,7 @@ def _experiment(cluster: LocalCluster, folder: Path, replicas: int) -> tuple[Pat
 
 
 def _put(api: KubeApi, *files: Path) -> None:
-    data = {file.name: file.read_text() for file in files}
+    data = {file.name: file.read_text() for file in files} | {GUARD: "refuseAlerts: null\n"}
     metadata = {"name": CONFIG, "namespace": NAMESPACE}
     api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
@@ -90,12 +91,17 @@ def _rollout(cluster: LocalCluster) -> Object:
 
 
 def _template(image: str) -> Object:
-    """The template as it is published, with this cluster's image of the harness."""
+    """The template as it is published, with this cluster's image of the harness and a guard file.
+
+    Without a Prometheus nobody can be asked whether an alert fires, which the guard does not let pass by itself."""
     found: Object = yaml.safe_load((ROOT / "docs/ci/argo-rollouts.yaml").read_text())
     found["metadata"]["namespace"] = NAMESPACE
     (metric,) = found["spec"]["metrics"]
-    (container,) = metric["provider"]["job"]["spec"]["template"]["spec"]["containers"]
+    pod = metric["provider"]["job"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
     container["image"] = image
+    volume = next(each for each in pod["volumes"] if each["name"] == "experiments")
+    volume["configMap"]["items"].append({"key": GUARD, "path": GUARD})
     return found
 
 
