@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.advice.case import Case, Subject, too_many
 from harness.advice.rule import Advice, Rule, Strength
-from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object
+from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object, target_of
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
 from harness.model.phase_names import FAULT
@@ -33,12 +33,6 @@ def _without_metric(case: Case, autoscaler: str) -> tuple[str, int | None]:
     return "", None
 
 
-def _target(item: Object) -> str:
-    """Return the target of an autoscaler as ``kind/name``."""
-    target = (item.get("spec") or {}).get("scaleTargetRef") or {}
-    return f"{str(target.get('kind', '')).lower()}/{target.get('name')}"
-
-
 def _wanted_until_the_end(case: Case, autoscaler: str, number: int) -> bool:
     """Return whether an autoscaler wanted so many replicas, and no fewer again before the fault phase ended."""
     fault = case.timeline.phase(FAULT)
@@ -53,7 +47,7 @@ def _wanted_until_the_end(case: Case, autoscaler: str, number: int) -> bool:
 
 def _has(case: Case, item: Object, number: int) -> bool:
     """Return whether the target of an autoscaler had so many ready replicas: if not, its maximum limited nothing."""
-    seen = case.states("workloads", _target(item))
+    seen = case.states("workloads", target_of(item))
     return not seen or any((each.value.get("ready") or 0) >= number for each in seen)
 
 
@@ -90,7 +84,7 @@ def _described(metric: Mapping[str, Any]) -> Object:
 
 
 def _of_autoscaler(case: Case, item: Object, origin: Object, explains: tuple[str, ...]) -> Iterator[Advice]:
-    name, spec, target = reference(item), item.get("spec") or {}, _target(item)
+    name, spec, target = reference(item), item.get("spec") or {}, target_of(item)
     subject = next((each for each in case.subjects if each.name == target), None)
     failing, held = _without_metric(case, name)
     if failing:

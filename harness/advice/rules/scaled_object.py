@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.advice.case import Case
 from harness.advice.rule import Advice, Rule, Strength
-from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object
+from harness.cluster.kube.autoscalers import autoscalers, is_scaled_object, target_of
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.objects import reference
 
@@ -18,13 +18,8 @@ def _never_active(case: Case, item: Object, trigger: Mapping[str, Any]) -> str:
     """Return the threshold of a trigger that never added the first replica of none; "" if it did."""
     metadata = trigger.get("metadata") or {}
     threshold = next((f"{key} is {value}" for key, value in metadata.items() if key.startswith(_ACTIVATION)), "")
-    counts = [seen.value.get("desired") for seen in case.states("workloads", _target(item))]
+    counts = [seen.value.get("desired") for seen in case.states("workloads", target_of(item))]
     return threshold if counts and not any(counts) else ""
-
-
-def _target(item: Object) -> str:
-    target = item["spec"]["scaleTargetRef"]
-    return f"{str(target['kind']).lower()}/{target['name']}"
 
 
 def _of(case: Case, item: Object, origin: Object, explains: tuple[str, ...]) -> Iterator[Advice]:
@@ -34,7 +29,7 @@ def _of(case: Case, item: Object, origin: Object, explains: tuple[str, ...]) -> 
         return
     if activation := _never_active(case, item, trigger):
         yield Advice(
-            f"{name} was never active: {_target(item)} stayed at zero", activation, Strength.OBSERVED, explains
+            f"{name} was never active: {target_of(item)} stayed at zero", activation, Strength.OBSERVED, explains
         )
 
 

@@ -40,6 +40,12 @@ def reads_custom_metrics(item: Object) -> bool:
     return item["kind"] == AUTOSCALERS.kind and not _CUSTOM.isdisjoint(metric_kinds([item]))
 
 
+def target_of(item: Object) -> str:
+    """Return what an autoscaler scales: ``deployment/NAME``."""
+    target = _spec(item).get("scaleTargetRef") or {}
+    return f"{str(target.get('kind', '')).lower()}/{target.get('name')}"
+
+
 def is_scaled_object(item: Object) -> bool:
     """Return whether an object is a ScaledObject of KEDA."""
     return item["kind"] == _SCALED_OBJECT and str(item["apiVersion"]).startswith("keda.sh/")
