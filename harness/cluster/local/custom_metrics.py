@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.cluster.kube.client import Object
 from harness.cluster.kube.resources import CUSTOM_METRICS_API
+from harness.cluster.local.api_services import api_service
 
 PROGRAM = "custom-metrics"
 # That of the addon Prometheus.
@@ -26,11 +27,7 @@ _RBAC = "rbac.authorization.k8s.io"
 
 def objects(namespace: str) -> list[Object]:
     """Return what the program needs in its namespace and beyond, without its image and node."""
-    version, _, group = CUSTOM_METRICS_API.partition(".")
     named = {"metadata": {"name": PROGRAM}}
-    spec = {"service": {"namespace": namespace, "name": PROGRAM}, "group": group, "version": version}
-    # Like metrics-server, the program signs its own certificate at its start.
-    trust = {"insecureSkipTLSVerify": True, "groupPriorityMinimum": 100, "versionPriority": 100}
     port = {"name": "https", "port": 443, "targetPort": "https"}
     reads = [{"apiGroups": [""], "resources": ["pods", "services", "namespaces"], "verbs": ["get", "list"]}]
     return [
@@ -42,12 +39,8 @@ def objects(namespace: str) -> list[Object]:
         _binding("Role", "extension-apiserver-authentication-reader", namespace, place="kube-system"),
         {"apiVersion": "v1", "kind": "Service", **named, "spec": {"selector": {"app": PROGRAM}, "ports": [port]}},
         {"apiVersion": "apps/v1", "kind": "Deployment", **named, "spec": _deployment()},
-        {
-            "apiVersion": "apiregistration.k8s.io/v1",
-            "kind": "APIService",
-            "metadata": {"name": CUSTOM_METRICS_API},
-            "spec": {**spec, **trust},
-        },
+        # Like metrics-server, the program signs its own certificate at its start.
+        api_service(CUSTOM_METRICS_API, namespace, PROGRAM),
     ]
 
 

@@ -10,7 +10,8 @@ import base64
 from collections.abc import Mapping
 
 from harness.cluster.kube.client import Object
-from harness.cluster.kube.resources import API_SERVICES, EXTERNAL_METRICS_API
+from harness.cluster.kube.resources import EXTERNAL_METRICS_API
+from harness.cluster.local.api_services import api_service
 from harness.cluster.local.pki import Authority
 
 OPERATOR, ADAPTER = "keda-operator", "keda-metrics-apiserver"
@@ -55,20 +56,7 @@ def external_metrics(namespace: str) -> list[Object]:
     served = authority.issue(OPERATOR, addresses=[*services, *(f"{name}.cluster.local" for name in services)])
     files = {"ca.crt": authority.pem.certificate, "tls.crt": served.certificate, "tls.key": served.key}
     encoded = {file: base64.b64encode(content).decode() for file, content in files.items()}
-    group, version = "external.metrics.k8s.io", "v1beta1"
     return [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": _SECRET}, "data": encoded},
-        {
-            "apiVersion": API_SERVICES.group_version,
-            "kind": API_SERVICES.kind,
-            "metadata": {"name": EXTERNAL_METRICS_API},
-            "spec": {
-                "group": group,
-                "version": version,
-                "groupPriorityMinimum": 100,
-                "versionPriority": 100,
-                "service": {"namespace": namespace, "name": ADAPTER},
-                "caBundle": encoded["ca.crt"],
-            },
-        },
+        api_service(EXTERNAL_METRICS_API, namespace, ADAPTER, authority=encoded["ca.crt"]),
     ]
