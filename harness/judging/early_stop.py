@@ -12,7 +12,6 @@ from harness.experiment.declaration import Experiment, describes
 from harness.judging.judge import sharing_confidence
 from harness.model.phase_names import FAULT
 from harness.model.timeline import Stop, Timeline
-from harness.model.verdict import Verdict
 from harness.objectives.base import Breaches, Due, LiveObjective, Objective
 from harness.traffic.load.profile import Profile
 
@@ -91,7 +90,7 @@ class EarlyStop:
         for objective, breached in group:
             if breached and breached(self._timeline, self._due(objective, now, left)):
                 return objective.title
-            if objective.broken_is_final and objective.judge(self._timeline).verdict is Verdict.BROKEN:
+            if objective.overdue(self._timeline):
                 return objective.title
         return ""
 

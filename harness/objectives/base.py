@@ -76,9 +76,9 @@ class Objective(BaseModel):
         return ""
 
     def overdue(self, timeline: Timeline) -> bool:
-        """Return whether the objective is BROKEN for certain, although it is still waiting in the recovery phase.
+        """Return whether the objective is BROKEN for certain, although the run is not over.
 
-        The recovery phase of a twin or a mutant does not wait for it any longer: that it is BROKEN is all that counts.
+        A twin or a mutant does not wait for it any longer: that it is BROKEN is all that counts.
         """
         return self.broken_is_final and self.judge(timeline).verdict is Verdict.BROKEN
 
