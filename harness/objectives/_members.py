@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.model.timeline import Timeline
+from harness.model.timeline import Interval, Timeline
 from harness.objectives._series import values
+from harness.objectives.recovery import watched_until
 
 # On each pod of a StatefulSet: the name of its revision.
 REVISION_LABEL = "controller-revision-hash"
@@ -61,6 +62,16 @@ def members_of(timeline: Timeline, of: str) -> Iterator[MemberSample]:
             ended=ended,
             listed=value.get("event") == "SYNC",
         )
+
+
+def change_of(timeline: Timeline, of: str) -> tuple[Interval, float] | str:
+    """Return when the first fault on a StatefulSet was injected, and until when it was seen: its undo, or the end.
+
+    Without such a fault a text says so."""
+    change = next((each for each in timeline.injections if of in {str(victim) for victim in each.victims}), None)
+    if change is None:
+        return f"no fault changed {of}"
+    return change.injected, change.undone.low if change.undone else watched_until(timeline)
 
 
 def first_ordinal(timeline: Timeline, of: str, at: float) -> int | None:

@@ -17,10 +17,9 @@ from harness.model.timeline import Interval, Observation, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives._fields import Limit, StatefulSetRef
 from harness.objectives._findings import combined, inconclusive, never, within
-from harness.objectives._members import MemberSample, members_of
+from harness.objectives._members import MemberSample, change_of, members_of
 from harness.objectives._series import statuses
 from harness.objectives.base import Objective
-from harness.objectives.recovery import watched_until
 from harness.objectives.recovery.gaps import states_lost
 
 SERIES = "claims"
@@ -111,11 +110,10 @@ class _Scaling:
     @classmethod
     def find(cls, timeline: Timeline, of: str) -> _Scaling | str:
         """Return the change, or why there is none."""
-        change = next((each for each in timeline.injections if of in {str(victim) for victim in each.victims}), None)
-        if change is None:
-            return f"no fault changed {of}"
-        since = change.injected.low
-        until = change.undone.low if change.undone else watched_until(timeline)
+        change = change_of(timeline, of)
+        if isinstance(change, str):
+            return change
+        since, until = change[0].low, change[1]
         samples = list(members_of(timeline, of))
         last: dict[str, MemberSample] = {one.name: one for one in samples if one.at <= until}
         before = {one.name for one in samples if one.at < since}

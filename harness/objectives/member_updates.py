@@ -18,10 +18,9 @@ from harness.model.timeline import Injection, Interval, Timeline
 from harness.model.verdict import Verdict
 from harness.objectives._fields import Count, Limit, StatefulSetRef
 from harness.objectives._findings import combined, inconclusive, never, within
-from harness.objectives._members import MemberSample, members_of
+from harness.objectives._members import MemberSample, change_of, members_of
 from harness.objectives._series import values
 from harness.objectives.base import Objective
-from harness.objectives.recovery import watched_until
 from harness.objectives.recovery.gaps import states_lost
 
 
@@ -123,11 +122,11 @@ class _Change:
     def find(cls, timeline: Timeline, objective: MemberUpdates) -> _Change | str:
         """Return the change, or why there is none."""
         of = objective.of
-        change = next((each for each in timeline.injections if of in {str(victim) for victim in each.victims}), None)
-        if change is None:
-            return f"no fault changed {of}"
-        since = change.injected.low
-        until = change.undone.low if change.undone else watched_until(timeline)
+        change = change_of(timeline, of)
+        if isinstance(change, str):
+            return change
+        injected, until = change
+        since = injected.low
         revision = _new_revision(timeline, of, since, until)
         if not revision:
             return f"no new version of {of} was observed"
@@ -137,9 +136,7 @@ class _Change:
         deleted = dict(_deleted(timeline.injections, before))
         start = objective.from_ordinal
         expected = (
-            deleted
-            if start is None
-            else {name: change.injected for name, one in before.items() if one.ordinal >= start}
+            deleted if start is None else {name: injected for name, one in before.items() if one.ordinal >= start}
         )
         seen = [one for one in samples if since <= one.at <= until]
         return cls(since, until, revision, before, seen, dict(sorted(expected.items())), deleted)
