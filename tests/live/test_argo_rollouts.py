@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,16 @@ import yaml
 from harness.cluster.kube.client import KubeApi, Object
 from harness.cluster.kube.resources import NAMESPACES, ROLLOUTS
 from harness.cluster.kube.roles import roles_for
-from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
-from harness.cluster.local.locks import locked
 from harness.common.clock import SystemClock
 from harness.common.naming import RUN_LABEL
 from harness.common.waiting import wait_until
 from harness.pytest_plugin.operators import install_operators
 from harness.schedule.rbac import needed_for_files
 from tests.live import short_experiment
+from tests.live.own_cluster import own_cluster, silent
 
-# CI's time is used up; about three minutes.
+# CI's time is used up; about a minute.
 pytestmark = [
     pytest.mark.live,
     pytest.mark.slow,
@@ -40,16 +38,10 @@ CLOCK = SystemClock()
 PATIENCE = 300.0
 
 
-def _silent(_message: str) -> None:
-    """Progress that nobody reads."""
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    with locked(f"{NAME}-tests", _silent, "another run of these tests"):
-        with closing(commands.up(NAME, 1, _silent)) as cluster:
-            yield cluster
-        commands.down(NAME, _silent)
+    with own_cluster(NAME, 1) as made:
+        yield made
 
 
 def _experiment(cluster: LocalCluster, folder: Path, replicas: int) -> tuple[Path, Path]:
@@ -136,8 +128,8 @@ def _new_version(api: KubeApi, rollout: Object, version: str) -> None:
 
 def test_experiment_decides_about_a_canary(cluster: LocalCluster, tmp_path: Path) -> None:
     api = cluster.api
-    rollout, template = _rollout(cluster), _template(cluster.runner_image(_silent))
-    install_operators(cluster, [rollout], CLOCK, _silent)
+    rollout, template = _rollout(cluster), _template(cluster.runner_image(silent))
+    install_operators(cluster, [rollout], CLOCK, silent)
     api.apply({"apiVersion": "v1", "kind": NAMESPACES.kind, "metadata": {"name": NAMESPACE}})
     files = _experiment(cluster, tmp_path, replicas=3)
     for item in _roles(files[0]):

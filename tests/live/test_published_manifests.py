@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ import pytest
 
 from harness.cluster.kube.permissions import resource_of
 from harness.cluster.kube.resources import CONFIG_MAPS, NAMESPACES
-from harness.cluster.local import commands
 from harness.cluster.local.cluster import LocalCluster
-from harness.cluster.local.locks import locked
 from harness.common.naming import RUN_LABEL, SYSTEM_NAMESPACE
+from tests.live.own_cluster import own_cluster
 
 # CI's time is used up; about a minute and a half.
 pytestmark = [
@@ -167,16 +165,10 @@ CLUSTER_WIDE = [
 ]
 
 
-def _silent(_message: str) -> None:
-    """Progress that nobody reads."""
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    with locked(f"selftest-{NAME}", _silent, "another run of these tests"):
-        with closing(commands.up(NAME, 1, _silent)) as made:
-            yield made
-        commands.down(NAME, _silent)
+    with own_cluster(NAME, 1) as made:
+        yield made
 
 
 def _run(cluster: LocalCluster, folder: Path) -> tuple[str, list[dict[str, Any]]]:
