@@ -85,7 +85,7 @@ def _rollout(cluster: LocalCluster) -> Object:
 def _template(image: str) -> Object:
     """The template as it is published, with this cluster's image of the harness and a guard file.
 
-    Without a Prometheus nobody can be asked whether an alert fires, which the guard does not let pass by itself."""
+    Its cluster has no Prometheus, and by default the guard then refuses the run: it cannot check for firing alerts."""
     found: Object = yaml.safe_load((ROOT / "docs/ci/argo-rollouts.yaml").read_text())
     found["metadata"]["namespace"] = NAMESPACE
     (metric,) = found["spec"]["metrics"]
